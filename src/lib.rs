@@ -1,0 +1,9 @@
+//! Punctual: a deadline-aware ingress for packet workloads.
+//!
+//! The rooms and their floors are in ARCHITECTURE.md; `tests/floors.rs` holds them.
+
+pub mod base;
+pub mod io;
+pub mod kernel;
+pub mod packet;
+pub mod stats;

@@ -1,0 +1,352 @@
+//! A worker's figures as one flat table of words.
+
+use super::latency;
+use crate::base::{DropReason, IngressId, Nanos, Priority};
+
+/// Figures of one ingress and priority, besides drops and latency cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Field {
+    /// Datagrams that reached this process.
+    Received,
+    /// Answered to the sender.
+    Replied,
+    /// Sent on: to a fixed address, to an upstream, or back from one.
+    Forwarded,
+    /// Gauge: received and not yet one of the others.
+    InFlight,
+    /// Of those replied or forwarded: finished within the deadline.
+    OnTime,
+    /// Of those replied or forwarded: finished after it.
+    Late,
+    /// Lost in the kernel's socket buffer before they reached us; no part of `Received`.
+    KernelDropped,
+    /// Sum of all latencies (kernel receive to result), nanoseconds.
+    LatencySum,
+    /// Receive stamps that the kernel did not give.
+    StampMissing,
+    /// Receive stamps that a clock step made unbelievable.
+    ClockAnomaly,
+}
+
+const FIELDS: usize = 10;
+const CELL_WORDS: usize = FIELDS + DropReason::COUNT + latency::CELLS;
+
+/// Figures of one priority on one worker, whatever the ingress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum ClassField {
+    /// Gauge: packets queued.
+    Depth,
+    /// Packets that arrived, admitted or not.
+    Arrivals,
+    /// Packets that went into the queue.
+    Admitted,
+    /// Service times measured.
+    Samples,
+    /// Gauge: the moving average of the service time, nanoseconds.
+    ServiceEma,
+    /// Gauge: the smallest service time since the last plan, nanoseconds; 0: none.
+    ServiceMin,
+    /// Time in kernels, nanoseconds.
+    KernelTime,
+    /// Time in kernels on packets that then finished on time, nanoseconds.
+    KernelTimeUseful,
+    /// Packets that were started after their deadline. Must stay 0 for classes that enforce it.
+    StartedExpired,
+    /// Probes admitted against the prediction.
+    Probes,
+    /// Times that this class waited within its guard window for High.
+    Guarded,
+    /// Gauge: the quota in force.
+    Quota,
+    /// Gauge: the guard window in force, nanoseconds.
+    GuardWindow,
+}
+
+const CLASS_FIELDS: usize = 13;
+
+/// Figures of the worker as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum WorkerField {
+    /// Loop turns.
+    Turns,
+    /// Times that it slept.
+    Parks,
+    /// The clock at the last publication, nanoseconds.
+    PublishedAt,
+    /// Time in kernels, nanoseconds.
+    BusyTime,
+    /// Sends handed to the driver (a coalesced send counts once).
+    Sends,
+    /// Kernel runs (a batch counts once).
+    Runs,
+    /// Generation of the plan in force.
+    PlanGeneration,
+    /// Receives that had to be armed again.
+    Rearms,
+    /// Messages taken from the driver (a coalesced receive counts once).
+    Receives,
+    /// Gauge: the moving average of what a packet costs outside its kernel, nanoseconds.
+    OverheadEma,
+    /// Gaps over the noise limit that the loop saw between two readings of the clock with nothing done in between.
+    Gaps,
+    /// The longest of them, nanoseconds.
+    GapMax,
+}
+
+const WORKER_FIELDS: usize = 12;
+
+/// Where each figure stands in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    ingresses: usize,
+}
+
+impl Layout {
+    /// The table for a service with that many ingresses.
+    #[must_use]
+    pub const fn new(ingresses: usize) -> Self {
+        Self { ingresses }
+    }
+
+    /// How many ingresses it has room for.
+    #[must_use]
+    pub const fn ingresses(self) -> usize {
+        self.ingresses
+    }
+
+    /// How many words the table has.
+    #[must_use]
+    pub const fn words(self) -> usize {
+        WORKER_FIELDS
+            + CLASS_FIELDS * Priority::COUNT
+            + CELL_WORDS * Priority::COUNT * self.ingresses
+    }
+
+    const fn class(priority: Priority, field: ClassField) -> usize {
+        WORKER_FIELDS + CLASS_FIELDS * priority.index() + field as usize
+    }
+
+    const fn cell(ingress: IngressId, priority: Priority) -> usize {
+        WORKER_FIELDS
+            + CLASS_FIELDS * Priority::COUNT
+            + CELL_WORDS * (Priority::COUNT * ingress.index() + priority.index())
+    }
+}
+
+/// One worker's figures: written by it alone, without atomics.
+#[derive(Clone, Debug)]
+pub struct Counters {
+    layout: Layout,
+    words: Box<[u64]>,
+}
+
+impl Counters {
+    /// All zero.
+    #[must_use]
+    pub fn new(layout: Layout) -> Self {
+        Self { layout, words: vec![0; layout.words()].into_boxed_slice() }
+    }
+
+    /// The table's layout.
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The whole table: what a [`super::Board`] shows.
+    #[must_use]
+    pub const fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// The whole table, to be filled from a board.
+    #[must_use]
+    pub const fn words_mut(&mut self) -> &mut [u64] {
+        &mut self.words
+    }
+
+    /// Adds to a figure of the worker.
+    #[inline]
+    pub fn add_worker(&mut self, field: WorkerField, n: u64) {
+        self.words[field as usize] += n;
+    }
+
+    /// Sets a gauge of the worker.
+    #[inline]
+    pub fn set_worker(&mut self, field: WorkerField, n: u64) {
+        self.words[field as usize] = n;
+    }
+
+    /// A figure of the worker.
+    #[must_use]
+    pub const fn worker(&self, field: WorkerField) -> u64 {
+        self.words[field as usize]
+    }
+
+    /// Adds to a figure of a priority.
+    #[inline]
+    pub fn add_class(&mut self, priority: Priority, field: ClassField, n: u64) {
+        self.words[Layout::class(priority, field)] += n;
+    }
+
+    /// Sets a gauge of a priority.
+    #[inline]
+    pub fn set_class(&mut self, priority: Priority, field: ClassField, n: u64) {
+        self.words[Layout::class(priority, field)] = n;
+    }
+
+    /// A figure of a priority.
+    #[must_use]
+    pub const fn class(&self, priority: Priority, field: ClassField) -> u64 {
+        self.words[Layout::class(priority, field)]
+    }
+
+    /// The figures of one ingress and priority, to be changed.
+    #[inline]
+    pub fn cell(&mut self, ingress: IngressId, priority: Priority) -> Cell<&mut [u64]> {
+        let at = Layout::cell(ingress, priority);
+        Cell(&mut self.words[at..at + CELL_WORDS])
+    }
+
+    /// The figures of one ingress and priority.
+    #[must_use]
+    pub fn view(&self, ingress: IngressId, priority: Priority) -> Cell<&[u64]> {
+        let at = Layout::cell(ingress, priority);
+        Cell(&self.words[at..at + CELL_WORDS])
+    }
+
+    /// Adds another worker's cells to this one's: the totals of a service. Class and worker figures are left alone.
+    pub fn merge_cells(&mut self, other: &Self) {
+        let from = Layout::cell(IngressId(0), Priority::High);
+        for (a, b) in self.words[from..].iter_mut().zip(&other.words[from..]) {
+            *a += b;
+        }
+    }
+}
+
+/// The figures of one ingress and priority.
+#[derive(Debug)]
+pub struct Cell<W>(W);
+
+impl Cell<&mut [u64]> {
+    /// Adds to a figure.
+    #[inline]
+    pub fn add(&mut self, field: Field, n: u64) {
+        self.0[field as usize] += n;
+    }
+
+    /// Takes from a gauge.
+    #[inline]
+    pub fn sub(&mut self, field: Field, n: u64) {
+        debug_assert!(self.0[field as usize] >= n, "{field:?} would go below zero");
+        self.0[field as usize] -= n;
+    }
+
+    /// Sets a figure.
+    #[inline]
+    pub fn set(&mut self, field: Field, n: u64) {
+        self.0[field as usize] = n;
+    }
+
+    /// Counts `n` drops for that reason.
+    #[inline]
+    pub fn drop(&mut self, reason: DropReason, n: u64) {
+        self.0[FIELDS + reason.index()] += n;
+    }
+
+    /// Takes one latency in.
+    #[inline]
+    pub fn latency(&mut self, latency: Nanos) {
+        self.0[Field::LatencySum as usize] += latency.get();
+        self.0[FIELDS + DropReason::COUNT + latency::cell(latency)] += 1;
+    }
+}
+
+impl Cell<&[u64]> {
+    /// A figure.
+    #[must_use]
+    pub const fn get(&self, field: Field) -> u64 {
+        self.0[field as usize]
+    }
+
+    /// Drops for that reason.
+    #[must_use]
+    pub const fn dropped(&self, reason: DropReason) -> u64 {
+        self.0[FIELDS + reason.index()]
+    }
+
+    /// All drops of received packets.
+    #[must_use]
+    pub fn dropped_total(&self) -> u64 {
+        self.0[FIELDS..FIELDS + DropReason::COUNT].iter().sum()
+    }
+
+    /// Packets in each latency cell (see [`latency`]).
+    #[must_use]
+    pub fn latencies(&self) -> &[u64] {
+        &self.0[FIELDS + DropReason::COUNT..]
+    }
+
+    /// `received − (replied + forwarded + dropped + in flight)`: zero, always.
+    #[must_use]
+    pub fn unaccounted(&self) -> i128 {
+        let out =
+            [Field::Replied, Field::Forwarded, Field::InFlight].map(|f| i128::from(self.get(f)));
+        i128::from(self.get(Field::Received))
+            - out.iter().sum::<i128>()
+            - i128::from(self.dropped_total())
+    }
+}
+
+const _: () = assert!(Field::ClockAnomaly as usize + 1 == FIELDS, "FIELDS sizes the cell");
+const _: () = assert!(
+    ClassField::GuardWindow as usize + 1 == CLASS_FIELDS,
+    "CLASS_FIELDS sizes the class block"
+);
+const _: () = assert!(
+    WorkerField::GapMax as usize + 1 == WORKER_FIELDS,
+    "WORKER_FIELDS sizes the worker block"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_do_not_share_words() {
+        let mut c = Counters::new(Layout::new(3));
+        let mut n = 0;
+        for i in 0..3 {
+            for p in Priority::ALL {
+                for r in DropReason::ALL {
+                    n += 1;
+                    c.cell(IngressId(i), p).drop(*r, n);
+                }
+                n += 1;
+                c.cell(IngressId(i), p).add(Field::Received, n);
+            }
+        }
+        for p in Priority::ALL {
+            n += 1;
+            c.add_class(p, ClassField::Depth, n);
+        }
+        c.set_worker(WorkerField::GapMax, n + 1);
+        assert_eq!(c.words().iter().filter(|w| **w != 0).count() as u64, n + 1);
+        assert_eq!(c.words().len(), c.layout().words());
+    }
+
+    #[test]
+    fn the_law_is_seen_when_broken() {
+        let mut c = Counters::new(Layout::new(1));
+        let mut cell = c.cell(IngressId(0), Priority::High);
+        cell.add(Field::Received, 10);
+        cell.add(Field::Replied, 7);
+        cell.add(Field::InFlight, 2);
+        assert_eq!(c.view(IngressId(0), Priority::High).unaccounted(), 1);
+        c.cell(IngressId(0), Priority::High).drop(DropReason::PredictedMiss, 1);
+        assert_eq!(c.view(IngressId(0), Priority::High).unaccounted(), 0);
+    }
+}

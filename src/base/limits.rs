@@ -22,7 +22,7 @@ pub const GSO_BYTES_MAX: usize = 65_000;
 /// The most rows that ride in one kernel batch.
 pub const KERNEL_BATCH_MAX: usize = 64;
 /// The most packets finished and not yet handed to the driver: one loop turn's work.
-pub const EGRESS_PENDING_MAX: usize = 256;
+pub const EGRESS_PENDING_MAX: usize = 2_048;
 /// The most `[[ingress]]` and `[[egress]]` entries, each.
 pub const INGRESS_MAX: usize = 64;
 /// The most worker threads.

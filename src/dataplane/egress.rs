@@ -1,0 +1,298 @@
+//! What is finished and waits for the next send: answers to one peer are joined into trains.
+//!
+//! Knows no verdicts and no counters: what it is given with a piece comes back with the piece once it was sent or refused.
+//! A send costs about 2 µs, a further segment of a train a fifth of that, so joining is the one large lever on throughput.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::base::limits::{EGRESS_PENDING_MAX, GSO_BYTES_MAX, GSO_SEGMENTS_MAX};
+use crate::base::{Instant, SocketId};
+use crate::io::{Part, SendError, SendFailure, TxBatch, TxMessage};
+
+/// The longest segment that is joined: an Ethernet frame's payload. Longer ones would need fragments, which a train cannot have.
+const SEGMENT_MAX: u32 = 1_472;
+/// Places in the table of trains that may still grow; peers beyond that only miss a chance to be joined.
+const OPEN: usize = 64;
+const NO_GROUP: u16 = u16::MAX;
+
+/// Which way a result leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// By which socket.
+    pub socket: SocketId,
+    /// To whom; `None` on a connected socket.
+    pub to: Option<SocketAddr>,
+    /// From which of our addresses, where the socket is bound to a wildcard.
+    pub from: Option<IpAddr>,
+    /// Whether the socket sends trains.
+    pub gso: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    route: Route,
+    segment: u32,
+    bytes: u32,
+    count: u32,
+    closed: bool,
+    next_part: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Piece<A> {
+    part: Part,
+    group: u16,
+    account: A,
+}
+
+/// Results that wait for the next send. `A` is what the owner wants back with each.
+#[derive(Debug)]
+pub struct Egress<A> {
+    pieces: Vec<Piece<A>>,
+    groups: Vec<Group>,
+    open: [u16; OPEN],
+    batch: TxBatch,
+    since: Instant,
+}
+
+impl<A: Copy> Default for Egress<A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<A: Copy> Egress<A> {
+    /// Room for [`EGRESS_PENDING_MAX`] results.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            pieces: Vec::with_capacity(EGRESS_PENDING_MAX),
+            groups: Vec::with_capacity(EGRESS_PENDING_MAX),
+            open: [NO_GROUP; OPEN],
+            batch: TxBatch {
+                messages: Vec::with_capacity(EGRESS_PENDING_MAX),
+                parts: Vec::with_capacity(EGRESS_PENDING_MAX),
+            },
+            since: Instant::ZERO,
+        }
+    }
+
+    /// How many results wait.
+    #[must_use]
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// How many more may wait.
+    #[must_use]
+    #[inline]
+    pub const fn room(&self) -> usize {
+        EGRESS_PENDING_MAX - self.pieces.len()
+    }
+
+    /// Since when the oldest of them waits.
+    #[must_use]
+    #[inline]
+    pub const fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Adds a result.
+    ///
+    /// # Errors
+    /// Gives `account` back when there is no room: send first.
+    #[inline]
+    pub fn push(&mut self, now: Instant, route: &Route, part: Part, account: A) -> Result<(), A> {
+        if self.room() == 0 {
+            return Err(account);
+        }
+        if self.pieces.is_empty() {
+            self.since = now;
+        }
+        let group = self.join(route, part.len);
+        self.pieces.push(Piece { part, group, account });
+        Ok(())
+    }
+
+    /// The train that a result of `len` bytes to that peer may ride in, or a new one.
+    #[inline]
+    fn join(&mut self, route: &Route, len: u32) -> u16 {
+        let place = place(route);
+        if let Some(group) = self.groups.get_mut(usize::from(self.open[place]))
+            && group.takes(route, len)
+        {
+            group.count += 1;
+            group.bytes += len;
+            group.closed = len < group.segment;
+            return self.open[place];
+        }
+        let closed = !route.gso || len == 0 || len > SEGMENT_MAX;
+        let group = Group { route: *route, segment: len, bytes: len, count: 1, closed, next_part: 0 };
+        let index = u16::try_from(self.groups.len()).unwrap_or(NO_GROUP);
+        self.groups.push(group);
+        self.open[place] = index;
+        index
+    }
+
+    /// Everything that waits, as sends in the order in which their first results came.
+    pub fn batch(&mut self) -> &TxBatch {
+        self.batch.clear();
+        let mut at = 0;
+        for group in &mut self.groups {
+            group.next_part = at;
+            at += group.count;
+            self.batch.messages.push(TxMessage {
+                socket: group.route.socket,
+                to: group.route.to,
+                from: group.route.from,
+                segment: if group.count > 1 { u16::try_from(group.segment).unwrap_or(0) } else { 0 },
+                parts: group.next_part..at,
+            });
+        }
+        self.batch.parts.resize(self.pieces.len(), Part { start: 0, len: 0 });
+        for piece in &self.pieces {
+            let group = &mut self.groups[usize::from(piece.group)];
+            self.batch.parts[group.next_part as usize] = piece.part;
+            group.next_part += 1;
+        }
+        &self.batch
+    }
+
+    /// The last [`Egress::batch`] was handed to the driver and these of its messages did not leave: every account goes
+    /// to `settle` with the fault that met it, if any, and nothing waits any more.
+    pub fn settle(&mut self, failed: &[SendFailure], mut settle: impl FnMut(A, Option<SendError>)) {
+        for piece in &self.pieces {
+            let fault = if failed.is_empty() {
+                None
+            } else {
+                failed.iter().find(|f| f.message == u32::from(piece.group)).map(|f| f.error)
+            };
+            settle(piece.account, fault);
+        }
+        self.pieces.clear();
+        self.groups.clear();
+        self.open = [NO_GROUP; OPEN];
+    }
+}
+
+impl Group {
+    #[inline]
+    fn takes(&self, route: &Route, len: u32) -> bool {
+        !self.closed
+            && len <= self.segment
+            && len > 0
+            && (self.count as usize) < GSO_SEGMENTS_MAX
+            && (self.bytes + len) as usize <= GSO_BYTES_MAX
+            && self.route == *route
+    }
+}
+
+#[inline]
+fn place(route: &Route) -> usize {
+    let port = route.to.map_or(0, |to| to.port());
+    usize::from(port ^ (port >> 6) ^ route.socket.0.wrapping_mul(7)) % OPEN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn route(port: u16, gso: bool) -> Route {
+        Route { socket: SocketId(0), to: Some(([127, 0, 0, 1], port).into()), from: None, gso }
+    }
+
+    fn push(e: &mut Egress<u32>, port: u16, len: u32, n: u32) {
+        e.push(Instant::ZERO, &route(port, true), Part { start: n * 100, len }, n).unwrap();
+    }
+
+    #[test]
+    fn equal_lengths_to_one_peer_ride_together_and_a_shorter_one_ends_the_train() {
+        let mut e = Egress::new();
+        for (n, len) in [64, 64, 64, 10, 64].into_iter().enumerate() {
+            push(&mut e, 1, len, n as u32);
+        }
+        push(&mut e, 2, 64, 9);
+        let b = e.batch();
+        let shape: Vec<_> = b.messages.iter().map(|m| (m.segment, m.parts.clone())).collect();
+        assert_eq!(shape, [(64, 0..4), (0, 4..5), (0, 5..6)]);
+    }
+
+    #[test]
+    fn a_longer_or_empty_one_starts_anew() {
+        let mut e = Egress::new();
+        push(&mut e, 1, 64, 0);
+        push(&mut e, 1, 65, 1);
+        push(&mut e, 1, 0, 2);
+        push(&mut e, 1, 65, 3);
+        assert_eq!(e.batch().messages.len(), 4);
+    }
+
+    #[test]
+    fn without_gso_every_result_is_a_send_of_its_own() {
+        let mut e = Egress::new();
+        for n in 0..3 {
+            e.push(Instant::ZERO, &route(1, false), Part { start: 0, len: 64 }, n).unwrap();
+        }
+        assert_eq!(e.batch().messages.len(), 3);
+    }
+
+    #[test]
+    fn a_failed_train_fails_all_of_its_results_and_no_other() {
+        let mut e = Egress::new();
+        for n in 0..6 {
+            push(&mut e, 1 + (n % 2) as u16, 64, n);
+        }
+        e.batch();
+        let mut seen = Vec::new();
+        e.settle(&[SendFailure { message: 1, error: SendError::QueueFull }], |a, f| seen.push((a, f.is_some())));
+        assert_eq!(seen, [(0, false), (1, true), (2, false), (3, true), (4, false), (5, true)]);
+        assert!(e.is_empty());
+    }
+
+    #[test]
+    fn refuses_when_full_and_gives_the_account_back() {
+        let mut e = Egress::new();
+        for n in 0..EGRESS_PENDING_MAX {
+            push(&mut e, 1, 64, n as u32);
+        }
+        assert_eq!(e.push(Instant::ZERO, &route(1, true), Part { start: 0, len: 1 }, 77), Err(77));
+    }
+
+    proptest! {
+        /// However results are mixed: each is sent once, a peer's results leave in order, and every train is legal.
+        #[test]
+        fn trains_are_legal_and_keep_each_peers_order(items in proptest::collection::vec((0u16..70, 0u32..4), 1..200)) {
+            let mut e = Egress::new();
+            for (n, (port, size)) in items.iter().enumerate() {
+                push(&mut e, *port, [0, 64, 65, 2_000][*size as usize], n as u32);
+            }
+            let b = e.batch();
+            let mut order: std::collections::BTreeMap<u16, Vec<u32>> = std::collections::BTreeMap::new();
+            for m in &b.messages {
+                let parts = &b.parts[m.parts.start as usize..m.parts.end as usize];
+                let (last, body) = parts.split_last().unwrap();
+                if m.segment == 0 {
+                    prop_assert!(body.is_empty());
+                } else {
+                    prop_assert!(body.iter().all(|p| p.len == u32::from(m.segment)));
+                    prop_assert!(last.len > 0 && last.len <= u32::from(m.segment));
+                }
+                order.entry(m.to.unwrap().port()).or_default().extend(parts.iter().map(|p| p.start / 100));
+            }
+            for (n, (port, _)) in items.iter().enumerate() {
+                let sent = &order[port];
+                prop_assert!(sent.is_sorted());
+                prop_assert_eq!(sent.iter().filter(|s| **s == n as u32).count(), 1);
+            }
+        }
+    }
+}

@@ -6,4 +6,5 @@ pub mod base;
 pub mod io;
 pub mod kernel;
 pub mod packet;
+pub mod sched;
 pub mod stats;

@@ -1,0 +1,334 @@
+//! The queue: earliest deadline first over four priorities, bounded, with all its memory allocated at construction.
+//!
+//! Knows nothing of packets, quotas or time: an item is any `Copy` value, its deadline and service are given.
+//!
+//! With one constant budget a class, each class arrives sorted, so earliest-deadline-first is four rings and the minimum
+//! over their heads: constant time, whatever the depth. What does not arrive sorted goes to a heap; the order is the same
+//! total order of [`Key`] whichever way an entry took.
+
+mod heap;
+mod key;
+mod ring;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use key::Key;
+pub use walk::{InOrder, Visit};
+
+use crate::base::{Instant, Nanos, PerPriority, Priority};
+use heap::Heap;
+use key::{NONE, SEQ_MAX};
+use ring::Ring;
+
+/// The place of the heap among the heads.
+const HEAP: usize = Priority::COUNT;
+/// The longest service that is counted, 2^40 ns (18 minutes): sums over a full queue then fit 64 bits.
+const SERVICE_NS_MAX: u64 = 1 << 40;
+
+/// An entry as it was pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<T> {
+    /// Its place in the order.
+    pub key: Key,
+    /// What it is expected to cost, cut at 2^40 ns.
+    pub service: Nanos,
+    /// What was queued.
+    pub item: T,
+}
+
+/// The queue holds as many entries as it may; here is the item back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full<T>(pub T);
+
+/// How much of one class is queued, on both paths together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    depth: u32,
+    work: u64,
+}
+
+/// A bounded queue in the order of [`Key`].
+#[derive(Debug)]
+pub struct EdfQueue<T> {
+    /// The first key of each ring and of the heap, [`NONE`] where empty: the minimum is found without touching them.
+    heads: [u128; HEAP + 1],
+    len: usize,
+    capacity: usize,
+    next_seq: u64,
+    loads: [Load; Priority::COUNT],
+    rings: [Ring<T>; Priority::COUNT],
+    heap: Heap<T>,
+    /// The heap's keys in order, while a walk runs.
+    sorted: Vec<u128>,
+}
+
+impl<T: Copy> EdfQueue<T> {
+    /// A queue of at most `capacity` entries. Every ring and the heap can hold them all: about five times
+    /// `capacity * (40 + size of T)` bytes, allocated here and never again.
+    ///
+    /// # Panics
+    /// When `capacity` is 0 or above 65,536.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        assert!((1..=key::SLAB_MAX).contains(&capacity), "capacity is 1 to {}", key::SLAB_MAX);
+        Self {
+            heads: [NONE; HEAP + 1],
+            len: 0,
+            capacity,
+            next_seq: 0,
+            loads: [Load::default(); Priority::COUNT],
+            rings: std::array::from_fn(|_| Ring::new(capacity)),
+            heap: Heap::new(capacity),
+            sorted: Vec::with_capacity(capacity),
+        }
+    }
+
+    /// The key that the next push with these would get: what admission asks [`EdfQueue::work_before`] with.
+    #[must_use]
+    #[inline]
+    pub const fn next_key(&self, priority: Priority, deadline: Instant) -> Key {
+        Key { deadline, priority, seq: self.next_seq }
+    }
+
+    /// Queues an item. Constant time when its key is not below its class's last, else logarithmic.
+    ///
+    /// # Errors
+    /// [`Full`], with the item, when `capacity` entries are queued.
+    #[inline]
+    pub fn push(
+        &mut self,
+        priority: Priority,
+        deadline: Instant,
+        service: Nanos,
+        item: T,
+    ) -> Result<Key, Full<T>> {
+        if self.len == self.capacity {
+            return Err(Full(item));
+        }
+        let key = self.next_key(priority, deadline);
+        let packed = key.pack();
+        let service = service.get().min(SERVICE_NS_MAX);
+        let class = priority.index();
+        let load = &mut self.loads[class];
+        load.depth += 1;
+        load.work += service;
+        self.len += 1;
+        self.next_seq = (self.next_seq + 1).min(SEQ_MAX);
+        let ring = &mut self.rings[class];
+        if ring.takes(packed) {
+            ring.push(packed, service, item);
+            // Right for an empty ring, where the head is NONE, and without effect on any other.
+            self.heads[class] = self.heads[class].min(packed);
+        } else {
+            self.heap.push(packed, service, item);
+            self.heads[HEAP] = self.heap.top();
+        }
+        Ok(key)
+    }
+
+    /// Takes out the first entry.
+    #[inline]
+    pub fn pop(&mut self) -> Option<Entry<T>> {
+        if self.len == 0 {
+            return None;
+        }
+        let first = self.first();
+        let (packed, service, item) = if first == HEAP {
+            let (packed, held) = self.heap.pop()?;
+            self.heads[HEAP] = self.heap.top();
+            (packed, held.service, held.item)
+        } else {
+            let cell = self.rings[first].pop()?;
+            self.heads[first] = self.rings[first].head().map_or(NONE, |c| c.key);
+            (cell.key, cell.service, cell.item)
+        };
+        Some(self.leave(packed, service, item))
+    }
+
+    /// The first entry, which stays.
+    #[must_use]
+    #[inline]
+    pub fn peek(&self) -> Option<Entry<T>> {
+        if self.len == 0 {
+            return None;
+        }
+        let first = self.first();
+        let packed = self.heads[first];
+        let (service, item) = if first == HEAP {
+            let held = self.heap.held(packed);
+            (held.service, held.item)
+        } else {
+            let cell = self.rings[first].head()?;
+            (cell.service, cell.item)
+        };
+        Some(Entry { key: Key::unpack(packed), service: Nanos::new(service), item })
+    }
+
+    /// The first entry's key. Cheaper than [`EdfQueue::peek`]: touches no entry.
+    #[must_use]
+    #[inline]
+    pub fn peek_key(&self) -> Option<Key> {
+        (self.len > 0).then(|| Key::unpack(self.heads[self.first()]))
+    }
+
+    /// The earliest deadline of one class. Constant time unless its entries came unsorted; then a scan of the heap.
+    #[must_use]
+    pub fn earliest(&self, priority: Priority) -> Option<Instant> {
+        let class = priority.index();
+        let ring = &self.rings[class];
+        let mut first = self.heads[class];
+        if self.loads[class].depth as usize > ring.len() {
+            let of_class = |k: &&u128| Key::unpack(**k).priority == priority;
+            first = first.min(self.heap.keys().iter().filter(of_class).copied().min()?);
+        }
+        (self.loads[class].depth > 0).then(|| Key::unpack(first).deadline)
+    }
+
+    /// Takes out the entry with this key, wherever it stands. `None` when it is not queued. A binary search and a move of
+    /// the shorter side in its ring, or a scan of the heap.
+    pub fn remove(&mut self, key: &Key) -> Option<Entry<T>> {
+        let packed = key.pack();
+        let class = key.priority.index();
+        if let Some(cell) = self.rings[class].remove(packed) {
+            self.heads[class] = self.rings[class].head().map_or(NONE, |c| c.key);
+            return Some(self.leave(packed, cell.service, cell.item));
+        }
+        let held = self.heap.remove(packed)?;
+        self.heads[HEAP] = self.heap.top();
+        Some(self.leave(packed, held.service, held.item))
+    }
+
+    /// The service of all entries that go before `key` or are it: what a packet with that key would wait for.
+    /// Four binary searches, and a scan of the heap.
+    #[must_use]
+    pub fn work_before(&self, key: &Key) -> Nanos {
+        let through = key::last_of(key.pack());
+        let in_rings: u64 = self.rings.iter().map(|r| r.work_through(through)).sum();
+        Nanos::new(in_rings + self.heap.work_through(through))
+    }
+
+    /// Every entry in order, without taking any out. The heap's part is sorted first, in memory set aside for it.
+    pub fn in_order(&mut self) -> InOrder<'_, T> {
+        self.sorted.clear();
+        self.sorted.extend_from_slice(self.heap.keys());
+        self.sorted.sort_unstable();
+        InOrder::new(&self.rings, &self.heap, &self.sorted, [0; Priority::COUNT])
+    }
+
+    /// Every entry that goes after `key`, in order.
+    pub fn in_order_after(&mut self, key: &Key) -> InOrder<'_, T> {
+        let through = key::last_of(key.pack());
+        self.sorted.clear();
+        self.sorted.extend(self.heap.keys().iter().copied().filter(|k| *k > through));
+        self.sorted.sort_unstable();
+        let from = std::array::from_fn(|i| self.rings[i].count_through(through));
+        InOrder::new(&self.rings, &self.heap, &self.sorted, from)
+    }
+
+    /// How many entries are queued.
+    #[must_use]
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is queued.
+    #[must_use]
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The most entries that may be queued.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// How many entries of one class are queued.
+    #[must_use]
+    #[inline]
+    pub const fn depth(&self, priority: Priority) -> u32 {
+        self.loads[priority.index()].depth
+    }
+
+    /// How many entries of each class are queued.
+    #[must_use]
+    pub fn depths(&self) -> PerPriority<u32> {
+        PerPriority::from_fn(|p| self.depth(p))
+    }
+
+    /// The service of all that is queued.
+    #[must_use]
+    #[inline]
+    pub fn backlog(&self) -> Nanos {
+        Nanos::new(self.loads.iter().map(|l| l.work).sum())
+    }
+
+    /// The service of one class.
+    #[must_use]
+    #[inline]
+    pub const fn backlog_of(&self, priority: Priority) -> Nanos {
+        Nanos::new(self.loads[priority.index()].work)
+    }
+
+    /// How many entries took the slow path and are in the heap.
+    #[must_use]
+    pub fn unsorted(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// Which ring, or the heap, has the first key.
+    #[inline]
+    fn first(&self) -> usize {
+        let mut first = 0;
+        let mut least = self.heads[0];
+        for (i, head) in self.heads.iter().enumerate().skip(1) {
+            let smaller = *head < least;
+            first = if smaller { i } else { first };
+            least = if smaller { *head } else { least };
+        }
+        first
+    }
+
+    #[inline]
+    fn leave(&mut self, packed: u128, service: u64, item: T) -> Entry<T> {
+        let key = Key::unpack(packed);
+        let load = &mut self.loads[key.priority.index()];
+        load.depth -= 1;
+        load.work -= service;
+        self.len -= 1;
+        Entry { key, service: Nanos::new(service), item }
+    }
+
+    /// Holds every promise of the structure against the entries themselves. For tests: linear.
+    ///
+    /// # Panics
+    /// When one does not hold.
+    pub fn check_invariants(&self) {
+        self.heap.check_invariants();
+        let mut loads = [Load::default(); Priority::COUNT];
+        for (class, ring) in self.rings.iter().enumerate() {
+            ring.check_invariants();
+            assert_eq!(self.heads[class], ring.head().map_or(NONE, |c| c.key), "head of {class}");
+            for cell in (0..ring.len()).filter_map(|i| ring.get(i)) {
+                assert_eq!(Key::unpack(cell.key).priority.index(), class, "one class a ring");
+                loads[class].depth += 1;
+                loads[class].work += cell.service;
+            }
+        }
+        assert_eq!(self.heads[HEAP], self.heap.top(), "head of the heap");
+        for key in self.heap.keys() {
+            let load = &mut loads[Key::unpack(*key).priority.index()];
+            load.depth += 1;
+            load.work += self.heap.held(*key).service;
+        }
+        for (kept, counted) in self.loads.iter().zip(&loads) {
+            assert_eq!((kept.depth, kept.work), (counted.depth, counted.work), "depth and work");
+        }
+        let total: usize = loads.iter().map(|l| l.depth as usize).sum();
+        assert_eq!(self.len, total, "length");
+        assert!(self.len <= self.capacity, "bound");
+    }
+}

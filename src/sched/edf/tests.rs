@@ -1,0 +1,233 @@
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// Deadline = now + the class's constant budget.
+    Constant {
+        priority: usize,
+        step: u64,
+        service: u64,
+    },
+    /// Any deadline near now.
+    Any {
+        priority: usize,
+        ahead: u64,
+        service: u64,
+    },
+    Pop,
+    Remove {
+        nth: usize,
+    },
+    WorkBefore {
+        priority: usize,
+        ahead: u64,
+    },
+    WorkBeforeQueued {
+        nth: usize,
+    },
+    Walk {
+        after: Option<usize>,
+    },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (0..4usize, 0..20u64, 0..1_000u64)
+            .prop_map(|(priority, step, service)| Op::Constant { priority, step, service }),
+        4 => (0..4usize, 0..4_000u64, 0..1_000u64)
+            .prop_map(|(priority, ahead, service)| Op::Any { priority, ahead, service }),
+        5 => Just(Op::Pop),
+        2 => (0..64usize).prop_map(|nth| Op::Remove { nth }),
+        2 => (0..4usize, 0..4_000u64)
+            .prop_map(|(priority, ahead)| Op::WorkBefore { priority, ahead }),
+        1 => (0..64usize).prop_map(|nth| Op::WorkBeforeQueued { nth }),
+        1 => proptest::option::of(0..64usize).prop_map(|after| Op::Walk { after }),
+    ]
+}
+
+const BUDGETS: [u64; 4] = [100, 1_000, 3_000, 4_000];
+
+/// A sorted list: what the queue must agree with after every operation.
+#[derive(Default)]
+struct Model {
+    entries: Vec<Entry<u32>>,
+    next_seq: u64,
+    now: u64,
+}
+
+impl Model {
+    fn push(&mut self, queue: &mut EdfQueue<u32>, priority: Priority, ahead: u64, service: u64) {
+        let deadline = Instant::from_nanos(self.now + ahead);
+        let item = u32::try_from(self.next_seq).unwrap();
+        let key = Key { deadline, priority, seq: self.next_seq };
+        let got = queue.push(priority, deadline, Nanos::new(service), item);
+        if self.entries.len() == queue.capacity() {
+            assert_eq!(got, Err(Full(item)));
+            return;
+        }
+        assert_eq!(got, Ok(key));
+        self.next_seq += 1;
+        let at = self.entries.partition_point(|e| e.key < key);
+        self.entries.insert(at, Entry { key, service: Nanos::new(service), item });
+    }
+
+    fn work_before(&self, key: &Key) -> Nanos {
+        let upto = self.entries.iter().filter(|e| e.key <= *key);
+        upto.fold(Nanos::ZERO, |sum, e| sum + e.service)
+    }
+
+    fn apply(&mut self, queue: &mut EdfQueue<u32>, op: &Op) {
+        match *op {
+            Op::Constant { priority, step, service } => {
+                self.now += step;
+                self.push(queue, Priority::ALL[priority], BUDGETS[priority], service);
+            }
+            Op::Any { priority, ahead, service } => {
+                self.push(queue, Priority::ALL[priority], ahead, service);
+            }
+            Op::Pop => {
+                let want = (!self.entries.is_empty()).then(|| self.entries.remove(0));
+                assert_eq!(queue.pop(), want);
+            }
+            Op::Remove { nth } => {
+                let absent = queue.next_key(Priority::High, Instant::from_nanos(self.now));
+                assert_eq!(queue.remove(&absent), None);
+                if !self.entries.is_empty() {
+                    let want = self.entries.remove(nth % self.entries.len());
+                    assert_eq!(queue.remove(&want.key), Some(want));
+                }
+            }
+            Op::WorkBefore { priority, ahead } => {
+                let deadline = Instant::from_nanos(self.now + ahead);
+                let key = queue.next_key(Priority::ALL[priority], deadline);
+                assert_eq!(queue.work_before(&key), self.work_before(&key));
+            }
+            Op::WorkBeforeQueued { nth } => {
+                if let Some(e) = self.entries.get(nth) {
+                    assert_eq!(queue.work_before(&e.key), self.work_before(&e.key));
+                }
+            }
+            Op::Walk { after } => {
+                let entry =
+                    |v: Visit<'_, u32>| Entry { key: v.key, service: v.service, item: *v.item };
+                let from = after.and_then(|n| self.entries.get(n)).map(|e| e.key);
+                if let Some(key) = from {
+                    let want: Vec<_> =
+                        self.entries.iter().copied().filter(|e| e.key > key).collect();
+                    assert_eq!(queue.in_order_after(&key).map(entry).collect::<Vec<_>>(), want);
+                } else {
+                    assert_eq!(queue.in_order().map(entry).collect::<Vec<_>>(), self.entries);
+                }
+            }
+        }
+    }
+
+    fn agree(&self, queue: &EdfQueue<u32>) {
+        queue.check_invariants();
+        assert_eq!(queue.len(), self.entries.len());
+        assert_eq!(queue.peek(), self.entries.first().copied());
+        assert_eq!(queue.peek_key(), self.entries.first().map(|e| e.key));
+        let sum = |p: Option<Priority>| {
+            let of = self.entries.iter().filter(|e| p.is_none_or(|p| e.key.priority == p));
+            of.fold(Nanos::ZERO, |sum, e| sum + e.service)
+        };
+        assert_eq!(queue.backlog(), sum(None));
+        for p in Priority::ALL {
+            let mut of = self.entries.iter().filter(|e| e.key.priority == p);
+            assert_eq!(queue.backlog_of(p), sum(Some(p)));
+            assert_eq!(queue.earliest(p), of.clone().next().map(|e| e.key.deadline));
+            assert_eq!(queue.depth(p) as usize, of.by_ref().count());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #[test]
+    fn agrees_with_a_sorted_list_after_every_operation(
+        capacity in 1..40usize,
+        ops in proptest::collection::vec(op(), 1..120),
+    ) {
+        let mut queue = EdfQueue::new(capacity);
+        let mut model = Model::default();
+        for op in &ops {
+            model.apply(&mut queue, op);
+            model.agree(&queue);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn deep_queues_drain_in_order(
+        entries in proptest::collection::vec((0..4u8, 0..50_000u64), 500..2_000),
+        removals in proptest::collection::vec(any::<prop::sample::Index>(), 0..200),
+    ) {
+        let mut queue = EdfQueue::new(2_000);
+        let mut keys = Vec::new();
+        for (i, (p, d)) in entries.iter().enumerate() {
+            let p = Priority::from_wire(*p).unwrap();
+            keys.push(queue.push(p, Instant::from_nanos(*d), Nanos::new(1), i).unwrap());
+        }
+        for r in removals {
+            let key = keys.swap_remove(r.index(keys.len()));
+            prop_assert_eq!(queue.remove(&key).map(|e| e.key), Some(key));
+        }
+        queue.check_invariants();
+        keys.sort();
+        let drained: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|e| e.key).collect();
+        prop_assert_eq!(drained, keys);
+    }
+}
+
+#[test]
+fn constant_budgets_never_touch_the_heap() {
+    let mut queue = EdfQueue::new(1_000);
+    for i in 0..1_000u64 {
+        let p = Priority::ALL[usize::try_from(i % 4).unwrap()];
+        queue.push(p, Instant::from_nanos(i) + p.default_budget(), Nanos::new(1), i).unwrap();
+    }
+    assert_eq!(queue.unsorted(), 0);
+    queue.push(Priority::Low, Instant::from_nanos(0), Nanos::new(1), 0).unwrap_err();
+    queue.pop();
+    queue.push(Priority::Low, Instant::from_nanos(0), Nanos::new(1), 0).unwrap();
+    assert_eq!(queue.unsorted(), 1);
+}
+
+#[test]
+fn ties_go_to_the_higher_priority_then_to_the_first_come() {
+    let mut queue = EdfQueue::new(8);
+    let at = Instant::from_nanos(9);
+    for (p, item) in [
+        (Priority::Low, 0),
+        (Priority::Low, 1),
+        (Priority::High, 2),
+        (Priority::BestEffort, 3),
+        (Priority::High, 4),
+    ] {
+        queue.push(p, at, Nanos::ZERO, item).unwrap();
+    }
+    let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|e| e.item).collect();
+    assert_eq!(order, [2, 4, 0, 1, 3]);
+}
+
+#[test]
+fn an_endless_deadline_and_service_are_held() {
+    let mut queue = EdfQueue::new(3);
+    for p in [Priority::BestEffort, Priority::BestEffort, Priority::High] {
+        queue.push(p, Instant::MAX, Nanos::MAX, p).unwrap();
+    }
+    queue.check_invariants();
+    assert_eq!(queue.backlog(), Nanos::new(3 << 40));
+    let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|e| e.item).collect();
+    assert_eq!(order, [Priority::High, Priority::BestEffort, Priority::BestEffort]);
+}
+
+#[test]
+#[should_panic(expected = "capacity is 1 to")]
+fn no_capacity_is_refused() {
+    let _ = EdfQueue::<()>::new(0);
+}

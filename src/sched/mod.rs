@@ -1,0 +1,9 @@
+//! What is run next, what is admitted at all, and how the limits follow what is measured (seed 002).
+//!
+//! Knows no kernel, no driver, no clock and no thread: time is an argument and work is a number of nanoseconds.
+
+pub mod edf;
+pub mod estimate;
+
+pub use edf::{EdfQueue, Entry, Full, Key, Visit};
+pub use estimate::ServiceEstimate;

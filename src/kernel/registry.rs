@@ -105,6 +105,18 @@ impl Kernels {
         Self { all }
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Runs kernel `id` on the batch.
     #[inline]
     pub fn run(&mut self, id: KernelId, batch: &mut Batch<'_>) {

@@ -37,6 +37,13 @@ pub struct Packet {
 }
 
 impl Packet {
+    /// Bytes before the payload.
+    #[must_use]
+    #[inline]
+    pub const fn header_len(&self) -> usize {
+        if self.flags.framed { framed::LEN } else { 0 }
+    }
+
     /// What is left until its deadline once it has been run, or zero.
     #[must_use]
     pub const fn slack(&self, now: Instant) -> Nanos {

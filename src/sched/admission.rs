@@ -100,6 +100,18 @@ pub struct Admission {
     probes: PerPriority<TokenBucket>,
     probed: u64,
     victims: Vec<(u64, Key, Nanos)>,
+    evicted: Vec<Packet>,
+}
+
+/// What stands at the head of the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dispatch {
+    /// This packet: run it.
+    Run(Packet),
+    /// This packet, which can no longer make it: drop it and ask again.
+    TooLate(Packet),
+    /// Nothing.
+    Empty,
 }
 
 impl Admission {
@@ -118,6 +130,7 @@ impl Admission {
             probes: PerPriority::from_fn(|_| TokenBucket::new(interval, burst, Instant::ZERO)),
             probed: 0,
             victims: Vec::with_capacity(QUEUE_TOTAL_MAX),
+            evicted: Vec::with_capacity(QUEUE_TOTAL_MAX),
         }
     }
 
@@ -184,7 +197,7 @@ impl Admission {
     }
 
     /// Gates G0 to G2. `Ok` tells whether the packet goes in as a probe; [`Admission::push`] must follow before the next
-    /// call. Packets that gave way are handed to `evicted`.
+    /// call. Packets that gave way are then to be had from [`Admission::next_evicted`].
     ///
     /// # Errors
     /// The reason why it is dropped.
@@ -193,7 +206,6 @@ impl Admission {
         &mut self,
         now: Instant,
         candidate: &Candidate,
-        evicted: &mut impl FnMut(Packet),
     ) -> Result<bool, DropReason> {
         match self.options.policy {
             Policy::Edf => {}
@@ -207,7 +219,7 @@ impl Admission {
         if candidate.priority.enforces_deadline() && now >= candidate.deadline {
             return Err(DropReason::ExpiredOnArrival);
         }
-        match self.gates(now, candidate, evicted) {
+        match self.gates(now, candidate) {
             Ok(()) => Ok(false),
             Err(reason) if self.probe(now, candidate.priority) => {
                 debug_assert!(reason != DropReason::ExpiredOnArrival);
@@ -218,12 +230,7 @@ impl Admission {
     }
 
     #[inline]
-    fn gates(
-        &mut self,
-        now: Instant,
-        candidate: &Candidate,
-        evicted: &mut impl FnMut(Packet),
-    ) -> Result<(), DropReason> {
+    fn gates(&mut self, now: Instant, candidate: &Candidate) -> Result<(), DropReason> {
         if self.queue.depth(candidate.priority) >= self.quota[candidate.priority] {
             return Err(DropReason::QuotaPriority);
         }
@@ -244,7 +251,7 @@ impl Admission {
         }
         if self.options.overload == Overload::Value
             && self.options.predictor == Predictor::Prefix
-            && self.evict(finish.since(candidate.deadline), candidate, evicted)
+            && self.evict(finish.since(candidate.deadline), candidate)
         {
             return self.harmless(now, candidate);
         }
@@ -282,9 +289,9 @@ impl Admission {
 
     /// Frees at least `need` of work in front of the candidate by dropping what has less value for its time, the least
     /// first, never of a higher priority. Drops nothing when that cannot be done.
-    fn evict(&mut self, need: Nanos, candidate: &Candidate, evicted: &mut impl FnMut(Packet)) -> bool {
+    fn evict(&mut self, need: Nanos, candidate: &Candidate) -> bool {
         let below = &Priority::ALL[candidate.priority.index() + 1..];
-        if below.iter().all(|p| self.queue.depth(*p) == 0) && !self.estimate.mixed(candidate.priority) {
+        if below.iter().all(|p| self.queue.depth(*p) == 0) {
             return false;
         }
         let key = self.key(candidate);
@@ -308,7 +315,7 @@ impl Admission {
                 break;
             }
             if let Some(entry) = self.queue.remove(key) {
-                evicted(entry.item);
+                self.evicted.push(entry.item);
                 freed += *service;
             }
         }
@@ -335,15 +342,29 @@ impl Admission {
         assert!(pushed.is_ok(), "a packet was pushed that had not been admitted");
     }
 
-    /// Gate G3: the next packet to be run. Those that can no longer make it are handed to `dropped` on the way.
+    /// A packet that gave way to another: drop it.
     #[inline]
-    pub fn dispatch(&mut self, now: Instant, dropped: &mut impl FnMut(Packet)) -> Option<Packet> {
-        loop {
-            let packet = self.queue.pop()?.item;
-            if !self.too_late(now, &packet) {
-                return Some(packet);
-            }
-            dropped(packet);
+    pub fn next_evicted(&mut self) -> Option<Packet> {
+        self.evicted.pop()
+    }
+
+    /// Gate G3: takes the head of the queue, and tells whether it can still make it when it is started at `start`.
+    #[inline]
+    pub fn dispatch(&mut self, start: Instant) -> Dispatch {
+        match self.queue.pop() {
+            Some(entry) if self.too_late(start, &entry.item) => Dispatch::TooLate(entry.item),
+            Some(entry) => Dispatch::Run(entry.item),
+            None => Dispatch::Empty,
+        }
+    }
+
+    /// The same for the first packet of High, wherever it stands.
+    pub fn dispatch_high(&mut self, start: Instant) -> Dispatch {
+        let key = self.queue.in_order().map(|e| e.key).find(|k| k.priority == Priority::High);
+        match key.and_then(|k| self.queue.remove(&k)) {
+            Some(entry) if self.too_late(start, &entry.item) => Dispatch::TooLate(entry.item),
+            Some(entry) => Dispatch::Run(entry.item),
+            None => self.dispatch(start),
         }
     }
 
@@ -366,11 +387,9 @@ impl Admission {
         self.queue.peek().map(|e| e.item)
     }
 
-    /// Takes everything out: the service stops.
-    pub fn drain(&mut self, dropped: &mut impl FnMut(Packet)) {
-        while let Some(entry) = self.queue.pop() {
-            dropped(entry.item);
-        }
+    /// Takes the head of the queue, whatever its deadline: the service stops.
+    pub fn pop_any(&mut self) -> Option<Packet> {
+        self.queue.pop().map(|e| e.item)
     }
 }
 

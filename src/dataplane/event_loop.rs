@@ -1,0 +1,355 @@
+//! The loop that drives a worker: receive, run, send, rest. One turn is a bounded amount of work.
+//!
+//! Knows no threads: whoever owns one calls [`EventLoop::run`]; the simulator calls [`EventLoop::turn`].
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_utils::CachePadded;
+
+use super::worker::{Output, Worker};
+use crate::base::limits::PARK_MAX;
+use crate::base::{Clock, Ema, Instant, KernelId, Nanos, SocketId};
+use crate::io::{Driver, SendFailure};
+use crate::kernel::{Batch, Kernels, Row, RowStatus};
+use crate::sched::{PlanCell, estimate};
+use crate::stats::{Board, Field, WorkerField};
+
+use super::options::SocketRole;
+
+/// How a worker rests when there is nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Never: it looks again at once. Lowest latency, one core always busy.
+    Spin,
+    /// Looks again for a while, then sleeps until something arrives. Keeps looking while traffic is brisk.
+    Adaptive {
+        /// For how long it looks. Range 0 to 10 ms, default 50 µs.
+        spin: Nanos,
+    },
+    /// Sleeps at once.
+    Park,
+}
+
+/// Traffic with shorter gaps than this (20,000 packets a second) keeps an adaptive worker awake between packets.
+const BRISK_GAP: Nanos = Nanos::from_micros(50);
+/// How many average gaps it then stays awake: a Poisson gap is longer once in 3,000 times.
+const BRISK_GAPS: u64 = 8;
+/// Shorter waits than this are spun: a sleep costs 20 to 50 µs.
+const SPIN_BELOW: Nanos = Nanos::from_micros(100);
+/// No turn counts for more than this in the overhead of a packet: what is longer was stolen, not spent.
+const OVERHEAD_MAX: Nanos = Nanos::from_micros(20);
+/// Two looks at the clock with nothing between them that are further apart than this: time was stolen from the worker.
+const NOISE_GAP: Nanos = Nanos::from_micros(100);
+
+/// What a worker shares with the control thread. Each field is written by one side only and has its own cache line.
+#[derive(Debug)]
+pub struct Shared {
+    /// Its figures.
+    pub board: Board,
+    /// Its plan.
+    pub plan: PlanCell,
+    /// The clock at its last turn, nanoseconds. Written by the worker.
+    pub heartbeat: CachePadded<AtomicU64>,
+    /// Until when it may drain, nanoseconds; `u64::MAX`: go on serving. Written by the control side.
+    pub stop_at: CachePadded<AtomicU64>,
+}
+
+impl Shared {
+    /// For a worker whose counters have `words` words.
+    #[must_use]
+    pub fn new(words: usize) -> Self {
+        Self {
+            board: Board::new(words),
+            plan: PlanCell::default(),
+            heartbeat: CachePadded::new(AtomicU64::new(0)),
+            stop_at: CachePadded::new(AtomicU64::new(u64::MAX)),
+        }
+    }
+}
+
+/// A worker with its clock, its driver and its kernels.
+#[derive(Debug)]
+pub struct EventLoop<'a, C, D> {
+    clock: &'a C,
+    driver: D,
+    worker: Worker,
+    kernels: Kernels,
+    shared: &'a Shared,
+    idle: Idle,
+    failed: Vec<SendFailure>,
+    asked: u64,
+    dirty: bool,
+    last_arrival: Instant,
+    gap: Ema,
+    timeout_at: Instant,
+    finished: bool,
+}
+
+impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
+    /// A loop that has not turned yet.
+    #[must_use]
+    pub fn new(clock: &'a C, driver: D, worker: Worker, kernels: Kernels, shared: &'a Shared, idle: Idle) -> Self {
+        let now = clock.now();
+        Self {
+            clock,
+            driver,
+            worker,
+            kernels,
+            shared,
+            idle,
+            failed: Vec::with_capacity(crate::base::limits::EGRESS_PENDING_MAX),
+            asked: 0,
+            dirty: true,
+            last_arrival: now,
+            gap: Ema::new(PARK_MAX),
+            timeout_at: now,
+            finished: false,
+        }
+    }
+
+    /// The worker, to be looked at.
+    #[must_use]
+    pub const fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// The driver.
+    pub const fn driver_mut(&mut self) -> &mut D {
+        &mut self.driver
+    }
+
+    /// Turns until the worker was told to stop and has nothing left, or its time for draining is over.
+    ///
+    /// # Errors
+    /// When the driver can no longer work.
+    pub fn run(&mut self) -> io::Result<()> {
+        while !self.finished {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the loop has ended.
+    #[must_use]
+    pub const fn finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Runs each kernel on a payload of `len` zero bytes a few times and notes what it costs, so that the first packets are
+    /// not judged by a guess. Takes as long as the kernels take.
+    pub fn warm_up(&mut self, len: usize, rounds: usize) {
+        let mut bytes = vec![0; len + 64];
+        for k in 0..self.kernels.len() {
+            let kernel = KernelId(u16::try_from(k).unwrap_or(u16::MAX));
+            for _ in 0..rounds {
+                let mut row = [Row { start: 0, len, capacity: bytes.len(), status: RowStatus::Failed }];
+                let started = self.clock.now();
+                self.kernels.run(kernel, &mut Batch::new(&mut bytes, &mut row));
+                let now = self.clock.now();
+                for priority in self.worker.priorities_of(kernel) {
+                    let bucket = estimate::bucket(kernel, len);
+                    self.worker.admission_mut().estimate.record(now, bucket, priority, now.since(started));
+                }
+            }
+        }
+        self.publish(self.clock.now());
+    }
+
+    /// One turn: take what has arrived, run for about a slice, send, rest if there is nothing to do.
+    ///
+    /// # Errors
+    /// When the driver can no longer work.
+    pub fn turn(&mut self) -> io::Result<()> {
+        let began = self.clock.now();
+        self.shared.heartbeat.store(began.as_nanos(), Ordering::Relaxed);
+        self.follow_plan(began);
+        if self.stop_if_told(began) {
+            return Ok(());
+        }
+        let handled = self.worker.handled();
+        let mut in_kernels = Nanos::ZERO;
+        let arrived = self.receive(began)?;
+        let mut now = if arrived > 0 { self.clock.now() } else { began };
+        let look_again_at = now + self.worker.slice();
+        let wait = loop {
+            match self.worker.poll_output(now) {
+                Output::Run(kernel) => {
+                    let started = now;
+                    now = self.run_kernel(kernel, started);
+                    in_kernels += now.since(started);
+                    if now >= look_again_at {
+                        break None;
+                    }
+                }
+                Output::Transmit => now = self.transmit()?,
+                Output::Wait(until) => break Some(until),
+            }
+        };
+        self.account(began, now, handled, in_kernels);
+        if let Some(until) = wait {
+            self.rest(now, until, arrived > 0)?;
+        }
+        self.show_if_asked(now);
+        Ok(())
+    }
+
+    fn follow_plan(&mut self, now: Instant) {
+        if self.shared.plan.generation() != self.worker.plan_generation()
+            && let Some(plan) = self.shared.plan.read(self.worker.plan_generation())
+        {
+            self.worker.set_plan(plan);
+            self.dirty = true;
+        }
+        if now >= self.timeout_at {
+            self.timeout_at = now + PARK_MAX;
+            self.worker.handle_timeout(now);
+        }
+    }
+
+    /// Draining: intake is closed, what is queued is run until the bound.
+    fn stop_if_told(&mut self, now: Instant) -> bool {
+        let stop_at = self.shared.stop_at.load(Ordering::Relaxed);
+        if stop_at == u64::MAX {
+            return false;
+        }
+        self.worker.close_intake();
+        if !self.worker.is_idle() && now.as_nanos() < stop_at {
+            return false;
+        }
+        self.worker.abandon(now);
+        // Refusals of what was abandoned; nobody waits for more than this one try.
+        let _ = self.transmit();
+        self.publish(now);
+        self.finished = true;
+        true
+    }
+
+    fn receive(&mut self, now: Instant) -> io::Result<u32> {
+        let Self { driver, worker, .. } = self;
+        let rooms = worker.take_rooms();
+        let report = driver.receive(now, &rooms, &mut |r| worker.handle_rx(now, &r));
+        worker.put_rooms(rooms);
+        let report = report?;
+        if report.rearmed > 0 {
+            self.worker.counters_mut().add_worker(WorkerField::Rearms, u64::from(report.rearmed));
+        }
+        if report.messages > 0 {
+            let gap = now.since(self.last_arrival).get() / u64::from(report.messages);
+            self.gap.record(Nanos::new(gap).min(PARK_MAX));
+            self.last_arrival = now;
+        }
+        Ok(report.messages)
+    }
+
+    fn run_kernel(&mut self, kernel: KernelId, started: Instant) -> Instant {
+        let Self { kernels, worker, .. } = self;
+        // A panic in a kernel is that batch's end, not the worker's.
+        let run = catch_unwind(AssertUnwindSafe(|| kernels.run(kernel, &mut worker.batch())));
+        let now = self.clock.now();
+        match run {
+            Ok(()) => self.worker.on_done(now, now.since(started)),
+            Err(_) => self.worker.on_failed(now),
+        }
+        now
+    }
+
+    fn transmit(&mut self) -> io::Result<Instant> {
+        let (memory, batch) = self.worker.tx();
+        let sends = batch.messages.len();
+        self.failed.clear();
+        if sends > 0 {
+            self.driver.transmit(memory, batch, &mut self.failed)?;
+        }
+        let now = self.clock.now();
+        self.worker.on_transmitted(now, sends, &self.failed);
+        Ok(now)
+    }
+
+    /// What this turn cost besides its kernels, shared by the packets that it handled.
+    fn account(&mut self, began: Instant, now: Instant, handled: u64, in_kernels: Nanos) {
+        let counters = self.worker.counters_mut();
+        counters.add_worker(WorkerField::Turns, 1);
+        let handled = self.worker.handled() - handled;
+        if handled > 0 {
+            let spent = now.since(began).saturating_sub(in_kernels);
+            let each = Nanos::new(spent.get() / handled).min(OVERHEAD_MAX);
+            self.worker.admission_mut().record_overhead(each);
+            self.dirty = true;
+        }
+    }
+
+    fn rest(&mut self, now: Instant, until: Option<Instant>, arrived: bool) -> io::Result<()> {
+        let most = until.map_or(PARK_MAX, |u| u.since(now).min(PARK_MAX));
+        if self.stays_awake(now, most) {
+            std::hint::spin_loop();
+            if !arrived {
+                self.watch_for_gap(now);
+            }
+            return Ok(());
+        }
+        if self.dirty {
+            self.publish(now);
+        }
+        self.worker.counters_mut().add_worker(WorkerField::Parks, 1);
+        self.driver.wait(most)
+    }
+
+    fn stays_awake(&self, now: Instant, most: Nanos) -> bool {
+        if most < SPIN_BELOW {
+            return true;
+        }
+        match self.idle {
+            Idle::Spin => true,
+            Idle::Park => false,
+            Idle::Adaptive { spin } => {
+                let gap = self.gap.get();
+                let brisk = if gap <= BRISK_GAP { gap.saturating_mul(BRISK_GAPS) } else { Nanos::ZERO };
+                now.since(self.last_arrival) < spin.max(brisk)
+            }
+        }
+    }
+
+    /// While nothing happens, a second look at the clock shows whether the machine took time away.
+    fn watch_for_gap(&mut self, now: Instant) {
+        let gap = self.clock.now().since(now);
+        if gap >= NOISE_GAP {
+            let counters = self.worker.counters_mut();
+            counters.add_worker(WorkerField::Gaps, 1);
+            let longest = counters.worker(WorkerField::GapMax).max(gap.get());
+            counters.set_worker(WorkerField::GapMax, longest);
+        }
+    }
+
+    fn show_if_asked(&mut self, now: Instant) {
+        let asked = self.shared.board.asked();
+        if asked != self.asked {
+            self.asked = asked;
+            self.publish(now);
+        }
+    }
+
+    /// Brings the gauges up to date and shows everything.
+    fn publish(&mut self, now: Instant) {
+        self.count_kernel_drops();
+        self.worker.refresh_gauges();
+        self.worker.counters_mut().set_worker(WorkerField::PublishedAt, now.as_nanos());
+        self.shared.board.publish(self.worker.counters().words());
+        self.dirty = false;
+    }
+
+    fn count_kernel_drops(&mut self) {
+        for place in 0..self.worker.socket_count() {
+            let socket = SocketId(u16::try_from(place).unwrap_or(u16::MAX));
+            let (ingress, priority) = match self.worker.role(socket) {
+                SocketRole::Listen { ingress, class } => (ingress, class),
+                SocketRole::Upstream { .. } | SocketRole::Send => continue,
+            };
+            let drops = self.driver.kernel_drops(socket);
+            let new = self.worker.new_kernel_drops(socket, drops);
+            let priority = priority.unwrap_or_else(|| self.worker.default_priority(ingress));
+            self.worker.counters_mut().cell(ingress, priority).add(Field::KernelDropped, new);
+        }
+    }
+}

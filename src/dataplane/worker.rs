@@ -1,0 +1,446 @@
+//! One worker's state machine: datagrams in, verdicts and results out.
+//!
+//! Knows no sockets, no clock and no thread: time is an argument, input comes by `handle_*`, and what is to be done is
+//! asked for by [`Worker::poll_output`] until it says [`Output::Wait`].
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::egress::Egress;
+use super::options::{Framing, Ingress, Options, SocketOptions, SocketRole};
+use super::own::Beware;
+use super::outlet::{Account, Outlet};
+use super::sessions::Sessions;
+use crate::base::limits::{IO_BATCH_MAX, KERNEL_BATCH_MAX};
+use crate::base::{
+    DropReason, IngressId, Instant, KernelId, Nanos, PerPriority, Priority, SocketId, WorkerId,
+};
+use crate::classify::Classifier;
+use crate::io::{SendFailure, TxBatch};
+use crate::kernel::{Batch, Row};
+use crate::packet::{BufPool, Packet};
+use crate::sched::admission::{Admission, Dispatch};
+use crate::sched::flow::{FlowNote, FlowTable};
+use crate::sched::guard::InterArrival;
+use crate::sched::{ServiceEstimate, WorkerPlan};
+use crate::stats::{ClassField, Counters, Field, Layout, WorkerField};
+
+/// A result that waits longer than this for company is sent.
+const FLUSH_AFTER: Nanos = Nanos::from_micros(20);
+/// Flows told apart while their packets are queued.
+const FLOWS: usize = 4_096;
+
+/// What is to be done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Run this kernel on [`Worker::batch`], then report by [`Worker::on_done`].
+    Run(KernelId),
+    /// Hand [`Worker::tx`] to the driver, then report by [`Worker::on_transmitted`].
+    Transmit,
+    /// Nothing until something arrives or, where a time is given, until then.
+    Wait(Option<Instant>),
+}
+
+/// Where a packet came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) peer: SocketAddr,
+    pub(super) local: Option<IpAddr>,
+    pub(super) socket: SocketId,
+    pub(super) note: Option<FlowNote>,
+}
+
+/// One worker. See the module.
+#[derive(Debug)]
+pub struct Worker {
+    id: WorkerId,
+    pub(super) ingresses: Box<[Ingress]>,
+    pub(super) classifiers: Box<[Classifier]>,
+    pub(super) egresses: Box<[super::options::EgressOptions]>,
+    pub(super) sessions: Box<[Option<Sessions>]>,
+    pub(super) sockets: Box<[SocketOptions]>,
+    pub(super) kernel_batch_max: Box<[usize]>,
+    pub(super) budgets: PerPriority<Nanos>,
+    pub(super) max_datagram: usize,
+    pub(super) beware: Beware,
+    pub(super) pool: BufPool,
+    pub(super) origins: Box<[Origin]>,
+    pub(super) flows: FlowTable,
+    pub(super) admission: Admission,
+    pub(super) out: Egress<Account>,
+    pub(super) counters: Counters,
+    pub(super) plan: WorkerPlan,
+    pub(super) high_gap: InterArrival,
+    pub(super) guard: super::guard::Guard,
+    rooms: Vec<u32>,
+    intake_open: bool,
+    running: Vec<Packet>,
+    rows: Vec<Row>,
+    kernel_drops: Vec<u64>,
+    handled: u64,
+}
+
+impl Worker {
+    /// A worker, ready. All its memory is allocated here.
+    #[must_use]
+    pub fn new(options: Options, own: &super::options::Own) -> Self {
+        let Options { ingresses, egresses, sockets, .. } = &options;
+        let estimate = ServiceEstimate::new(&options.budgets, options.kernel_batch_max.len());
+        let nowhere = Origin {
+            peer: SocketAddr::from(([0, 0, 0, 0], 0)),
+            local: None,
+            socket: SocketId(0),
+            note: None,
+        };
+        let pool = BufPool::new(options.slots, options.max_datagram);
+        Self {
+            id: options.id,
+            classifiers: ingresses.iter().map(|i| Classifier::new(i.classify.clone())).collect(),
+            sessions: egresses.iter().map(|e| e.sessions(options.secret)).collect(),
+            egresses: egresses.clone().into_boxed_slice(),
+            origins: vec![nowhere; pool.capacity()].into_boxed_slice(),
+            pool,
+            flows: FlowTable::new(FLOWS),
+            admission: Admission::new(options.admission, estimate),
+            out: Egress::new(),
+            counters: Counters::new(Layout::new(options.counted)),
+            plan: WorkerPlan::default(),
+            high_gap: InterArrival::default(),
+            guard: super::guard::Guard::new(&options),
+            rooms: vec![0; sockets.len()],
+            sockets: sockets.clone().into_boxed_slice(),
+            kernel_batch_max: options.kernel_batch_max.into_boxed_slice(),
+            budgets: options.budgets,
+            max_datagram: options.max_datagram,
+            beware: Beware::new(own),
+            ingresses: options.ingresses.into_boxed_slice(),
+            intake_open: true,
+            running: Vec::with_capacity(KERNEL_BATCH_MAX),
+            rows: Vec::with_capacity(KERNEL_BATCH_MAX),
+            kernel_drops: vec![0; sockets.len()],
+            handled: 0,
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn id(&self) -> WorkerId {
+        self.id
+    }
+
+    /// Its figures.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Its figures, for what only the loop around it sees.
+    pub const fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.counters
+    }
+
+    /// Its gates, to be looked at.
+    #[must_use]
+    pub const fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Its gates, to be told what is known before traffic (see [`ServiceEstimate::record`]).
+    pub const fn admission_mut(&mut self) -> &mut Admission {
+        &mut self.admission
+    }
+
+    /// The generation of the plan in force.
+    #[must_use]
+    pub const fn plan_generation(&self) -> u64 {
+        self.plan.generation
+    }
+
+    /// Puts a plan in force.
+    pub fn set_plan(&mut self, plan: WorkerPlan) {
+        self.admission.set_quota(plan.quota, plan.total);
+        for (p, quota) in plan.quota.iter() {
+            self.counters.set_class(p, ClassField::Quota, u64::from(*quota));
+            self.counters.set_class(p, ClassField::GuardWindow, plan.guard[p].get());
+        }
+        self.counters.set_worker(WorkerField::PlanGeneration, plan.generation);
+        self.plan = plan;
+    }
+
+    /// How many messages each socket may hand over now. A class whose quota is used up is left in the kernel, where a full
+    /// buffer drops for nothing: reading a packet only to drop it costs the classes above it. The shortest budgets are
+    /// always read, because their packets would go stale in the kernel.
+    ///
+    /// The table is handed out, because the driver fills the worker while it reads the table; [`Worker::put_rooms`] gives
+    /// it back.
+    pub fn take_rooms(&mut self) -> Vec<u32> {
+        let mut rooms = std::mem::take(&mut self.rooms);
+        for (room, socket) in rooms.iter_mut().zip(&self.sockets) {
+            *room = match socket.role {
+                _ if !self.intake_open => 0,
+                SocketRole::Send => 0,
+                SocketRole::Upstream { .. } | SocketRole::Listen { class: None | Some(Priority::High), .. } => {
+                    IO_BATCH_MAX as u32
+                }
+                SocketRole::Listen { class: Some(class), .. } => {
+                    Self::class_room(*room, self.admission.quota_room(class), self.plan.quota[class])
+                }
+            };
+        }
+        rooms
+    }
+
+    /// Gives the table of [`Worker::take_rooms`] back.
+    pub fn put_rooms(&mut self, rooms: Vec<u32>) {
+        self.rooms = rooms;
+    }
+
+    /// With hysteresis: a class that was closed opens again when a quarter of its quota is free, so that the driver does
+    /// not stop and start for every single packet.
+    fn class_room(last: u32, free: u32, quota: u32) -> u32 {
+        let enough = if last == 0 { (quota / 4).max(1) } else { 1 };
+        if free >= enough { free.min(IO_BATCH_MAX as u32) } else { 0 }
+    }
+
+    /// No more datagrams are taken from now on: what is queued is still run.
+    pub const fn close_intake(&mut self) {
+        self.intake_open = false;
+    }
+
+    /// Whether nothing is queued and nothing waits to be sent.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.admission.queue().is_empty() && self.out.is_empty()
+    }
+
+    /// Packets received, answered or dropped since the start: what a loop turn's cost is shared by.
+    #[must_use]
+    pub const fn handled(&self) -> u64 {
+        self.handled
+    }
+
+    /// Time has passed: estimates that nothing renews drift back.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.admission.estimate.decay(now);
+    }
+
+    /// What is to be done next. Ask again after doing it, until it says [`Output::Wait`].
+    pub fn poll_output(&mut self, now: Instant) -> Output {
+        let waits = !self.out.is_empty();
+        if waits && (self.out.room() < KERNEL_BATCH_MAX || now.since(self.out.since()) >= FLUSH_AFTER) {
+            return Output::Transmit;
+        }
+        if let Some(until) = self.hold_for_high(now) {
+            return if waits { Output::Transmit } else { Output::Wait(Some(until)) };
+        }
+        match self.next_batch(now) {
+            Some(kernel) => Output::Run(kernel),
+            None if !self.out.is_empty() => Output::Transmit,
+            None => Output::Wait(None),
+        }
+    }
+
+    /// The guard: a Medium or Low packet at the head lets High go first if High is expected soon enough.
+    fn hold_for_high(&mut self, now: Instant) -> Option<Instant> {
+        let head = self.admission.queue().peek_key()?;
+        if !matches!(head.priority, Priority::Medium | Priority::Low) {
+            return None;
+        }
+        let Self { guard, admission, plan, high_gap, .. } = self;
+        let (until, entered) = guard.hold(now, head.priority, admission, plan, high_gap)?;
+        if entered {
+            self.counters.add_class(head.priority, ClassField::Guarded, 1);
+        }
+        Some(until)
+    }
+
+    /// Takes the next packets out of the queue, as many as one run is worth within a slice, all for one kernel.
+    fn next_batch(&mut self, now: Instant) -> Option<KernelId> {
+        let first = self.next_packet(now, None)?;
+        let most = self.kernel_batch_max[first.kernel.index()].min(KERNEL_BATCH_MAX);
+        let ends = now + self.plan.slice;
+        // Each member is judged by when its turn within the batch will come.
+        let mut starts = now + first.service;
+        while self.running.len() < most && starts + first.service <= ends {
+            let Some(next) = self.next_packet(starts, Some(first.kernel)) else { break };
+            starts = starts + next.service;
+        }
+        Some(first.kernel)
+    }
+
+    /// Takes the head of the queue into the batch if it is for `kernel`; drops heads that can no longer make it.
+    #[inline]
+    fn next_packet(&mut self, starts: Instant, kernel: Option<KernelId>) -> Option<Packet> {
+        loop {
+            if kernel.is_some() && self.admission.peek().is_none_or(|p| Some(p.kernel) != kernel) {
+                return None;
+            }
+            let dispatched = if kernel.is_none() && self.high_passes(starts) {
+                self.admission.dispatch_high(starts)
+            } else {
+                self.admission.dispatch(starts)
+            };
+            match dispatched {
+                Dispatch::Run(packet) => {
+                    self.take(starts, packet);
+                    return Some(packet);
+                }
+                Dispatch::TooLate(packet) => {
+                    self.leave_queue(&packet);
+                    self.drop_packet(starts, packet, DropReason::LateAtDispatch);
+                }
+                Dispatch::Empty => return None,
+            }
+        }
+    }
+
+    /// Whether High goes before a held packet that is due earlier but can wait (only ever right after a guard window).
+    #[inline]
+    fn high_passes(&self, now: Instant) -> bool {
+        self.guard.is_holding()
+            && self.admission.peek().is_some_and(|head| self.guard.lets_high_pass(now, &head, &self.admission))
+    }
+
+    fn take(&mut self, now: Instant, packet: Packet) {
+        if packet.priority.enforces_deadline() && now >= packet.deadline {
+            self.counters.add_class(packet.priority, ClassField::StartedExpired, 1);
+        }
+        self.leave_queue(&packet);
+        let header = packet.header_len();
+        self.rows.push(Row {
+            start: self.pool.offset(packet.slot) + header,
+            len: packet.len as usize - header,
+            capacity: self.pool.slot_len() - header,
+            status: crate::kernel::RowStatus::Failed,
+        });
+        self.running.push(packet);
+    }
+
+    /// The packets to be run now.
+    pub fn batch(&mut self) -> Batch<'_> {
+        Batch::new(self.pool.bytes_mut(), &mut self.rows)
+    }
+
+    /// The batch was run and took `elapsed`; `now` is its end.
+    pub fn on_done(&mut self, now: Instant, elapsed: Nanos) {
+        let count = self.running.len() as u64;
+        let each = Nanos::new(elapsed.get() / count.max(1));
+        self.counters.add_worker(WorkerField::Runs, 1);
+        self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
+        for i in 0..self.running.len() {
+            let (packet, row) = (self.running[i], self.rows[i]);
+            self.admission.estimate.record(now, packet.bucket, packet.priority, each);
+            self.counters.add_class(packet.priority, ClassField::Samples, 1);
+            self.counters.add_class(packet.priority, ClassField::KernelTime, each.get());
+            self.finish(now, packet, row, each);
+        }
+        self.running.clear();
+        self.rows.clear();
+    }
+
+    /// The batch could not be run: its kernel panicked.
+    pub fn on_failed(&mut self, now: Instant) {
+        for i in 0..self.running.len() {
+            let packet = self.running[i];
+            self.drop_packet(now, packet, DropReason::KernelError);
+        }
+        self.running.clear();
+        self.rows.clear();
+    }
+
+    /// The sends to be made now, and the memory that they lie in.
+    pub fn tx(&mut self) -> (&[u8], &TxBatch) {
+        (self.pool.bytes(), self.out.batch())
+    }
+
+    /// The sends were made at `now`; these did not leave.
+    pub fn on_transmitted(&mut self, now: Instant, sends: usize, failed: &[SendFailure]) {
+        self.counters.add_worker(WorkerField::Sends, sends as u64);
+        let Self { out, pool, counters, handled, .. } = self;
+        let mut outlet = Outlet { now, pool, counters };
+        out.settle(failed, |account, fault| {
+            *handled += 1;
+            outlet.settle(account, fault);
+        });
+    }
+
+    /// Counts a drop of a packet that holds a slot, tells the sender where it asked to be told, and frees the slot.
+    pub(super) fn drop_packet(&mut self, now: Instant, packet: Packet, reason: DropReason) {
+        self.handled += 1;
+        let mut cell = self.counters.cell(packet.ingress, packet.priority);
+        cell.drop(reason, 1);
+        cell.sub(Field::InFlight, 1);
+        if !(packet.flags.wants_refusal && self.refuse(now, packet, reason)) {
+            self.pool.release(packet.slot);
+        }
+    }
+
+    /// A packet has left the queue: its flow's note is taken back.
+    pub(super) fn leave_queue(&mut self, packet: &Packet) {
+        self.guard.release(packet.slot);
+        if let Some(note) = self.origins[packet.slot.index()].note.take() {
+            self.flows.leave(note);
+        }
+    }
+
+    /// For how long it runs before it is worth a look at what has arrived.
+    #[must_use]
+    pub const fn slice(&self) -> Nanos {
+        self.plan.slice
+    }
+
+    /// How many sockets it has.
+    #[must_use]
+    pub const fn socket_count(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// What a socket is for.
+    #[must_use]
+    pub const fn role(&self, socket: SocketId) -> SocketRole {
+        self.sockets[socket.index()].role
+    }
+
+    /// The class of an ingress where no rule says otherwise.
+    #[must_use]
+    pub fn default_priority(&self, ingress: IngressId) -> Priority {
+        self.ingresses[ingress.index()].classify.default
+    }
+
+    /// The priorities whose packets may be run through `kernel`.
+    #[must_use]
+    pub fn priorities_of(&self, kernel: KernelId) -> Vec<Priority> {
+        let uses = |i: &&Ingress| i.kernel == kernel || i.framing == Framing::Framed;
+        if self.ingresses.iter().any(|i| uses(&i) && i.classify.is_mixed()) {
+            return Priority::ALL.to_vec();
+        }
+        self.ingresses.iter().filter(uses).map(|i| i.classify.default).collect()
+    }
+
+    /// The kernel has dropped `drops` datagrams at that socket by now: how many of them are new.
+    pub fn new_kernel_drops(&mut self, socket: SocketId, drops: u64) -> u64 {
+        let seen = &mut self.kernel_drops[socket.index()];
+        let new = drops.saturating_sub(*seen);
+        *seen = drops.max(*seen);
+        new
+    }
+
+    /// Brings the gauges among its figures up to date.
+    pub fn refresh_gauges(&mut self) {
+        let Self { admission, counters, .. } = self;
+        for p in Priority::ALL {
+            let estimate = &admission.estimate;
+            counters.set_class(p, ClassField::Depth, u64::from(admission.queue().depth(p)));
+            counters.set_class(p, ClassField::ServiceEma, estimate.ema(p).get());
+            counters.set_class(p, ClassField::ServiceMin, estimate.least(p).map_or(0, Nanos::get));
+        }
+        counters.set_worker(WorkerField::OverheadEma, admission.overhead().get());
+    }
+
+    /// The time for draining is over: everything that is left is dropped and counted.
+    pub fn abandon(&mut self, now: Instant) {
+        while let Some(packet) = self.admission.pop_any() {
+            self.leave_queue(&packet);
+            self.drop_packet(now, packet, DropReason::Shutdown);
+        }
+    }
+}

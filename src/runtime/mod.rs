@@ -1,0 +1,14 @@
+//! Threads, cores and sockets: what makes the dataplane a running service.
+//!
+//! Knows no file formats: its options are already checked, its figures are handed out as they are.
+
+mod control;
+mod options;
+mod service;
+mod sockets;
+mod threads;
+mod watchdog;
+
+pub use options::{IngressPlan, EgressPlan, EgressTarget, Options, SocketsPerWorker};
+pub use service::{Service, StartError, Stopped};
+pub use threads::Cores;

@@ -19,13 +19,13 @@ pub const STALE_AFTER: Nanos = Nanos::from_secs(1);
 /// and a true change of 100x is still followed within eight samples.
 const RISE_MAX: u64 = 8;
 
-/// Where each priority's average starts.
-const INITIAL: [Nanos; Priority::COUNT] = [
+/// Where each priority's average starts (seed 002).
+pub const INITIAL: PerPriority<Nanos> = PerPriority::new([
     Nanos::from_micros(100),
     Nanos::from_micros(120),
     Nanos::from_micros(200),
     Nanos::from_micros(200),
-];
+]);
 
 const _: () = assert!(KERNELS_MAX * SIZES <= u16::MAX as usize, "a bucket's number fits 16 bits");
 
@@ -120,7 +120,7 @@ impl ServiceEstimate {
     pub fn new(budgets: &PerPriority<Nanos>, kernels: usize) -> Self {
         let kernels = kernels.clamp(1, KERNELS_MAX);
         let class = |p: Priority| Class {
-            ema: Ema::new(INITIAL[p.index()]),
+            ema: Ema::new(INITIAL[p]),
             cut: Nanos::new((budgets[p].get() / 2).max(1)),
             least: None,
             samples: 0,
@@ -333,7 +333,7 @@ mod tests {
                 e.record(now, bucket, p, Nanos::new(ns));
                 e.decay(now + Nanos::from_secs(2));
                 for p in Priority::ALL {
-                    let most = INITIAL[p.index()].max(p.default_budget());
+                    let most = INITIAL[p].max(p.default_budget());
                     prop_assert!((Nanos::new(1)..=most).contains(&e.ema(p)));
                 }
                 let most = Priority::BestEffort.default_budget();

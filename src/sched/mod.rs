@@ -2,8 +2,16 @@
 //!
 //! Knows no kernel, no driver, no clock and no thread: time is an argument and work is a number of nanoseconds.
 
+pub mod controller;
 pub mod edf;
 pub mod estimate;
+pub mod guard;
+pub mod plan;
+pub mod quota;
 
+pub use controller::{Controller, Observation, Plan};
 pub use edf::{EdfQueue, Entry, Full, Key, Visit};
 pub use estimate::ServiceEstimate;
+pub use guard::{GuardInputs, GuardWindow, InterArrival};
+pub use plan::{PlanCell, WorkerPlan};
+pub use quota::Layout;

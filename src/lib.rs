@@ -4,6 +4,7 @@
 
 pub mod base;
 pub mod classify;
+pub mod dataplane;
 pub mod io;
 pub mod kernel;
 pub mod packet;

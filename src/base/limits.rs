@@ -15,6 +15,8 @@ pub const QUOTA_MAX: u32 = 512;
 pub const QUEUE_TOTAL_MAX: usize = QUOTA_MAX as usize * Priority::COUNT;
 /// The most messages taken from the driver, and the most handed to it, in one loop turn.
 pub const IO_BATCH_MAX: usize = 64;
+/// The same, as the drivers' room table has it.
+pub const IO_BATCH_ROOM: u32 = 64;
 /// The most segments of one coalesced send (`UDP_MAX_SEGMENTS` before Linux 6.9).
 pub const GSO_SEGMENTS_MAX: usize = 64;
 /// The largest payload of one coalesced send.

@@ -135,7 +135,8 @@ impl<A: Copy> Egress<A> {
             return self.open[place];
         }
         let closed = !route.gso || len == 0 || len > SEGMENT_MAX;
-        let group = Group { route: *route, segment: len, bytes: len, count: 1, closed, next_part: 0 };
+        let group =
+            Group { route: *route, segment: len, bytes: len, count: 1, closed, next_part: 0 };
         let index = u16::try_from(self.groups.len()).unwrap_or(NO_GROUP);
         self.groups.push(group);
         self.open[place] = index;
@@ -153,7 +154,11 @@ impl<A: Copy> Egress<A> {
                 socket: group.route.socket,
                 to: group.route.to,
                 from: group.route.from,
-                segment: if group.count > 1 { u16::try_from(group.segment).unwrap_or(0) } else { 0 },
+                segment: if group.count > 1 {
+                    u16::try_from(group.segment).unwrap_or(0)
+                } else {
+                    0
+                },
                 parts: group.next_part..at,
             });
         }
@@ -253,7 +258,9 @@ mod tests {
         }
         e.batch();
         let mut seen = Vec::new();
-        e.settle(&[SendFailure { message: 1, error: SendError::QueueFull }], |a, f| seen.push((a, f.is_some())));
+        e.settle(&[SendFailure { message: 1, error: SendError::QueueFull }], |a, f| {
+            seen.push((a, f.is_some()))
+        });
         assert_eq!(seen, [(0, false), (1, true), (2, false), (3, true), (4, false), (5, true)]);
         assert!(e.is_empty());
     }

@@ -13,7 +13,7 @@ use crate::base::limits::PARK_MAX;
 use crate::base::{Clock, Ema, Instant, KernelId, Nanos, SocketId};
 use crate::io::{Driver, SendFailure};
 use crate::kernel::{Batch, Kernels, Row, RowStatus};
-use crate::sched::{PlanCell, estimate};
+use crate::sched::{PlanCell, WorkerPlan, estimate};
 use crate::stats::{Board, Field, WorkerField};
 
 use super::options::SocketRole;
@@ -57,12 +57,12 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// For a worker whose counters have `words` words.
+    /// For a worker whose counters have `words` words and whose first plan is `plan`.
     #[must_use]
-    pub fn new(words: usize) -> Self {
+    pub fn new(words: usize, plan: &WorkerPlan) -> Self {
         Self {
             board: Board::new(words),
-            plan: PlanCell::default(),
+            plan: PlanCell::new(plan),
             heartbeat: CachePadded::new(AtomicU64::new(0)),
             stop_at: CachePadded::new(AtomicU64::new(u64::MAX)),
         }
@@ -90,7 +90,14 @@ pub struct EventLoop<'a, C, D> {
 impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
     /// A loop that has not turned yet.
     #[must_use]
-    pub fn new(clock: &'a C, driver: D, worker: Worker, kernels: Kernels, shared: &'a Shared, idle: Idle) -> Self {
+    pub fn new(
+        clock: &'a C,
+        driver: D,
+        worker: Worker,
+        kernels: Kernels,
+        shared: &'a Shared,
+        idle: Idle,
+    ) -> Self {
         let now = clock.now();
         Self {
             clock,
@@ -144,13 +151,19 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         for k in 0..self.kernels.len() {
             let kernel = KernelId(u16::try_from(k).unwrap_or(u16::MAX));
             for _ in 0..rounds {
-                let mut row = [Row { start: 0, len, capacity: bytes.len(), status: RowStatus::Failed }];
+                let mut row =
+                    [Row { start: 0, len, capacity: bytes.len(), status: RowStatus::Failed }];
                 let started = self.clock.now();
                 self.kernels.run(kernel, &mut Batch::new(&mut bytes, &mut row));
                 let now = self.clock.now();
                 for priority in self.worker.priorities_of(kernel) {
                     let bucket = estimate::bucket(kernel, len);
-                    self.worker.admission_mut().estimate.record(now, bucket, priority, now.since(started));
+                    self.worker.admission_mut().estimate.record(
+                        now,
+                        bucket,
+                        priority,
+                        now.since(started),
+                    );
                 }
             }
         }
@@ -272,9 +285,9 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         let counters = self.worker.counters_mut();
         counters.add_worker(WorkerField::Turns, 1);
         let handled = self.worker.handled() - handled;
-        if handled > 0 {
-            let spent = now.since(began).saturating_sub(in_kernels);
-            let each = Nanos::new(spent.get() / handled).min(OVERHEAD_MAX);
+        let spent = now.since(began).saturating_sub(in_kernels);
+        if let Some(each) = spent.get().checked_div(handled) {
+            let each = Nanos::new(each).min(OVERHEAD_MAX);
             self.worker.admission_mut().record_overhead(each);
             self.dirty = true;
         }
@@ -305,7 +318,8 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
             Idle::Park => false,
             Idle::Adaptive { spin } => {
                 let gap = self.gap.get();
-                let brisk = if gap <= BRISK_GAP { gap.saturating_mul(BRISK_GAPS) } else { Nanos::ZERO };
+                let brisk =
+                    if gap <= BRISK_GAP { gap.saturating_mul(BRISK_GAPS) } else { Nanos::ZERO };
                 now.since(self.last_arrival) < spin.max(brisk)
             }
         }

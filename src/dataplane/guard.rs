@@ -41,7 +41,10 @@ impl Guard {
         if !self.enabled || admission.queue().depth(Priority::High) > 0 {
             return None;
         }
-        let window = GuardWindow { window: plan.guard[head], require_expected_high: self.require_expected_high };
+        let window = GuardWindow {
+            window: plan.guard[head],
+            require_expected_high: self.require_expected_high,
+        };
         let expected = high.expected(now);
         if self.require_expected_high && expected.is_none_or(|e| e > window.window) {
             return None;
@@ -61,7 +64,12 @@ impl Guard {
     }
 
     /// Whether a packet of High that came while `head` was held back goes before it although `head` is due earlier.
-    pub(super) fn lets_high_pass(&self, now: Instant, head: &Packet, admission: &Admission) -> bool {
+    pub(super) fn lets_high_pass(
+        &self,
+        now: Instant,
+        head: &Packet,
+        admission: &Admission,
+    ) -> bool {
         if self.held != Some(head.slot) || head.priority == Priority::High {
             return false;
         }

@@ -50,19 +50,33 @@ impl Worker {
     pub fn handle_rx(&mut self, now: Instant, received: &Received<'_>) {
         self.counters.add_worker(WorkerField::Receives, 1);
         match self.sockets[received.socket.index()].role {
-            SocketRole::Listen { ingress, class } => self.handle_requests(now, ingress, class, received),
-            SocketRole::Upstream { egress, session } => self.handle_answers(now, egress, session, received),
+            SocketRole::Listen { ingress, class } => {
+                self.handle_requests(now, ingress, class, received)
+            }
+            SocketRole::Upstream { egress, session } => {
+                self.handle_answers(now, egress, session, received)
+            }
             SocketRole::Send => {}
         }
     }
 
-    fn handle_requests(&mut self, now: Instant, id: IngressId, class: Option<Priority>, received: &Received<'_>) {
+    fn handle_requests(
+        &mut self,
+        now: Instant,
+        id: IngressId,
+        class: Option<Priority>,
+        received: &Received<'_>,
+    ) {
         let ingress = &self.ingresses[id.index()];
-        let origin =
-            Origin { peer: received.peer, local: received.local, socket: received.socket, note: None };
+        let origin = Origin {
+            peer: received.peer,
+            local: received.local,
+            socket: received.socket,
+            note: None,
+        };
         let train = Train {
             ingress: id,
-            fallback: class.unwrap_or(ingress.classify.default),
+            fallback: class.unwrap_or_else(|| ingress.fallback()),
             origin,
             released: received.stamp.instant(),
             tos: received.tos,
@@ -139,7 +153,9 @@ impl Worker {
         let mut flow = 0;
         let mut header = None;
         if train.framing == Framing::Framed {
-            let Ok((parsed, kind)) = Header::parse(datagram) else { return Err(DropReason::ParseError) };
+            let Ok((parsed, kind)) = Header::parse(datagram) else {
+                return Err(DropReason::ParseError);
+            };
             match kind {
                 Kind::Request => {}
                 Kind::Ping => return Ok(Parsed::Ping),
@@ -158,7 +174,8 @@ impl Worker {
     }
 
     fn kernel(&self, number: u16, own: KernelId) -> Result<KernelId, DropReason> {
-        const _: () = assert!(KERNELS_MAX < u16::MAX as usize, "kernel numbers fit the header's field");
+        const _: () =
+            assert!(KERNELS_MAX < u16::MAX as usize, "kernel numbers fit the header's field");
         match number.checked_sub(1) {
             None => Ok(own),
             Some(n) if usize::from(n) < self.kernel_batch_max.len() => Ok(KernelId(n)),
@@ -167,7 +184,13 @@ impl Worker {
     }
 
     #[inline]
-    fn admit(&mut self, now: Instant, train: &Train, request: &Request, datagram: &[u8]) -> Result<(), DropReason> {
+    fn admit(
+        &mut self,
+        now: Instant,
+        train: &Train,
+        request: &Request,
+        datagram: &[u8],
+    ) -> Result<(), DropReason> {
         let Class { priority, budget } = request.class;
         let deadline = train.released + budget;
         let bucket = estimate::bucket(request.kernel, datagram.len());
@@ -231,13 +254,21 @@ impl Worker {
     }
 
     /// Counts a datagram that is not taken in, and tells its sender where that was asked for.
-    fn reject(&mut self, now: Instant, train: &Train, priority: Priority, datagram: &[u8], reason: DropReason) {
+    fn reject(
+        &mut self,
+        now: Instant,
+        train: &Train,
+        priority: Priority,
+        datagram: &[u8],
+        reason: DropReason,
+    ) {
         let mut cell = self.counters.cell(train.ingress, priority);
         cell.add(Field::Received, 1);
         cell.drop(reason, 1);
         let wants = train.framing == Framing::Framed
             && !train.banned
-            && Header::parse(datagram).is_ok_and(|(h, kind)| kind == Kind::Request && h.wants_refusal());
+            && Header::parse(datagram)
+                .is_ok_and(|(h, kind)| kind == Kind::Request && h.wants_refusal());
         if !wants {
             return;
         }
@@ -251,8 +282,10 @@ impl Worker {
 
     /// A ping is answered at once, besides the queue.
     fn pong(&mut self, now: Instant, train: &Train, datagram: &[u8]) {
-        let replies =
-            matches!(self.egresses[self.ingresses[train.ingress.index()].egress.index()].mode, Mode::Reply { .. });
+        let replies = matches!(
+            self.egresses[self.ingresses[train.ingress.index()].egress.index()].mode,
+            Mode::Reply { .. }
+        );
         if train.banned || !replies {
             return self.reject(now, train, train.fallback, datagram, DropReason::EgressNoRoute);
         }
@@ -309,7 +342,13 @@ impl Worker {
     }
 
     /// Answers from an upstream go straight to their clients: the work is done, only the last step is left.
-    fn handle_answers(&mut self, now: Instant, egress: EgressId, session: u32, received: &Received<'_>) {
+    fn handle_answers(
+        &mut self,
+        now: Instant,
+        egress: EgressId,
+        session: u32,
+        received: &Received<'_>,
+    ) {
         let Mode::Forward { answers, .. } = self.egresses[egress.index()].mode else { return };
         for datagram in received.datagrams() {
             self.handle_answer(now, answers, (egress, session), received, datagram);
@@ -328,7 +367,9 @@ impl Worker {
         let priority = way_back.map_or(Priority::BestEffort, |w| w.priority);
         let slot = match way_back {
             None => Err(DropReason::EgressNoRoute),
-            Some(_) if received.truncated || datagram.len() > self.max_datagram => Err(DropReason::RxTruncated),
+            Some(_) if received.truncated || datagram.len() > self.max_datagram => {
+                Err(DropReason::RxTruncated)
+            }
             Some(w) => self.pool.insert(datagram).map(|s| (s, w)).ok_or(DropReason::RxNoBuffer),
         };
         let (slot, way_back) = match slot {
@@ -340,7 +381,8 @@ impl Worker {
             }
         };
         let client = way_back.client;
-        let origin = Origin { peer: client.peer, local: client.local, socket: client.socket, note: None };
+        let origin =
+            Origin { peer: client.peer, local: client.local, socket: client.socket, note: None };
         self.origins[slot.index()] = origin;
         let released = received.stamp.instant();
         let packet = Packet {

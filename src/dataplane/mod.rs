@@ -3,16 +3,18 @@
 //! Knows no threads and no files. The loop is generic over the clock and the driver, so that the service and the
 //! simulator run the very same code.
 
-mod egress;
+pub mod egress;
 pub mod event_loop;
 mod guard;
 mod intake;
 pub mod options;
 mod outlet;
-mod own;
+pub mod own;
 pub mod sessions;
 mod worker;
 
 pub use event_loop::{EventLoop, Idle, Shared};
-pub use options::{EgressOptions, Framing, Ingress, Late, Mode, Options, Order, Own, SocketOptions, SocketRole};
+pub use options::{
+    EgressOptions, Framing, Ingress, Late, Mode, Options, Order, Own, SocketOptions, SocketRole,
+};
 pub use worker::{Output, Worker};

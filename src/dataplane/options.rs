@@ -3,8 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::sessions;
-use crate::base::{EgressId, IngressId, KernelId, Nanos, PerPriority, Priority, SocketId, WorkerId};
-use crate::classify;
+use crate::base::{
+    EgressId, IngressId, KernelId, Nanos, PerPriority, Priority, SocketId, WorkerId,
+};
+use crate::classify::{self, Classify};
 use crate::sched::admission;
 
 /// What stands at the start of a datagram.
@@ -42,6 +44,23 @@ pub struct Ingress {
     pub serve_empty: bool,
     /// Its rules.
     pub classify: classify::Options,
+}
+
+impl Ingress {
+    /// The class under which datagrams are counted that are dropped before they have one.
+    #[must_use]
+    pub fn fallback(&self) -> Priority {
+        match self.classify.classify {
+            Classify::Fixed(priority) => priority,
+            _ => self.classify.default.unwrap_or(Priority::BestEffort),
+        }
+    }
+
+    /// Whether its packets may be of more than one class.
+    #[must_use]
+    pub const fn is_mixed(&self) -> bool {
+        !matches!(self.classify.classify, Classify::Fixed(_))
+    }
 }
 
 /// What becomes of a result that is finished after its deadline.

@@ -2,10 +2,10 @@
 //!
 //! Knows no sockets, only their numbers.
 
+use super::egress::Route;
 use super::options::{EgressOptions, Framing, Late, Mode};
 use super::sessions::{Client, Sessions, WayBack};
 use super::worker::Worker;
-use super::egress::Route;
 use crate::base::{DropReason, IngressId, Instant, Nanos, Priority};
 use crate::io::{Part, SendError};
 use crate::kernel::{Row, RowStatus};
@@ -136,8 +136,10 @@ impl Worker {
                 Some((Route { socket, to: None, from: None, gso }, Booking::Forwarded))
             }
             Mode::Forward { first_socket, .. } => {
-                let client = Client { peer: origin.peer, local: origin.local, socket: origin.socket };
-                let way_back = WayBack { client, ingress: packet.ingress, priority: packet.priority };
+                let client =
+                    Client { peer: origin.peer, local: origin.local, socket: origin.socket };
+                let way_back =
+                    WayBack { client, ingress: packet.ingress, priority: packet.priority };
                 let session = self.sessions[egress.index()].as_mut()?.request(now, way_back)?;
                 let socket = crate::base::SocketId(first_socket.0 + u16::try_from(session).ok()?);
                 let gso = self.sockets[socket.index()].gso;

@@ -81,7 +81,8 @@ mod tests {
             assert_eq!(b.ourselves(&peer.parse().unwrap()), ours, "{peer}");
         }
         assert!(b.our_port(&"192.0.2.8:8080".parse().unwrap()));
-        for peer in ["192.0.2.8:0", "255.255.255.255:9", "224.0.0.1:9", "0.0.0.0:9", "[ff02::1]:9"] {
+        for peer in ["192.0.2.8:0", "255.255.255.255:9", "224.0.0.1:9", "0.0.0.0:9", "[ff02::1]:9"]
+        {
             assert!(Beware::nobody(&peer.parse().unwrap()), "{peer}");
         }
         assert!(!Beware::nobody(&"192.0.2.8:9".parse().unwrap()));

@@ -128,7 +128,9 @@ impl Sessions {
         std::hash::Hash::hash(client, &mut hasher);
         #[expect(clippy::cast_possible_truncation, reason = "the low bits of a hash")]
         let bucket = (hasher.finish() as usize & (self.buckets.len() / BUCKET - 1)) * BUCKET;
-        let mine = |i: &&u32| **i != NONE && self.all[**i as usize].way_back.is_some_and(|w| w.client == *client);
+        let mine = |i: &&u32| {
+            **i != NONE && self.all[**i as usize].way_back.is_some_and(|w| w.client == *client)
+        };
         (bucket, self.buckets[bucket..bucket + BUCKET].iter().find(mine).copied())
     }
 
@@ -153,7 +155,10 @@ impl Sessions {
         for _ in 0..BUCKET {
             let session = self.all.get(i as usize)?;
             let answered = self.options.answers > 0 && session.outstanding == 0;
-            if session.way_back.is_none() || answered || now.since(session.used) >= self.options.idle {
+            if session.way_back.is_none()
+                || answered
+                || now.since(session.used) >= self.options.idle
+            {
                 return Some(i);
             }
             i = session.newer;
@@ -188,7 +193,11 @@ mod tests {
 
     fn way_back(port: u16) -> WayBack {
         WayBack {
-            client: Client { peer: ([127, 0, 0, 1], port).into(), local: None, socket: SocketId(0) },
+            client: Client {
+                peer: ([127, 0, 0, 1], port).into(),
+                local: None,
+                socket: SocketId(0),
+            },
             ingress: IngressId(0),
             priority: Priority::High,
         }

@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::egress::Egress;
 use super::options::{Framing, Ingress, Options, SocketOptions, SocketRole};
-use super::own::Beware;
 use super::outlet::{Account, Outlet};
+use super::own::Beware;
 use super::sessions::Sessions;
-use crate::base::limits::{IO_BATCH_MAX, KERNEL_BATCH_MAX};
+use crate::base::limits::{IO_BATCH_ROOM, KERNEL_BATCH_MAX};
 use crate::base::{
     DropReason, IngressId, Instant, KernelId, Nanos, PerPriority, Priority, SocketId, WorkerId,
 };
@@ -82,8 +82,8 @@ pub struct Worker {
 impl Worker {
     /// A worker, ready. All its memory is allocated here.
     #[must_use]
-    pub fn new(options: Options, own: &super::options::Own) -> Self {
-        let Options { ingresses, egresses, sockets, .. } = &options;
+    pub fn new(options: &Options, own: &super::options::Own) -> Self {
+        let Options { ingresses, egresses, sockets, .. } = options;
         let estimate = ServiceEstimate::new(&options.budgets, options.kernel_batch_max.len());
         let nowhere = Origin {
             peer: SocketAddr::from(([0, 0, 0, 0], 0)),
@@ -94,7 +94,7 @@ impl Worker {
         let pool = BufPool::new(options.slots, options.max_datagram);
         Self {
             id: options.id,
-            classifiers: ingresses.iter().map(|i| Classifier::new(i.classify.clone())).collect(),
+            classifiers: ingresses.iter().map(|i| Classifier::new(&i.classify)).collect(),
             sessions: egresses.iter().map(|e| e.sessions(options.secret)).collect(),
             egresses: egresses.clone().into_boxed_slice(),
             origins: vec![nowhere; pool.capacity()].into_boxed_slice(),
@@ -105,14 +105,14 @@ impl Worker {
             counters: Counters::new(Layout::new(options.counted)),
             plan: WorkerPlan::default(),
             high_gap: InterArrival::default(),
-            guard: super::guard::Guard::new(&options),
+            guard: super::guard::Guard::new(options),
             rooms: vec![0; sockets.len()],
             sockets: sockets.clone().into_boxed_slice(),
-            kernel_batch_max: options.kernel_batch_max.into_boxed_slice(),
+            kernel_batch_max: options.kernel_batch_max.clone().into_boxed_slice(),
             budgets: options.budgets,
             max_datagram: options.max_datagram,
             beware: Beware::new(own),
-            ingresses: options.ingresses.into_boxed_slice(),
+            ingresses: ingresses.clone().into_boxed_slice(),
             intake_open: true,
             running: Vec::with_capacity(KERNEL_BATCH_MAX),
             rows: Vec::with_capacity(KERNEL_BATCH_MAX),
@@ -178,12 +178,13 @@ impl Worker {
             *room = match socket.role {
                 _ if !self.intake_open => 0,
                 SocketRole::Send => 0,
-                SocketRole::Upstream { .. } | SocketRole::Listen { class: None | Some(Priority::High), .. } => {
-                    IO_BATCH_MAX as u32
-                }
-                SocketRole::Listen { class: Some(class), .. } => {
-                    Self::class_room(*room, self.admission.quota_room(class), self.plan.quota[class])
-                }
+                SocketRole::Upstream { .. }
+                | SocketRole::Listen { class: None | Some(Priority::High), .. } => IO_BATCH_ROOM,
+                SocketRole::Listen { class: Some(class), .. } => Self::class_room(
+                    *room,
+                    self.admission.quota_room(class),
+                    self.plan.quota[class],
+                ),
             };
         }
         rooms
@@ -198,7 +199,7 @@ impl Worker {
     /// not stop and start for every single packet.
     fn class_room(last: u32, free: u32, quota: u32) -> u32 {
         let enough = if last == 0 { (quota / 4).max(1) } else { 1 };
-        if free >= enough { free.min(IO_BATCH_MAX as u32) } else { 0 }
+        if free >= enough { free.min(IO_BATCH_ROOM) } else { 0 }
     }
 
     /// No more datagrams are taken from now on: what is queued is still run.
@@ -226,7 +227,9 @@ impl Worker {
     /// What is to be done next. Ask again after doing it, until it says [`Output::Wait`].
     pub fn poll_output(&mut self, now: Instant) -> Output {
         let waits = !self.out.is_empty();
-        if waits && (self.out.room() < KERNEL_BATCH_MAX || now.since(self.out.since()) >= FLUSH_AFTER) {
+        if waits
+            && (self.out.room() < KERNEL_BATCH_MAX || now.since(self.out.since()) >= FLUSH_AFTER)
+        {
             return Output::Transmit;
         }
         if let Some(until) = self.hold_for_high(now) {
@@ -297,7 +300,10 @@ impl Worker {
     #[inline]
     fn high_passes(&self, now: Instant) -> bool {
         self.guard.is_holding()
-            && self.admission.peek().is_some_and(|head| self.guard.lets_high_pass(now, &head, &self.admission))
+            && self
+                .admission
+                .peek()
+                .is_some_and(|head| self.guard.lets_high_pass(now, &head, &self.admission))
     }
 
     fn take(&mut self, now: Instant, packet: Packet) {
@@ -403,17 +409,17 @@ impl Worker {
     /// The class of an ingress where no rule says otherwise.
     #[must_use]
     pub fn default_priority(&self, ingress: IngressId) -> Priority {
-        self.ingresses[ingress.index()].classify.default
+        self.ingresses[ingress.index()].fallback()
     }
 
     /// The priorities whose packets may be run through `kernel`.
     #[must_use]
     pub fn priorities_of(&self, kernel: KernelId) -> Vec<Priority> {
         let uses = |i: &&Ingress| i.kernel == kernel || i.framing == Framing::Framed;
-        if self.ingresses.iter().any(|i| uses(&i) && i.classify.is_mixed()) {
+        if self.ingresses.iter().any(|i| uses(&i) && i.is_mixed()) {
             return Priority::ALL.to_vec();
         }
-        self.ingresses.iter().filter(uses).map(|i| i.classify.default).collect()
+        self.ingresses.iter().filter(uses).map(Ingress::fallback).collect()
     }
 
     /// The kernel has dropped `drops` datagrams at that socket by now: how many of them are new.

@@ -85,7 +85,9 @@ impl Header {
     /// [`ParseError`] when these bytes are not a header of this version.
     #[inline]
     pub fn parse(datagram: &[u8]) -> Result<(&Self, Kind), ParseError> {
-        let (header, _) = Self::ref_from_prefix(datagram).map_err(|_| ParseError::Short)?;
+        let Ok((header, _)) = Self::ref_from_prefix(datagram) else {
+            return Err(ParseError::Short);
+        };
         if header.magic != MAGIC {
             return Err(ParseError::Magic);
         }

@@ -48,6 +48,9 @@ impl BufPool {
     }
 
     /// Copies `bytes` into a free slot. `None` when no slot is free or they do not fit.
+    ///
+    /// # Panics
+    /// In debug builds, when a slot is free and in use at once.
     #[inline]
     pub fn insert(&mut self, bytes: &[u8]) -> Option<Slot> {
         if bytes.len() > self.slot_len {
@@ -65,6 +68,9 @@ impl BufPool {
     }
 
     /// Gives a slot back.
+    ///
+    /// # Panics
+    /// In debug builds, when it is free already.
     #[inline]
     pub fn release(&mut self, slot: Slot) {
         #[cfg(debug_assertions)]

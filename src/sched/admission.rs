@@ -159,7 +159,9 @@ impl Admission {
     pub fn quota_room(&self, priority: Priority) -> u32 {
         let total = self.capacity_left();
         match self.options.policy {
-            Policy::Edf => self.quota[priority].saturating_sub(self.queue.depth(priority)).min(total),
+            Policy::Edf => {
+                self.quota[priority].saturating_sub(self.queue.depth(priority)).min(total)
+            }
             Policy::EdfExpiry | Policy::Fifo => total,
         }
     }
@@ -202,18 +204,20 @@ impl Admission {
     /// # Errors
     /// The reason why it is dropped.
     #[inline]
-    pub fn admit(
-        &mut self,
-        now: Instant,
-        candidate: &Candidate,
-    ) -> Result<bool, DropReason> {
+    pub fn admit(&mut self, now: Instant, candidate: &Candidate) -> Result<bool, DropReason> {
         match self.options.policy {
             Policy::Edf => {}
-            Policy::EdfExpiry if candidate.priority.enforces_deadline() && now >= candidate.deadline => {
+            Policy::EdfExpiry
+                if candidate.priority.enforces_deadline() && now >= candidate.deadline =>
+            {
                 return Err(DropReason::ExpiredOnArrival);
             }
             Policy::EdfExpiry | Policy::Fifo => {
-                return if self.capacity_left() > 0 { Ok(false) } else { Err(DropReason::QuotaTotal) };
+                return if self.capacity_left() > 0 {
+                    Ok(false)
+                } else {
+                    Err(DropReason::QuotaTotal)
+                };
             }
         }
         if candidate.priority.enforces_deadline() && now >= candidate.deadline {
@@ -266,7 +270,9 @@ impl Admission {
     /// priorities are left to the gate at dispatch.
     fn harmless(&mut self, now: Instant, candidate: &Candidate) -> Result<(), DropReason> {
         let above = &Priority::ALL[..candidate.priority.index()];
-        if self.options.overload == Overload::None || above.iter().all(|p| self.queue.depth(*p) == 0) {
+        if self.options.overload == Overload::None
+            || above.iter().all(|p| self.queue.depth(*p) == 0)
+        {
             return Ok(());
         }
         // Whoever stands behind the candidate has a later deadline: if all work fits before the candidate's, nobody is harmed.
@@ -323,7 +329,8 @@ impl Admission {
     }
 
     fn probe(&mut self, now: Instant, priority: Priority) -> bool {
-        let granted = self.queue.len() < self.queue.capacity() && self.probes[priority].try_take(now);
+        let granted =
+            self.queue.len() < self.queue.capacity() && self.probes[priority].try_take(now);
         self.probed += u64::from(granted);
         granted
     }

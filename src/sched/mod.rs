@@ -2,9 +2,11 @@
 //!
 //! Knows no kernel, no driver, no clock and no thread: time is an argument and work is a number of nanoseconds.
 
+pub mod admission;
 pub mod controller;
 pub mod edf;
 pub mod estimate;
+pub mod flow;
 pub mod guard;
 pub mod plan;
 pub mod quota;

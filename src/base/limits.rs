@@ -42,5 +42,6 @@ const _: () = assert!(
     GSO_BYTES_MAX <= DATAGRAM_MAX,
     "a coalesced send is one datagram to the kernel's limits"
 );
+const _: () = assert!(IO_BATCH_ROOM as usize == IO_BATCH_MAX, "one number in two types");
 const _: () =
     assert!(KERNEL_BATCH_MAX <= EGRESS_PENDING_MAX, "a batch's results must fit the send queue");

@@ -207,6 +207,12 @@ impl Worker {
         self.intake_open = false;
     }
 
+    /// How many slots hold no packet. All of them, when the worker is idle.
+    #[must_use]
+    pub const fn slots_free(&self) -> usize {
+        self.pool.available()
+    }
+
     /// Whether nothing is queued and nothing waits to be sent.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -3,6 +3,7 @@
 //! Knows nothing of priorities and deadlines: sockets, buffers, receive stamps, coalesced sends.
 
 mod driver;
+pub mod memory;
 
 pub use driver::{
     Driver, DriverKind, Part, ReceiveReport, Received, SendError, SendFailure, SocketSpec, Stamp,

@@ -13,7 +13,7 @@ use crate::base::limits::PARK_MAX;
 use crate::base::{Clock, Ema, Instant, KernelId, Nanos, SocketId};
 use crate::io::{Driver, SendFailure};
 use crate::kernel::{Batch, Kernels, Row, RowStatus};
-use crate::sched::{PlanCell, WorkerPlan, estimate};
+use crate::sched::{PlanCell, WorkerPlan};
 use crate::stats::{Board, Field, WorkerField};
 
 use super::options::SocketRole;
@@ -40,6 +40,8 @@ const BRISK_GAPS: u64 = 8;
 const SPIN_BELOW: Nanos = Nanos::from_micros(100);
 /// No turn counts for more than this in the overhead of a packet: what is longer was stolen, not spent.
 const OVERHEAD_MAX: Nanos = Nanos::from_micros(20);
+/// A kernel that takes longer is warmed up by fewer runs.
+const WARM_UP_MAX: Nanos = Nanos::from_millis(20);
 /// Two looks at the clock with nothing between them that are further apart than this: time was stolen from the worker.
 const NOISE_GAP: Nanos = Nanos::from_micros(100);
 
@@ -145,25 +147,21 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
     }
 
     /// Runs each kernel on a payload of `len` zero bytes a few times and notes what it costs, so that the first packets are
-    /// not judged by a guess. Takes as long as the kernels take.
+    /// not judged by a guess. At most `rounds` runs and about [`WARM_UP_MAX`] a kernel.
     pub fn warm_up(&mut self, len: usize, rounds: usize) {
         let mut bytes = vec![0; len + 64];
         for k in 0..self.kernels.len() {
             let kernel = KernelId(u16::try_from(k).unwrap_or(u16::MAX));
+            let until = self.clock.now() + WARM_UP_MAX;
             for _ in 0..rounds {
                 let mut row =
                     [Row { start: 0, len, capacity: bytes.len(), status: RowStatus::Failed }];
                 let started = self.clock.now();
                 self.kernels.run(kernel, &mut Batch::new(&mut bytes, &mut row));
                 let now = self.clock.now();
-                for priority in self.worker.priorities_of(kernel) {
-                    let bucket = estimate::bucket(kernel, len);
-                    self.worker.admission_mut().estimate.record(
-                        now,
-                        bucket,
-                        priority,
-                        now.since(started),
-                    );
+                self.worker.record_warm_up(now, kernel, len, now.since(started));
+                if now >= until {
+                    break;
                 }
             }
         }

@@ -51,10 +51,10 @@ impl Worker {
         self.counters.add_worker(WorkerField::Receives, 1);
         match self.sockets[received.socket.index()].role {
             SocketRole::Listen { ingress, class } => {
-                self.handle_requests(now, ingress, class, received)
+                self.handle_requests(now, ingress, class, received);
             }
             SocketRole::Upstream { egress, session } => {
-                self.handle_answers(now, egress, session, received)
+                self.handle_answers(now, egress, session, received);
             }
             SocketRole::Send => {}
         }

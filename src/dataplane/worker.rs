@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::egress::Egress;
-use super::options::{Framing, Ingress, Options, SocketOptions, SocketRole};
+use super::options::{Ingress, Options, SocketOptions, SocketRole};
 use super::outlet::{Account, Outlet};
 use super::own::Beware;
 use super::sessions::Sessions;
@@ -21,7 +21,7 @@ use crate::packet::{BufPool, Packet};
 use crate::sched::admission::{Admission, Dispatch};
 use crate::sched::flow::{FlowNote, FlowTable};
 use crate::sched::guard::InterArrival;
-use crate::sched::{ServiceEstimate, WorkerPlan};
+use crate::sched::{ServiceEstimate, WorkerPlan, estimate};
 use crate::stats::{ClassField, Counters, Field, Layout, WorkerField};
 
 /// A result that waits longer than this for company is sent.
@@ -144,7 +144,7 @@ impl Worker {
         &self.admission
     }
 
-    /// Its gates, to be told what is known before traffic (see [`ServiceEstimate::record`]).
+    /// Its gates, to be told what the loop around it measures.
     pub const fn admission_mut(&mut self) -> &mut Admission {
         &mut self.admission
     }
@@ -418,14 +418,18 @@ impl Worker {
         self.ingresses[ingress.index()].fallback()
     }
 
-    /// The priorities whose packets may be run through `kernel`.
-    #[must_use]
-    pub fn priorities_of(&self, kernel: KernelId) -> Vec<Priority> {
-        let uses = |i: &&Ingress| i.kernel == kernel || i.framing == Framing::Framed;
-        if self.ingresses.iter().any(|i| uses(&i) && i.is_mixed()) {
-            return Priority::ALL.to_vec();
+    /// A kernel was run before traffic: what it cost is noted for the classes whose packets may be run through it.
+    pub fn record_warm_up(&mut self, now: Instant, kernel: KernelId, len: usize, elapsed: Nanos) {
+        let bucket = estimate::bucket(kernel, len);
+        let Self { ingresses, admission, counters, .. } = self;
+        for ingress in ingresses.iter().filter(|i| i.kernel == kernel) {
+            for priority in Priority::ALL {
+                if ingress.is_mixed() || priority == ingress.fallback() {
+                    admission.estimate.record(now, bucket, priority, elapsed);
+                    counters.add_class(priority, ClassField::Samples, 1);
+                }
+            }
         }
-        self.ingresses.iter().filter(uses).map(Ingress::fallback).collect()
     }
 
     /// The kernel has dropped `drops` datagrams at that socket by now: how many of them are new.

@@ -71,6 +71,8 @@ impl Control {
 
     /// Runs until told to stop.
     pub(super) fn run(mut self, clock: &MonotonicClock) {
+        // The workers have just measured their kernels: the first packets are met by quotas from that, not from a guess.
+        self.step(clock.now());
         while !self.state.stop.load(Ordering::Relaxed) {
             let now = clock.now();
             self.watch(now);

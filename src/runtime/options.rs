@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 
-use crate::base::{Nanos, PerPriority};
+use crate::base::{EgressId, KernelId, Nanos, PerPriority};
 use crate::classify;
-use crate::dataplane::{Framing, Idle, Late, Order, sessions};
-use crate::base::{EgressId, KernelId};
+use crate::dataplane::{Framing, Idle, Ingress, Late, Order, sessions};
 use crate::io::DriverKind;
 use crate::kernel::Registry;
 use crate::sched::{admission, controller};
@@ -118,4 +117,19 @@ pub struct Options {
     pub egresses: Vec<EgressPlan>,
     /// Decides all draws and keys the session tables.
     pub seed: u64,
+}
+
+impl IngressPlan {
+    /// The ingress as the workers see it.
+    pub(super) fn for_worker(&self) -> Ingress {
+        Ingress {
+            name: self.name.clone(),
+            framing: self.framing,
+            kernel: self.kernel,
+            egress: self.egress,
+            order: self.order,
+            serve_empty: self.serve_empty,
+            classify: self.classify.clone(),
+        }
+    }
 }

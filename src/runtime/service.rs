@@ -1,0 +1,384 @@
+//! A running service: its start, its figures, its end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::control::{Control, ControlState, pause};
+use super::options::{EgressTarget, Options};
+use super::sockets::{self, WorkerSockets};
+use super::threads::{Placement, Thread};
+use crate::base::limits::{PARK_MAX, QUEUE_TOTAL_MAX, WORKERS_MAX};
+use crate::base::{Clock as _, Nanos, Priority, WorkerId};
+use crate::dataplane::{self, EventLoop, Own, Shared, Worker};
+use crate::io::capability::{self, Unavailable};
+use crate::io::poll::PollDriver;
+use crate::io::uring::UringDriver;
+use crate::io::{Driver, DriverKind};
+use crate::sched::controller::{Controller, Plan};
+use crate::stats::{Counters, Layout};
+use crate::sys::clock::MonotonicClock;
+use crate::sys::{addresses, realtime};
+
+/// The clock of all threads: it has no state.
+static CLOCK: MonotonicClock = MonotonicClock;
+/// Slots of a worker besides those of a full queue: finished packets, answers from upstreams, refusals.
+const SLOTS_SPARE: usize = 2_048;
+/// Rounds of each kernel before traffic: enough for an average of weight 1/8 to forget its start.
+const WARM_UP_ROUNDS: usize = 40;
+/// The payload of a warm-up run.
+const WARM_UP_LEN: usize = 64;
+
+/// Why a service did not start. Nothing runs when this is returned.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The cores could not be found out.
+    #[error("cannot read which cores this process may use: {0}")]
+    Cores(#[source] io::Error),
+    /// There are none, or too many.
+    #[error("{0} workers: 1 to {WORKERS_MAX} are possible")]
+    Workers(usize),
+    /// The driver that was asked for cannot work here.
+    #[error(transparent)]
+    Driver(#[from] Unavailable),
+    /// A socket could not be opened.
+    #[error("{0}")]
+    Socket(#[source] io::Error),
+    /// A thread could not be started, or its driver could not be made.
+    #[error("worker {worker} did not start: {source}")]
+    Worker {
+        /// Which.
+        worker: usize,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// How a service ended.
+#[derive(Debug)]
+pub struct Stopped {
+    /// The last figures of each worker.
+    pub figures: Vec<Counters>,
+    /// Workers that failed while they ran, with the reason, or did not stop in time.
+    pub faults: Vec<String>,
+}
+
+type WorkerEnd = io::Result<()>;
+
+/// A running service.
+#[derive(Debug)]
+pub struct Service {
+    options: Options,
+    workers: Vec<Arc<Shared>>,
+    threads: Mutex<Vec<Option<Thread<WorkerEnd>>>>,
+    control: Mutex<Option<Thread<()>>>,
+    state: Arc<ControlState>,
+    layout: Layout,
+    addresses: Vec<SocketAddr>,
+    cores: Vec<usize>,
+    driver: DriverKind,
+    driver_reason: String,
+}
+
+impl Service {
+    /// Opens all sockets and starts all threads. When this returns, datagrams are taken.
+    ///
+    /// # Errors
+    /// [`StartError`]; what was opened is closed again.
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        let cores = options.cores.resolve().map_err(StartError::Cores)?;
+        if cores.is_empty() || cores.len() > WORKERS_MAX {
+            return Err(StartError::Workers(cores.len()));
+        }
+        let choice = capability::choose(options.driver)?;
+        let mut controlled = options.controller.clone();
+        controlled.workers = cores.len();
+        let controller = Controller::new(controlled, CLOCK.now());
+        let opening = sockets::open_all(&options, &controller.plan().workers).map_err(StartError::Socket)?;
+        if let Some(short) = &opening.shortfall {
+            tracing::warn!(
+                asked = short.asked,
+                granted = short.granted,
+                "the kernel grants smaller receive buffers: raise net.core.rmem_max, or run with CAP_NET_ADMIN"
+            );
+        }
+        if options.lock_memory
+            && let Err(error) = realtime::lock_memory()
+        {
+            tracing::warn!(%error, "memory is not locked");
+        }
+        tracing::info!(driver = %choice.kind, reason = %choice.reason, "driver chosen");
+        let layout = Layout::new(counted(&options));
+        let plan = controller.plan().clone();
+        let state = Arc::new(ControlState::new(cores.len(), plan.clone()));
+        let shared: Vec<_> =
+            plan.workers.iter().map(|p| Arc::new(Shared::new(layout.words(), p))).collect();
+        let mut service = Self {
+            workers: shared,
+            threads: Mutex::new(Vec::new()),
+            control: Mutex::new(None),
+            state,
+            layout,
+            addresses: opening.addresses,
+            cores,
+            driver: choice.kind,
+            driver_reason: choice.reason,
+            options,
+        };
+        service.start_workers(opening.workers)?;
+        service.start_control(controller)?;
+        Ok(service)
+    }
+
+    fn start_workers(&mut self, sockets: Vec<WorkerSockets>) -> Result<(), StartError> {
+        let own = Own {
+            addresses: addresses::local_addresses().unwrap_or_default(),
+            listening: self.addresses.clone(),
+        };
+        let mut starting: Vec<Receiver<io::Result<()>>> = Vec::new();
+        for (w, sockets) in sockets.into_iter().enumerate() {
+            let (tell, started) = sync_channel(1);
+            let job = WorkerJob {
+                worker: w,
+                options: self.worker_options(w, &sockets),
+                own: own.clone(),
+                sockets,
+                registry: self.options.kernels.clone(),
+                shared: Arc::clone(&self.workers[w]),
+                idle: self.options.idle,
+                placement: Placement { core: self.cores[w], realtime: self.options.realtime },
+                max_datagram: self.options.max_datagram,
+                seed: self.options.seed.wrapping_add(w as u64),
+                tell,
+            };
+            let kind = self.driver;
+            let thread = Thread::spawn(format!("punctual-w{w}"), move || job.run(kind));
+            let thread = thread.map_err(|source| StartError::Worker { worker: w, source })?;
+            self.threads.get_mut().unwrap_or_else(PoisonError::into_inner).push(Some(thread));
+            starting.push(started);
+        }
+        for (worker, started) in starting.into_iter().enumerate() {
+            let result = started.recv().unwrap_or_else(|_| Err(io::Error::other("its thread ended")));
+            if let Err(source) = result {
+                self.stop(Nanos::ZERO);
+                return Err(StartError::Worker { worker, source });
+            }
+        }
+        Ok(())
+    }
+
+    fn start_control(&mut self, controller: Controller) -> Result<(), StartError> {
+        let control = Control::new(
+            controller,
+            self.workers.clone(),
+            Arc::clone(&self.state),
+            self.layout,
+            self.options.stall,
+        );
+        let thread = Thread::spawn("punctual-ctl".into(), move || control.run(&CLOCK));
+        let thread = thread.map_err(|source| StartError::Worker { worker: self.cores.len(), source })?;
+        *self.control.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(())
+    }
+
+    fn worker_options(&self, w: usize, sockets: &WorkerSockets) -> dataplane::Options {
+        let o = &self.options;
+        let serves = sockets::serves(o.controller.layout, w, self.cores.len());
+        // Kernels are made on the worker's own thread; how many rows they take is asked of a set made here.
+        let kernels = o.kernels.instantiate(o.seed, &CLOCK);
+        let batch_max =
+            (0..kernels.len()).map(|k| kernels.batch_max(crate::base::KernelId(u16::try_from(k).unwrap_or(0))));
+        dataplane::Options {
+            id: WorkerId(u16::try_from(w).unwrap_or(u16::MAX)),
+            ingresses: o.ingresses.iter().map(super::options::IngressPlan::for_worker).collect(),
+            counted: self.layout.ingresses(),
+            egresses: sockets.egresses.clone(),
+            sockets: sockets.options.clone(),
+            kernel_batch_max: batch_max.collect(),
+            budgets: o.budgets,
+            admission: o.admission,
+            max_datagram: o.max_datagram,
+            slots: QUEUE_TOTAL_MAX + SLOTS_SPARE,
+            guard: o.guard,
+            guard_requires_expected_high: o.guard_requires_expected_high,
+            serves_high: serves[Priority::High],
+            secret: o.seed ^ 0x9e37_79b9_7f4a_7c15,
+        }
+    }
+
+    /// Where each ingress listens, in the order of the config.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The workers' cores.
+    #[must_use]
+    pub fn cores(&self) -> &[usize] {
+        &self.cores
+    }
+
+    /// The driver in use, and why.
+    #[must_use]
+    pub fn driver(&self) -> (DriverKind, &str) {
+        (self.driver, &self.driver_reason)
+    }
+
+    /// What it was told at start.
+    #[must_use]
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The names under which packets are counted: the ingresses, then the answers of each forwarding way out.
+    #[must_use]
+    pub fn counted_names(&self) -> Vec<String> {
+        counted_names(&self.options)
+    }
+
+    /// The controller's last plan.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        self.state.plan.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Which workers are stalled now.
+    #[must_use]
+    pub fn stalled(&self) -> Vec<bool> {
+        self.state.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether all workers and the control thread run.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        !threads.is_empty() && threads.iter().all(|t| t.as_ref().is_some_and(|t| !t.is_finished()))
+    }
+
+    /// The present time on the service's clock.
+    #[must_use]
+    pub fn now(&self) -> crate::base::Instant {
+        CLOCK.now()
+    }
+
+    /// Each worker's figures, each consistent in itself, fresh unless a worker is stalled. Takes up to 60 ms when workers
+    /// sleep.
+    #[must_use]
+    pub fn figures(&self) -> Vec<Counters> {
+        let before: Vec<u64> = self.workers.iter().map(|w| w.board.version()).collect();
+        for worker in &self.workers {
+            worker.board.ask();
+        }
+        let until = CLOCK.now() + PARK_MAX + Nanos::from_millis(10);
+        while CLOCK.now() < until
+            && self.workers.iter().zip(&before).any(|(w, before)| w.board.version() == *before)
+        {
+            pause(Nanos::from_micros(200));
+        }
+        self.workers.iter().map(|w| read(w, self.layout)).collect()
+    }
+
+    /// Stops: intake closes, what is queued is run for at most `drain`, the rest is dropped and counted. Returns at most
+    /// a second after that. Further calls return the same figures.
+    pub fn stop(&self, drain: Nanos) -> Stopped {
+        let stop_at = CLOCK.now() + drain;
+        for worker in &self.workers {
+            worker.stop_at.store(stop_at.as_nanos(), Ordering::Relaxed);
+        }
+        let bound = stop_at + Nanos::from_secs(1);
+        let mut faults = Vec::new();
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for (w, thread) in threads.iter_mut().enumerate() {
+            let Some(thread) = thread.take() else { continue };
+            match thread.join(bound.since(CLOCK.now())) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => faults.push(format!("worker {w}: {error}")),
+                Err(true) => faults.push(format!("worker {w} panicked")),
+                Err(false) => faults.push(format!("worker {w} did not stop in time")),
+            }
+        }
+        drop(threads);
+        self.state.stop.store(true, Ordering::Relaxed);
+        if let Some(control) = self.control.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = control.join(Nanos::from_millis(500));
+        }
+        Stopped { figures: self.workers.iter().map(|w| read(w, self.layout)).collect(), faults }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.stop(Nanos::ZERO);
+    }
+}
+
+fn read(worker: &Shared, layout: Layout) -> Counters {
+    let mut figures = Counters::new(layout);
+    while worker.board.try_read(figures.words_mut()).is_none() {
+        std::hint::spin_loop();
+    }
+    figures
+}
+
+fn counted(options: &Options) -> usize {
+    counted_names(options).len()
+}
+
+fn counted_names(options: &Options) -> Vec<String> {
+    let ingresses = options.ingresses.iter().map(|i| i.name.clone());
+    let forwards = options.egresses.iter().filter(|e| matches!(e.target, EgressTarget::Forward { .. }));
+    ingresses.chain(forwards.map(|e| format!("{}.answers", e.name))).collect()
+}
+
+/// What a worker thread is given.
+struct WorkerJob {
+    worker: usize,
+    options: dataplane::Options,
+    own: Own,
+    sockets: WorkerSockets,
+    registry: crate::kernel::Registry,
+    shared: Arc<Shared>,
+    idle: dataplane::Idle,
+    placement: Placement,
+    max_datagram: usize,
+    seed: u64,
+    tell: SyncSender<io::Result<()>>,
+}
+
+impl WorkerJob {
+    fn run(mut self, kind: DriverKind) -> WorkerEnd {
+        self.placement.take(self.worker);
+        let specs = std::mem::take(&mut self.sockets.specs);
+        let end = match kind {
+            DriverKind::Uring => match UringDriver::new(specs, self.max_datagram) {
+                Ok(driver) => self.serve(driver),
+                Err(error) => return self.not_started(error),
+            },
+            DriverKind::Mio => match PollDriver::new(specs, self.max_datagram) {
+                Ok(driver) => self.serve(driver),
+                Err(error) => return self.not_started(error),
+            },
+        };
+        if let Err(error) = &end {
+            tracing::error!(%error, "worker ended");
+        }
+        end
+    }
+
+    fn not_started(&self, error: io::Error) -> WorkerEnd {
+        let _ = self.tell.send(Err(error));
+        Ok(())
+    }
+
+    fn serve(&self, driver: impl Driver) -> WorkerEnd {
+        let worker = Worker::new(&self.options, &self.own);
+        let kernels = self.registry.instantiate(self.seed, &CLOCK);
+        let mut turns = EventLoop::new(&CLOCK, driver, worker, kernels, &self.shared, self.idle);
+        turns.warm_up(WARM_UP_LEN.min(self.max_datagram), WARM_UP_ROUNDS);
+        let _ = self.tell.send(Ok(()));
+        turns.run()
+    }
+}

@@ -16,22 +16,38 @@ pub const fn ema(prev_ns: u64, observed_ns: u64) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ema {
     scaled: u64,
+    shift: u8,
 }
+
+/// The weight of the past where the config names none: 8, seed 002's.
+pub const WEIGHT_DEFAULT: u32 = 8;
 
 /// The largest observation that is taken whole: 2^50 ns, 13 days. Larger ones are cut, so that the shift cannot overflow.
 const OBSERVED_NS_MAX: u64 = 1 << 50;
 
 impl Ema {
-    /// An average that starts at `initial`.
+    /// An average that starts at `initial`, of weight [`WEIGHT_DEFAULT`].
     #[must_use]
     pub const fn new(initial: Nanos) -> Self {
-        Self { scaled: cut(initial.get()) << 8 }
+        Self::with_weight(initial, WEIGHT_DEFAULT)
+    }
+
+    /// An average in which an observation counts for one part in `weight`: a power of two from 2 to 64; others are
+    /// rounded down to one.
+    #[must_use]
+    pub const fn with_weight(initial: Nanos, weight: u32) -> Self {
+        let mut shift = 1;
+        while shift < 6 && (2 << shift) <= weight {
+            shift += 1;
+        }
+        Self { scaled: cut(initial.get()) << 8, shift }
     }
 
     /// Takes in one observation.
     #[inline]
     pub const fn record(&mut self, observed: Nanos) {
-        self.scaled = self.scaled - (self.scaled >> 3) + (cut(observed.get()) << 5);
+        self.scaled =
+            self.scaled - (self.scaled >> self.shift) + ((cut(observed.get()) << 8) >> self.shift);
     }
 
     /// The average, at least 1 ns.
@@ -68,6 +84,15 @@ mod tests {
             e.record(Nanos::new(107));
         }
         assert_eq!(e.get(), Nanos::new(107));
+    }
+
+    #[test]
+    fn the_weight_says_how_much_one_observation_counts() {
+        for weight in [2, 4, 8, 16, 32, 64] {
+            let mut e = Ema::with_weight(Nanos::new(6_400), weight);
+            e.record(Nanos::ZERO);
+            assert_eq!(e.get().get(), 6_400 - 6_400 / u64::from(weight), "weight {weight}");
+        }
     }
 
     proptest! {

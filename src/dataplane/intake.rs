@@ -247,8 +247,8 @@ impl Worker {
         if train.framing == Framing::Raw || !ordered {
             return None;
         }
-        let flow = flow_hash(train, request.flow, candidate.priority);
-        let (queued_by, note) = self.flows.enter(flow, candidate.deadline);
+        let flow = flow_hash(train, request.flow);
+        let (queued_by, note) = self.flows.enter(flow, candidate.priority, candidate.deadline);
         candidate.queued_by = queued_by;
         Some(note)
     }
@@ -403,9 +403,9 @@ impl Worker {
 }
 
 /// Mixes what tells flows apart. Not for tables that outsiders could fill: a clash only costs the chance to overtake.
-fn flow_hash(train: &Train, flow: u32, priority: Priority) -> u64 {
+fn flow_hash(train: &Train, flow: u32) -> u64 {
     use std::hash::{Hash as _, Hasher as _};
     let mut hasher = std::hash::DefaultHasher::new();
-    (train.origin.peer, train.origin.socket, flow, priority).hash(&mut hasher);
+    (train.origin.peer, train.origin.socket, flow).hash(&mut hasher);
     hasher.finish()
 }

@@ -163,6 +163,8 @@ pub struct Options {
     pub kernel_batch_max: Vec<usize>,
     /// Budgets by priority.
     pub budgets: PerPriority<Nanos>,
+    /// Weight of the past in the averages of service time: a power of two from 2 to 64, default 8.
+    pub ema_weight: u32,
     /// The gates.
     pub admission: admission::Options,
     /// The longest datagram that is taken.

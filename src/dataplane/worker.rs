@@ -26,8 +26,8 @@ use crate::stats::{ClassField, Counters, Field, Layout, WorkerField};
 
 /// A result that waits longer than this for company is sent.
 const FLUSH_AFTER: Nanos = Nanos::from_micros(20);
-/// Flows told apart while their packets are queued.
-const FLOWS: usize = 4_096;
+/// Flows of each priority that are told apart while their packets are queued.
+const FLOWS: usize = 1_024;
 
 /// What is to be done next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,8 @@ impl Worker {
     #[must_use]
     pub fn new(options: &Options, own: &super::options::Own) -> Self {
         let Options { ingresses, egresses, sockets, .. } = options;
-        let estimate = ServiceEstimate::new(&options.budgets, options.kernel_batch_max.len());
+        let kernels = options.kernel_batch_max.len();
+        let estimate = ServiceEstimate::with_weight(&options.budgets, kernels, options.ema_weight);
         let nowhere = Origin {
             peer: SocketAddr::from(([0, 0, 0, 0], 0)),
             local: None,

@@ -199,6 +199,7 @@ impl Service {
             sockets: sockets.options.clone(),
             kernel_batch_max: batch_max.collect(),
             budgets: o.budgets,
+            ema_weight: o.ema_weight,
             admission: o.admission,
             max_datagram: o.max_datagram,
             slots: QUEUE_TOTAL_MAX + SLOTS_SPARE,

@@ -24,6 +24,8 @@ pub struct Options {
     pub budgets: PerPriority<Nanos>,
     /// Each class's average before anything was measured.
     pub initial: PerPriority<Nanos>,
+    /// The longest guard window. Default 80 µs.
+    pub guard_max: Nanos,
     /// Whether plans follow what is measured (default). If not, the first plan stays.
     pub adaptive: bool,
     /// Whether a class whose admitted packets mostly come to nothing has its quota halved, tick by tick (default).
@@ -42,6 +44,7 @@ impl Options {
             layout: Layout::default(),
             budgets: PerPriority::from_fn(Priority::default_budget),
             initial: super::estimate::INITIAL,
+            guard_max: guard::WINDOW_MAX,
             adaptive: true,
             pressure: true,
         }
@@ -187,11 +190,11 @@ impl Controller {
     }
 
     fn replan(&mut self) {
-        let Options { layout, workers, budgets, safety_per_mille, .. } = &self.options;
+        let Options { layout, workers, budgets, safety_per_mille, guard_max, .. } = &self.options;
         let ema = &self.plan.ema;
         let targets =
             PerPriority::from_fn(|p| quota::target_capacity(budgets[p], ema[p], *safety_per_mille));
-        let guards = PerPriority::from_fn(|p| guard::window(p, ema[p], budgets[p]));
+        let guards = PerPriority::from_fn(|p| guard::window(p, ema[p], budgets[p], *guard_max));
         let slice = guard::slice(ema);
         let next = self.plan.generation + 1;
         let mut changed = false;

@@ -8,6 +8,7 @@
 //! stall pushed above the budget would stay there for good. Hence observations are cut, and what has not been
 //! measured for a while drifts back to the least ever seen.
 
+use crate::base::ema::WEIGHT_DEFAULT;
 use crate::base::limits::KERNELS_MAX;
 use crate::base::{Ema, Instant, KernelId, Nanos, PerPriority, Priority};
 
@@ -118,9 +119,15 @@ impl ServiceEstimate {
     /// All memory is allocated here.
     #[must_use]
     pub fn new(budgets: &PerPriority<Nanos>, kernels: usize) -> Self {
+        Self::with_weight(budgets, kernels, WEIGHT_DEFAULT)
+    }
+
+    /// The same, with another weight of the priorities' averages: a power of two from 2 to 64.
+    #[must_use]
+    pub fn with_weight(budgets: &PerPriority<Nanos>, kernels: usize, weight: u32) -> Self {
         let kernels = kernels.clamp(1, KERNELS_MAX);
         let class = |p: Priority| Class {
-            ema: Ema::new(INITIAL[p]),
+            ema: Ema::with_weight(INITIAL[p], weight),
             cut: Nanos::new((budgets[p].get() / 2).max(1)),
             least: None,
             samples: 0,

@@ -5,7 +5,7 @@
 //! leaves in flow order, without a reorder buffer and without tombstones for dropped packets. Work that leaves the
 //! worker (offload) will need a reorder ring beside this.
 
-use crate::base::Instant;
+use crate::base::{Instant, Priority};
 
 /// Where a packet's flow is noted, so that the note can be taken back when the packet leaves the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,36 +13,41 @@ pub struct FlowNote(u32);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
-    flow: u64,
     last: Instant,
     queued: u32,
 }
 
-/// The flows that have packets queued. Fixed memory; when too many flows meet in one place they share an entry, which
-/// keeps every flow's order and only costs some of them the chance to overtake each other.
+/// The flows that have packets queued. Fixed memory: flows of one priority whose hashes meet share an entry. That keeps
+/// each one's order and only costs them the chance to overtake each other; flows of different priorities never share.
 #[derive(Debug)]
 pub struct FlowTable {
     entries: Box<[Entry]>,
-    mask: usize,
+    of_class: usize,
 }
 
-const PROBES: usize = 4;
-
 impl FlowTable {
-    /// A table of at least `flows` entries (a power of two).
+    /// A table of at least `flows` entries a priority (a power of two).
     #[must_use]
     pub fn new(flows: usize) -> Self {
-        let len = flows.next_power_of_two().max(PROBES);
-        Self { entries: vec![Entry::default(); len].into_boxed_slice(), mask: len - 1 }
+        let of_class = flows.next_power_of_two();
+        Self {
+            entries: vec![Entry::default(); of_class * Priority::COUNT].into_boxed_slice(),
+            of_class,
+        }
     }
 
     /// The deadline by which a packet of `flow` (a hash) with this `deadline` is to be queued, and the note to be
     /// returned to [`FlowTable::leave`] when it has left the queue.
-    pub fn enter(&mut self, flow: u64, deadline: Instant) -> (Instant, FlowNote) {
-        let at = self.place(flow);
+    pub fn enter(
+        &mut self,
+        flow: u64,
+        priority: Priority,
+        deadline: Instant,
+    ) -> (Instant, FlowNote) {
+        #[expect(clippy::cast_possible_truncation, reason = "the low bits of a hash")]
+        let at = priority.index() * self.of_class + (flow as usize & (self.of_class - 1));
         let entry = &mut self.entries[at];
         let key = if entry.queued > 0 { deadline.max(entry.last) } else { deadline };
-        entry.flow = flow;
         entry.last = key;
         entry.queued += 1;
         (key, FlowNote(u32::try_from(at).unwrap_or(u32::MAX)))
@@ -53,15 +58,6 @@ impl FlowTable {
         let entry = &mut self.entries[note.0 as usize];
         debug_assert!(entry.queued > 0, "a flow's packet left twice");
         entry.queued = entry.queued.saturating_sub(1);
-    }
-
-    fn place(&self, flow: u64) -> usize {
-        #[expect(clippy::cast_possible_truncation, reason = "the low bits of a hash")]
-        let home = flow as usize & self.mask;
-        let probes = (0..PROBES).map(|i| (home + i) & self.mask);
-        let mine = |at: &usize| self.entries[*at].queued > 0 && self.entries[*at].flow == flow;
-        let free = |at: &usize| self.entries[*at].queued == 0;
-        probes.clone().find(mine).or_else(|| probes.clone().find(free)).unwrap_or(home)
     }
 }
 
@@ -86,7 +82,7 @@ mod tests {
                     continue;
                 }
                 let deadline = Instant::from_nanos(deadline);
-                let (key, note) = table.enter(flow, deadline);
+                let (key, note) = table.enter(flow, Priority::Low, deadline);
                 prop_assert!(key >= deadline);
                 let last = queued.iter().filter(|(f, ..)| *f == flow).map(|(_, k, _)| *k).max();
                 prop_assert!(last.is_none_or(|l| key >= l), "flow {flow} fell");
@@ -98,9 +94,12 @@ mod tests {
     #[test]
     fn a_flow_without_queued_packets_is_not_held_back() {
         let mut table = FlowTable::new(8);
-        let (key, note) = table.enter(1, Instant::from_nanos(500));
+        let (key, note) = table.enter(1, Priority::Low, Instant::from_nanos(500));
         assert_eq!(key, Instant::from_nanos(500));
         table.leave(note);
-        assert_eq!(table.enter(1, Instant::from_nanos(100)).0, Instant::from_nanos(100));
+        assert_eq!(
+            table.enter(1, Priority::Low, Instant::from_nanos(100)).0,
+            Instant::from_nanos(100)
+        );
     }
 }

@@ -4,18 +4,18 @@
 
 use crate::base::{Ema, Instant, Nanos, PerPriority, Priority};
 
-/// No window is longer.
+/// No window is longer, where the config names no other bound.
 pub const WINDOW_MAX: Nanos = Nanos::from_micros(80);
 /// The range of a slice.
 pub const SLICE_MIN: Nanos = Nanos::from_micros(5);
 /// The range of a slice.
 pub const SLICE_MAX: Nanos = Nanos::from_micros(50);
 
-/// How long after its arrival a packet of that class may be held back: `min(2·ema, budget, 80 us)` for Medium and Low.
+/// How long after its arrival a packet of that class may be held back: `min(2·ema, budget, max)` for Medium and Low.
 #[must_use]
-pub fn window(priority: Priority, ema: Nanos, budget: Nanos) -> Nanos {
+pub fn window(priority: Priority, ema: Nanos, budget: Nanos, max: Nanos) -> Nanos {
     match priority {
-        Priority::Medium | Priority::Low => ema.saturating_mul(2).min(budget).min(WINDOW_MAX),
+        Priority::Medium | Priority::Low => ema.saturating_mul(2).min(budget).min(max),
         Priority::High | Priority::BestEffort => Nanos::ZERO,
     }
 }
@@ -142,13 +142,13 @@ mod tests {
     #[test]
     fn windows_and_slices_of_the_seed() {
         let ms = Nanos::from_millis;
-        assert_eq!(window(Priority::Medium, us(1), ms(10)), us(2));
-        assert_eq!(window(Priority::Low, us(30), ms(100)), us(60));
-        assert_eq!(window(Priority::Low, us(200), ms(100)), us(80));
-        assert_eq!(window(Priority::Medium, us(30), us(40)), us(40));
-        assert_eq!(window(Priority::Medium, Nanos::MAX, Nanos::MAX), us(80));
-        assert_eq!(window(Priority::High, us(30), ms(1)), Nanos::ZERO);
-        assert_eq!(window(Priority::BestEffort, us(30), ms(200)), Nanos::ZERO);
+        assert_eq!(window(Priority::Medium, us(1), ms(10), WINDOW_MAX), us(2));
+        assert_eq!(window(Priority::Low, us(30), ms(100), WINDOW_MAX), us(60));
+        assert_eq!(window(Priority::Low, us(200), ms(100), WINDOW_MAX), us(80));
+        assert_eq!(window(Priority::Medium, us(30), us(40), WINDOW_MAX), us(40));
+        assert_eq!(window(Priority::Medium, Nanos::MAX, Nanos::MAX, WINDOW_MAX), us(80));
+        assert_eq!(window(Priority::High, us(30), ms(1), WINDOW_MAX), Nanos::ZERO);
+        assert_eq!(window(Priority::BestEffort, us(30), ms(200), WINDOW_MAX), Nanos::ZERO);
         assert_eq!(slice(&PerPriority::new([us(1); 4])), us(5));
         assert_eq!(slice(&PerPriority::new([us(100), us(20), us(200), us(1)])), us(20));
         assert_eq!(slice(&PerPriority::new([us(100); 4])), us(50));

@@ -97,6 +97,7 @@ pub fn options() -> Options {
         sockets: (0..4).map(listen).collect(),
         kernel_batch_max: vec![1],
         budgets: PerPriority::from_fn(Priority::default_budget),
+        ema_weight: 8,
         admission: admission::Options::default(),
         max_datagram: 256,
         slots: 4_096,

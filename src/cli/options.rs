@@ -1,0 +1,156 @@
+//! From checked settings to what each room is told.
+
+use crate::base::{Nanos, PerPriority, Priority};
+use crate::classify::{self, workload};
+use crate::config::{self, Settings};
+use crate::dataplane;
+use crate::io::DriverKind;
+use crate::runtime::{self, EgressPlan, EgressTarget, IngressPlan, SocketsPerWorker};
+use crate::sched::quota::Split;
+use crate::sched::{Layout, admission, controller};
+
+/// The service's options. `seed` decides all draws and keys the session tables.
+pub(super) fn service_options(settings: &Settings, seed: u64) -> runtime::Options {
+    let workers = &settings.workers;
+    let budgets = PerPriority::from_fn(|p| settings.classes[p].budget);
+    runtime::Options {
+        cores: match &workers.cores {
+            config::Cores::Auto => runtime::Cores::Auto,
+            config::Cores::List(cores) => runtime::Cores::List(cores.clone()),
+        },
+        driver: match workers.io {
+            config::Io::Auto => None,
+            config::Io::Uring => Some(DriverKind::Uring),
+            config::Io::Mio => Some(DriverKind::Mio),
+        },
+        idle: match workers.idle {
+            config::Idle::Adaptive => dataplane::Idle::Adaptive { spin: workers.spin },
+            config::Idle::Spin => dataplane::Idle::Spin,
+            config::Idle::Park => dataplane::Idle::Park,
+        },
+        realtime: (workers.realtime > 0).then_some(workers.realtime),
+        lock_memory: workers.lock_memory,
+        receive_buffer: workers.receive_buffer,
+        max_datagram: workers.max_datagram,
+        drain: workers.drain,
+        stall: workers.stall,
+        budgets,
+        ema_weight: settings.controller.ema_weight,
+        admission: admission_options(settings),
+        controller: controller_options(settings, budgets),
+        guard: settings.guard.enabled,
+        guard_requires_expected_high: settings.guard.require_expected_high,
+        kernels: settings.kernels.clone(),
+        ingresses: settings.ingress.iter().map(|i| ingress(settings, i)).collect(),
+        egresses: settings.egress.iter().map(egress).collect(),
+        seed,
+    }
+}
+
+fn admission_options(settings: &Settings) -> admission::Options {
+    let c = &settings.controller;
+    admission::Options {
+        policy: match c.policy {
+            config::Policy::Edf => admission::Policy::Edf,
+            config::Policy::EdfExpiry => admission::Policy::EdfExpiry,
+            config::Policy::Fifo => admission::Policy::Fifo,
+        },
+        predictor: match c.predictor {
+            config::Predictor::Prefix => admission::Predictor::Prefix,
+            config::Predictor::SeedTotal => admission::Predictor::SeedTotal,
+            config::Predictor::Off => admission::Predictor::Off,
+        },
+        margin: c.margin,
+        overload: match c.overload {
+            config::Overload::Value => admission::Overload::Value,
+            config::Overload::None => admission::Overload::None,
+        },
+        values: PerPriority::from_fn(|p| settings.classes[p].value),
+        probe_interval: c.probes.then_some(c.interval),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie above 0 and up to 1")]
+fn controller_options(settings: &Settings, budgets: PerPriority<Nanos>) -> controller::Options {
+    let c = &settings.controller;
+    let [between, last] = c.medium_split;
+    controller::Options {
+        interval: c.interval,
+        safety_per_mille: ((c.safety * 1_000.0).round() as u32).max(1),
+        layout: match settings.workers.layout {
+            config::Layout::Symmetric => Layout::Symmetric,
+            config::Layout::Tiered => Layout::Tiered(Split::Shares { between, last }),
+        },
+        budgets: tightest(settings, budgets),
+        guard_max: settings.guard.max,
+        ..controller::Options::new(1)
+    }
+}
+
+/// What quotas are computed from: the tightest budget in force for each class (seed 002: "the tighter of ingress/egress").
+fn tightest(settings: &Settings, budgets: PerPriority<Nanos>) -> PerPriority<Nanos> {
+    PerPriority::from_fn(|p| {
+        let of_ingress = settings.ingress.iter().filter(|i| may_carry(i, p)).map(|i| i.budgets[p]).min();
+        of_ingress.unwrap_or(budgets[p])
+    })
+}
+
+fn may_carry(ingress: &config::Ingress, p: Priority) -> bool {
+    ingress.classify != config::Classify::Fixed || ingress.priority == p
+}
+
+fn ingress(settings: &Settings, i: &config::Ingress) -> IngressPlan {
+    let (classify, sockets) = match i.classify {
+        config::Classify::Fixed => (classify::Classify::Fixed(i.priority), SocketsPerWorker::One),
+        config::Classify::Dscp(config::Sockets::Class) => (classify::Classify::Dscp, SocketsPerWorker::Class),
+        config::Classify::Dscp(config::Sockets::One) => (classify::Classify::Dscp, SocketsPerWorker::One),
+        config::Classify::Header => (classify::Classify::Header, SocketsPerWorker::One),
+        config::Classify::Workload => {
+            (classify::Classify::Workload(workload::Mode::Seed), SocketsPerWorker::One)
+        }
+    };
+    IngressPlan {
+        name: i.name.clone(),
+        listen: i.listen,
+        framing: match i.framing {
+            config::Framing::Raw => dataplane::Framing::Raw,
+            config::Framing::Framed => dataplane::Framing::Framed,
+        },
+        kernel: i.kernel,
+        egress: i.egress,
+        order: match i.order {
+            config::Order::Flow => dataplane::Order::Flow,
+            config::Order::None => dataplane::Order::None,
+        },
+        serve_empty: i.empty == config::Empty::Serve,
+        classify: classify::Options {
+            classify,
+            default: Some(i.priority),
+            allowed: i.highest,
+            budgets: PerPriority::from_fn(|p| settings.classes[p].budget),
+            ingress_budget: i.budget,
+            egress_budget: settings.egress[i.egress.index()].budget,
+        },
+        sockets,
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie above 0 and up to 100")]
+fn egress(e: &config::Egress) -> EgressPlan {
+    let target = match e.mode {
+        config::Mode::Reply { amplification, low_source_ports } => EgressTarget::Reply {
+            amplification_per_mille: ((amplification * 1_000.0).round() as u32).max(1),
+            low_source_ports: low_source_ports == config::LowSourcePorts::Allow,
+        },
+        config::Mode::Send { to } => EgressTarget::Send { to },
+        config::Mode::Forward { to, sessions, idle_timeout, answers } => EgressTarget::Forward {
+            to,
+            sessions: dataplane::sessions::Options { sessions, idle: idle_timeout, answers },
+        },
+    };
+    let late = match e.late {
+        config::Late::Drop => dataplane::Late::Drop,
+        config::Late::Send => dataplane::Late::Send,
+    };
+    EgressPlan { name: e.name.clone(), target, late }
+}

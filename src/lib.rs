@@ -4,6 +4,8 @@
 
 pub mod base;
 pub mod classify;
+pub mod cli;
+pub mod config;
 pub mod dataplane;
 pub mod io;
 pub mod kernel;

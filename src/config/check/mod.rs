@@ -1,0 +1,206 @@
+//! From the file's shape to checked settings: defaults, references and the relations between keys.
+//!
+//! Knows no TOML; every single value has been read and found within its range before.
+
+mod endpoint;
+mod names;
+
+use super::fault::{Place, Report};
+use super::file::{ClassFile, ControllerFile, File, GuardFile, LevelFile, WorkersFile};
+use super::section::Field;
+use super::settings::{
+    Class, Controller, Cores, Fallback, Guard, Idle, Io, Layout, Level, Overload, Policy,
+    Predictor, Settings, Workers,
+};
+use crate::base::limits::{MAX_DATAGRAM_DEFAULT, PARK_MAX};
+use crate::base::{Nanos, PerPriority, Priority};
+
+/// Where the admin page listens unless the file says otherwise.
+const ADMIN_DEFAULT: std::net::SocketAddr =
+    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9_900);
+/// What a packet served on time is worth, by priority.
+const VALUES: [u32; 4] = [1_000, 100, 10, 1];
+
+/// Settings from a file that was read. They mean something only if `report` holds no fault afterwards.
+pub(super) fn check(file: &File, report: &mut Report) -> Settings {
+    let classes = classes(&file.classes, report);
+    let workers = workers(&file.workers, report);
+    let controller = controller(&file.controller, workers.layout, report);
+    let endpoints = endpoint::check(file, &classes, report);
+    Settings {
+        workers,
+        classes,
+        controller,
+        guard: guard(&file.guard, report),
+        ingress: endpoints.ingress,
+        egress: endpoints.egress,
+        kernels: endpoints.kernels,
+        level: level(&file.level, report),
+        admin: file.admin.or(Some(ADMIN_DEFAULT)),
+    }
+}
+
+fn classes(file: &[ClassFile; 4], report: &mut Report) -> PerPriority<Class> {
+    let classes = PerPriority::from_fn(|p| {
+        let class = &file[p.index()];
+        Class {
+            budget: class.budget.or(p.default_budget()),
+            value: class.value.or(VALUES[p.index()]),
+        }
+    });
+    for pair in Priority::ALL.windows(2) {
+        let (upper, lower) = (pair[0], pair[1]);
+        let (mine, next) = (&file[upper.index()].budget, &file[lower.index()].budget);
+        if mine.is_bad() || next.is_bad() || classes[upper].budget <= classes[lower].budget {
+            continue;
+        }
+        if let Some(place) = mine.place().or(next.place()) {
+            let (a, b) = (classes[upper].budget, classes[lower].budget);
+            report.warn(
+                place,
+                format!(
+                    "{upper} has a longer budget ({a}) than {lower} ({b}), the less urgent class"
+                ),
+            );
+        }
+    }
+    classes
+}
+
+fn workers(file: &WorkersFile, report: &mut Report) -> Workers {
+    let workers = Workers {
+        cores: file.cores.or(Cores::Auto),
+        io: file.io.or(Io::Auto),
+        idle: file.idle.or(Idle::Adaptive),
+        spin: file.spin.or(Nanos::from_micros(50)),
+        layout: file.layout.or(Layout::Symmetric),
+        max_datagram: file.max_datagram.or(MAX_DATAGRAM_DEFAULT),
+        receive_buffer: file.receive_buffer.or(1 << 20),
+        realtime: file.realtime.or(0),
+        lock_memory: file.lock_memory.or(false),
+        drain: file.drain.or(Nanos::from_secs(2)),
+        stall: file.stall.or(Nanos::from_millis(100)),
+    };
+    if let Some((layout, place)) = file.layout.given()
+        && *layout == Layout::Tiered
+        && matches!(&workers.cores, Cores::List(list) if list.len() == 1)
+    {
+        report
+            .fault(place, "a tiered layout needs at least two workers, and `cores` names one")
+            .allowed("layout = \"symmetric\", or more cores");
+    }
+    if let Some((size, place)) = file.receive_buffer.given()
+        && !file.max_datagram.is_bad()
+        && *size < workers.max_datagram
+    {
+        report
+            .fault(place, "`receive_buffer` does not hold one datagram of `max_datagram`")
+            .allowed(format!("at least {}", super::units::size_text(workers.max_datagram as u64)));
+    }
+    warn_of_workers(file, &workers, report);
+    workers
+}
+
+fn warn_of_workers(file: &WorkersFile, workers: &Workers, report: &mut Report) {
+    if let Some((_, place)) = file.spin.given()
+        && !file.idle.is_bad()
+        && workers.idle != Idle::Adaptive
+    {
+        report.warn(place, format!("`spin` has no effect with idle = \"{}\"", workers.idle.word()));
+    }
+    if let Some((_, place)) = file.stall.given()
+        && workers.stall <= PARK_MAX
+        && workers.idle != Idle::Spin
+    {
+        let message = format!("an idle worker may sleep {PARK_MAX}: it will be taken for stalled");
+        report.warn(place, message);
+    }
+    if let Some((level, place)) = file.realtime.given()
+        && *level > 0
+        && workers.idle == Idle::Spin
+    {
+        report.warn(
+            place,
+            "a real-time worker that spins leaves its core to nothing else, the kernel's own threads included",
+        );
+    }
+}
+
+fn controller(file: &ControllerFile, layout: Layout, report: &mut Report) -> Controller {
+    let controller = Controller {
+        interval: file.interval.or(Nanos::from_millis(100)),
+        safety: file.safety.or(0.9),
+        ema_weight: file.ema_weight.or(8),
+        predictor: file.predictor.or(Predictor::Prefix),
+        margin: file.margin.or(Nanos::ZERO),
+        probes: file.probes.or(true),
+        overload: file.overload.or(Overload::Value),
+        policy: file.policy.or(Policy::Edf),
+        medium_split: file.medium_split.or([1, 1]),
+    };
+    let policy = controller.policy;
+    if policy != Policy::Edf {
+        let unused = [
+            (
+                "predictor",
+                file.predictor.given().filter(|(p, _)| **p != Predictor::Off).map(second),
+            ),
+            ("margin", file.margin.given().filter(|(m, _)| **m > Nanos::ZERO).map(second)),
+            ("overload", file.overload.given().filter(|(o, _)| **o != Overload::None).map(second)),
+        ];
+        for (key, place) in unused {
+            if let Some(place) = place {
+                let word = policy.word();
+                report.warn(place, format!("`{key}` has no effect with policy = \"{word}\""));
+            }
+        }
+    } else if let Some((_, place)) = file.margin.given()
+        && controller.predictor == Predictor::Off
+        && controller.margin > Nanos::ZERO
+    {
+        report.warn(place, "`margin` has no effect with predictor = \"off\"");
+    }
+    if let Some((_, place)) = file.medium_split.given()
+        && layout != Layout::Tiered
+    {
+        report.warn(place, "`medium_split` has an effect only with layout = \"tiered\"");
+    }
+    controller
+}
+
+fn second<T>(pair: (T, &Place)) -> &Place {
+    pair.1
+}
+
+fn guard(file: &GuardFile, report: &mut Report) -> Guard {
+    let guard = Guard {
+        enabled: file.enabled.or(true),
+        max: file.max.or(Nanos::from_micros(80)),
+        require_expected_high: file.require_expected_high.or(true),
+    };
+    if let Some((_, place)) = file.max.given()
+        && !guard.enabled
+    {
+        report.warn(place, "`max` has no effect with enabled = false");
+    }
+    guard
+}
+
+fn level(file: &LevelFile, report: &mut Report) -> Level {
+    if let Some(place) = &file.place {
+        report.warn(place, "[level] takes effect with offload backends, and this build has none");
+    }
+    Level {
+        transfer_rule: file.transfer_rule.or(5.0),
+        gpu_cost_limit: file.gpu_cost_limit.or(100.0),
+        queue_depth_limit: file.queue_depth_limit.or(64),
+        fallback: file.fallback.or(Fallback::Cpu),
+    }
+}
+
+/// Says that a key does not apply; nothing, where the key is not there.
+fn not_here<T>(field: &Field<T>, key: &str, why: &str, report: &mut Report) {
+    if let Some(place) = field.place() {
+        report.fault(place, format!("`{key}` does not apply: it is only for {why}"));
+    }
+}

@@ -1,0 +1,214 @@
+//! `[workers]`, `[priority.*]`, `[controller]`, `[guard]` and `[level]`, key by key.
+//!
+//! Knows no defaults.
+
+use toml::de::DeValue;
+
+use crate::base::limits::{BUDGET_MAX, DATAGRAM_MAX, WORKERS_MAX};
+use crate::base::{Nanos, Priority};
+use crate::config::fault::{Place, Report};
+use crate::config::item::{Item, Span};
+use crate::config::section::{Field, Section, us};
+use crate::config::settings::{Cores, Fallback, Idle, Io, Layout, Overload, Policy, Predictor};
+
+/// The shortest budget that a config may name.
+pub(super) const BUDGET_MIN: Nanos = Nanos::from_micros(1);
+
+pub(in crate::config) struct WorkersFile {
+    pub(in crate::config) cores: Field<Cores>,
+    pub(in crate::config) io: Field<Io>,
+    pub(in crate::config) idle: Field<Idle>,
+    pub(in crate::config) spin: Field<Nanos>,
+    pub(in crate::config) layout: Field<Layout>,
+    pub(in crate::config) max_datagram: Field<usize>,
+    pub(in crate::config) receive_buffer: Field<usize>,
+    pub(in crate::config) realtime: Field<u8>,
+    pub(in crate::config) lock_memory: Field<bool>,
+    pub(in crate::config) drain: Field<Nanos>,
+    pub(in crate::config) stall: Field<Nanos>,
+}
+
+impl WorkersFile {
+    pub(super) fn read(mut s: Section<'_, '_>, r: &mut Report) -> Self {
+        let file = Self {
+            cores: s.with("cores", r, cores),
+            io: s.choice("io", r),
+            idle: s.choice("idle", r),
+            spin: s.duration("spin", us(0, 10_000), r),
+            layout: s.choice("layout", r),
+            max_datagram: s.size("max_datagram", 64..=DATAGRAM_MAX, r),
+            receive_buffer: s.size("receive_buffer", 4 << 10..=1 << 30, r),
+            realtime: s.integer("realtime", 0..=99, r),
+            lock_memory: s.boolean("lock_memory", r),
+            drain: s.duration("drain", us(0, 60_000_000), r),
+            stall: s.duration("stall", us(10_000, 60_000_000), r),
+        };
+        s.done(r);
+        file
+    }
+}
+
+fn cores(item: &Item<'_, '_>, report: &mut Report) -> Option<Cores> {
+    let allowed =
+        format!("\"auto\" or a list of distinct core numbers from 0 to {}", WORKERS_MAX - 1);
+    match item.value {
+        DeValue::String(word) if word == "auto" => Some(Cores::Auto),
+        DeValue::Array(list) => {
+            let before = report.count();
+            if list.is_empty() {
+                item.wrong("is empty: at least one worker is needed", report).allowed(allowed);
+            }
+            let mut cores: Vec<usize> = Vec::new();
+            for (i, entry) in list.iter().enumerate() {
+                let place = Place { span: entry.span(), key: format!("{}[{i}]", item.place.key) };
+                let core = Item { value: entry.get_ref(), place, key: format!("cores[{i}]") };
+                let Some(number) = core.integer(&(0..=WORKERS_MAX - 1), report) else { continue };
+                if cores.contains(&number) {
+                    core.wrong(&format!("is {number} a second time"), report)
+                        .allowed("each core once");
+                } else {
+                    cores.push(number);
+                }
+            }
+            (report.count() == before).then_some(Cores::List(cores))
+        }
+        DeValue::String(_) => {
+            item.wrong("is neither \"auto\" nor a list", report).allowed(allowed);
+            None
+        }
+        _ => {
+            item.wrong_type("\"auto\" or a list", report).allowed(allowed);
+            None
+        }
+    }
+}
+
+pub(in crate::config) struct ClassFile {
+    pub(in crate::config) budget: Field<Nanos>,
+    pub(in crate::config) value: Field<u32>,
+}
+
+impl ClassFile {
+    pub(super) fn read_all(mut s: Section<'_, '_>, r: &mut Report) -> [Self; 4] {
+        let all = Priority::ALL.map(|p| {
+            let class = s.child(p.label(), &format!("[priority.{p}]"), r);
+            Self::read(class, r)
+        });
+        s.done(r);
+        all
+    }
+
+    fn read(mut s: Section<'_, '_>, r: &mut Report) -> Self {
+        let file = Self {
+            budget: s.duration("budget", BUDGET_MIN..=BUDGET_MAX, r),
+            value: s.integer("value", 1..=u32::MAX, r),
+        };
+        s.done(r);
+        file
+    }
+}
+
+pub(in crate::config) struct ControllerFile {
+    pub(in crate::config) interval: Field<Nanos>,
+    pub(in crate::config) safety: Field<f64>,
+    pub(in crate::config) ema_weight: Field<u32>,
+    pub(in crate::config) predictor: Field<Predictor>,
+    pub(in crate::config) margin: Field<Nanos>,
+    pub(in crate::config) probes: Field<bool>,
+    pub(in crate::config) overload: Field<Overload>,
+    pub(in crate::config) policy: Field<Policy>,
+    pub(in crate::config) medium_split: Field<[u32; 2]>,
+}
+
+impl ControllerFile {
+    pub(super) fn read(mut s: Section<'_, '_>, r: &mut Report) -> Self {
+        let file = Self {
+            interval: s.duration("interval", us(10_000, 10_000_000), r),
+            safety: s.number("safety", Span::positive(1.0), r),
+            ema_weight: s.with("ema_weight", r, ema_weight),
+            predictor: s.choice("predictor", r),
+            margin: s.duration("margin", us(0, 1_000_000), r),
+            probes: s.boolean("probes", r),
+            overload: s.choice("overload", r),
+            policy: s.choice("policy", r),
+            medium_split: s.with("medium_split", r, medium_split),
+        };
+        s.done(r);
+        file
+    }
+}
+
+fn ema_weight(item: &Item<'_, '_>, report: &mut Report) -> Option<u32> {
+    let weight: u32 = item.integer(&(2..=64), report)?;
+    if !weight.is_power_of_two() {
+        item.wrong(&format!("is {weight}, not a power of two"), report)
+            .allowed("2, 4, 8, 16, 32, 64");
+        return None;
+    }
+    Some(weight)
+}
+
+fn medium_split(item: &Item<'_, '_>, report: &mut Report) -> Option<[u32; 2]> {
+    const ALLOWED: &str = "two integers from 1 to 1000, such as [1, 1]";
+    let Some(list) = item.value.as_array() else {
+        item.wrong_type("a list", report).allowed(ALLOWED);
+        return None;
+    };
+    if list.len() != 2 {
+        item.wrong(&format!("needs 2 shares and has {}", list.len()), report).allowed(ALLOWED);
+        return None;
+    }
+    let mut share = |i: usize| {
+        let entry = list.get(i)?;
+        let place = Place { span: entry.span(), key: format!("{}[{i}]", item.place.key) };
+        let item = Item { value: entry.get_ref(), place, key: format!("medium_split[{i}]") };
+        item.integer(&(1..=1_000), report)
+    };
+    let (first, second) = (share(0), share(1));
+    Some([first?, second?])
+}
+
+pub(in crate::config) struct GuardFile {
+    pub(in crate::config) enabled: Field<bool>,
+    pub(in crate::config) max: Field<Nanos>,
+    pub(in crate::config) require_expected_high: Field<bool>,
+}
+
+impl GuardFile {
+    pub(super) fn read(mut s: Section<'_, '_>, r: &mut Report) -> Self {
+        let file = Self {
+            enabled: s.boolean("enabled", r),
+            max: s.duration("max", us(0, 10_000), r),
+            require_expected_high: s.boolean("require_expected_high", r),
+        };
+        s.done(r);
+        file
+    }
+}
+
+pub(in crate::config) struct LevelFile {
+    /// Where `[level]` stands, if it does.
+    pub(in crate::config) place: Option<Place>,
+    pub(in crate::config) transfer_rule: Field<f64>,
+    pub(in crate::config) gpu_cost_limit: Field<f64>,
+    pub(in crate::config) queue_depth_limit: Field<u32>,
+    pub(in crate::config) fallback: Field<Fallback>,
+}
+
+impl LevelFile {
+    pub(super) fn read(mut s: Section<'_, '_>, r: &mut Report) -> Self {
+        let place = s.is_given().then(|| s.place().clone());
+        let transfer_rule = s.number("transfer_rule", Span::positive(f64::MAX), r);
+        let mut breaker = s.child("breaker", "[level.breaker]", r);
+        s.done(r);
+        let file = Self {
+            place,
+            transfer_rule,
+            gpu_cost_limit: breaker.number("gpu_cost_limit", Span::positive(f64::MAX), r),
+            queue_depth_limit: breaker.integer("queue_depth_limit", 1..=65_536, r),
+            fallback: breaker.choice("fallback", r),
+        };
+        breaker.done(r);
+        file
+    }
+}

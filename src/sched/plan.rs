@@ -3,9 +3,9 @@
 //! Knows neither of them. The cell is a sequence lock in one cache line: one writer, any readers, no lock, never a mix of
 //! two plans.
 
-#[cfg(loom)]
+#[cfg(punctual_loom)]
 use loom::sync::atomic::{AtomicU64, Ordering, fence};
-#[cfg(not(loom))]
+#[cfg(not(punctual_loom))]
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use bytemuck::NoUninit;
@@ -30,26 +30,26 @@ pub struct WorkerPlan {
 
 /// Two numbers that are written in one store. The crate `atomic` is free of locks for 8 bytes only at an alignment of 8.
 #[derive(Clone, Copy, Debug, NoUninit)]
-#[cfg_attr(loom, derive(bytemuck::AnyBitPattern))]
+#[cfg_attr(punctual_loom, derive(bytemuck::AnyBitPattern))]
 #[repr(C, align(8))]
 struct ClassPlan {
     quota: u32,
     guard_ns: u32,
 }
 
-#[cfg(not(loom))]
+#[cfg(not(punctual_loom))]
 use atomic::Atomic;
-#[cfg(not(loom))]
+#[cfg(not(punctual_loom))]
 const _: () = assert!(
     Atomic::<ClassPlan>::is_lock_free(),
     "a plan that takes a lock would let the controller stop a worker"
 );
 
 /// Loom models its own atomics only: the same 8 bytes as one word.
-#[cfg(loom)]
+#[cfg(punctual_loom)]
 #[derive(Debug)]
 struct Atomic<T>(AtomicU64, std::marker::PhantomData<T>);
-#[cfg(loom)]
+#[cfg(punctual_loom)]
 impl Atomic<ClassPlan> {
     fn new(plan: ClassPlan) -> Self {
         Self(AtomicU64::new(bytemuck::cast(plan)), std::marker::PhantomData)
@@ -65,7 +65,7 @@ impl Atomic<ClassPlan> {
 }
 
 /// How often a reader tries while writes are under way. Plans come ten times a second and a write takes nanoseconds.
-const TRIES: usize = if cfg!(loom) { 2 } else { 8 };
+const TRIES: usize = if cfg!(punctual_loom) { 2 } else { 8 };
 
 /// What lies in the cache line: 56 bytes.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ pub struct PlanCell {
     line: CachePadded<Line>,
 }
 
-#[cfg(not(loom))]
+#[cfg(not(punctual_loom))]
 const _: () = assert!(size_of::<Line>() <= 64, "one cache line a worker");
 
 impl PlanCell {
@@ -171,7 +171,7 @@ fn narrow(span: Nanos) -> u32 {
     u32::try_from(span.get()).unwrap_or(u32::MAX)
 }
 
-#[cfg(not(loom))]
+#[cfg(not(punctual_loom))]
 #[cfg(test)]
 mod tests {
     use super::*;

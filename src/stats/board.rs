@@ -1,8 +1,8 @@
 //! A block of words that one thread writes and others read whole: a sequence lock over atomics.
 
-#[cfg(loom)]
+#[cfg(punctual_loom)]
 use loom::sync::atomic::{AtomicU64, Ordering, fence};
-#[cfg(not(loom))]
+#[cfg(not(punctual_loom))]
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crossbeam_utils::CachePadded;
@@ -86,7 +86,7 @@ impl Board {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(punctual_loom)))]
 mod tests {
     use super::*;
 

@@ -3,6 +3,9 @@
 use super::key::{self, NONE};
 
 const ARITY: usize = 4;
+const CACHE_LINE: usize = 64;
+
+const _: () = assert!(ARITY * size_of::<u128>() == CACHE_LINE, "four siblings fill one line");
 
 /// What a heap key stands for.
 #[derive(Clone, Copy, Debug)]
@@ -12,36 +15,47 @@ pub(super) struct Held<T> {
 }
 
 /// A bounded heap. Keys carry their slab number in the lowest 16 bits.
+///
+/// The four children of a node share a cache line: the root stands `pad` places into the memory, so that they start on
+/// one. Places past the last key hold [`NONE`], so that a node has four children or none.
 #[derive(Debug)]
 pub(super) struct Heap<T> {
-    keys: Vec<u128>,
+    memory: Vec<u128>,
+    pad: usize,
+    len: usize,
     slab: Vec<Held<T>>,
     free: Vec<u16>,
 }
 
 impl<T: Copy> Heap<T> {
     pub(super) fn new(capacity: usize) -> Self {
+        let memory = vec![NONE; capacity + 2 * ARITY];
+        let offset = memory.as_ptr().addr() % CACHE_LINE / size_of::<u128>();
+        // The first child is one place after the root.
+        let pad = (2 * ARITY - 1 - offset) % ARITY;
         Self {
-            keys: Vec::with_capacity(capacity),
+            memory,
+            pad,
+            len: 0,
             slab: Vec::with_capacity(capacity),
             free: Vec::with_capacity(capacity),
         }
     }
 
     #[inline]
-    pub(super) fn len(&self) -> usize {
-        self.keys.len()
+    pub(super) const fn len(&self) -> usize {
+        self.len
     }
 
     /// The smallest key, or [`NONE`].
     #[inline]
     pub(super) fn top(&self) -> u128 {
-        self.keys.first().copied().unwrap_or(NONE)
+        self.memory[self.pad]
     }
 
     /// All keys, in heap order.
     pub(super) fn keys(&self) -> &[u128] {
-        &self.keys
+        &self.memory[self.pad..][..self.len]
     }
 
     /// What a key of this heap stands for.
@@ -61,28 +75,31 @@ impl<T: Copy> Heap<T> {
             self.slab.push(held);
             (self.slab.len() - 1) as u128
         };
-        self.keys.push(key | slot);
-        self.sift_up(self.keys.len() - 1, key | slot);
+        self.len += 1;
+        self.sift_up(self.len - 1, key | slot);
     }
 
     #[inline]
     pub(super) fn pop(&mut self) -> Option<(u128, Held<T>)> {
-        let top = *self.keys.first()?;
+        if self.len == 0 {
+            return None;
+        }
+        let top = self.top();
         self.take_at(0);
         Some((top, self.release(top)))
     }
 
     /// Takes out the entry with this key (slab number left out). A linear search, then one sift.
     pub(super) fn remove(&mut self, key: u128) -> Option<Held<T>> {
-        let at = self.keys.iter().position(|k| key::without_slab(*k) == key)?;
-        let found = self.keys[at];
+        let at = self.keys().iter().position(|k| key::without_slab(*k) == key)?;
+        let found = self.keys()[at];
         self.take_at(at);
         Some(self.release(found))
     }
 
     /// The service of all entries with a key of at most `key`. A linear scan.
     pub(super) fn work_through(&self, key: u128) -> u64 {
-        self.keys.iter().filter(|k| **k <= key).map(|k| self.held(*k).service).sum()
+        self.keys().iter().filter(|k| **k <= key).map(|k| self.held(*k).service).sum()
     }
 
     #[inline]
@@ -96,53 +113,41 @@ impl<T: Copy> Heap<T> {
     /// Closes the gap at `at` with the last key.
     #[inline]
     fn take_at(&mut self, at: usize) {
-        let Some(last) = self.keys.pop() else { return };
-        if at < self.keys.len() {
-            // The last key nearly always belongs near the bottom: go there first without comparing against it, then up.
+        self.len -= 1;
+        let last = std::mem::replace(&mut self.memory[self.pad + self.len], NONE);
+        if at < self.len {
+            // The last key nearly always belongs near the bottom: go there without comparing against it, then up.
             let bottom = self.sink_hole(at);
-            self.sift_up_to(bottom, last, at);
-            self.lift_if_smaller(at, last);
+            // From inside the heap it may belong above the gap as well, hence up to the root.
+            self.sift_up(bottom, last);
         }
     }
 
     /// Moves the smallest child up, level by level, and returns where the hole ends.
     #[inline]
     fn sink_hole(&mut self, mut hole: usize) -> usize {
-        let keys = self.keys.as_mut_slice();
+        let len = self.len;
+        let keys = &mut self.memory[self.pad..];
         loop {
             let first = hole * ARITY + 1;
-            let best = if let Some([a, b, c, d]) = keys.get(first..first + ARITY) {
-                // A tournament of two rounds, which compiles to conditional moves: the outcome is a coin toss to a predictor.
-                let (left, l) = if b < a { (first + 1, *b) } else { (first, *a) };
-                let (right, r) = if d < c { (first + 3, *d) } else { (first + 2, *c) };
-                if r < l { right } else { left }
-            } else {
-                let Some(rest) = keys.get(first..).filter(|rest| !rest.is_empty()) else {
-                    return hole;
-                };
-                let mut best = 0;
-                for (i, key) in rest.iter().enumerate() {
-                    if *key < rest[best] {
-                        best = i;
-                    }
-                }
-                first + best
-            };
-            keys[hole] = keys[best];
+            if first >= len {
+                return hole;
+            }
+            let Some([a, b, c, d]) = keys.get(first..first + ARITY) else { return hole };
+            // A tournament of two rounds, which compiles to conditional moves: the outcome is a coin toss to a predictor.
+            let (left, l) = if b < a { (first + 1, *b) } else { (first, *a) };
+            let (right, r) = if d < c { (first + 3, *d) } else { (first + 2, *c) };
+            let (best, key) = if r < l { (right, r) } else { (left, l) };
+            keys[hole] = key;
             hole = best;
         }
     }
 
+    /// Puts `key` into the hole or above it.
     #[inline]
-    fn sift_up(&mut self, hole: usize, key: u128) {
-        self.sift_up_to(hole, key, 0);
-    }
-
-    /// Puts `key` into the hole or above it, not above `root`.
-    #[inline]
-    fn sift_up_to(&mut self, mut hole: usize, key: u128, root: usize) {
-        let keys = self.keys.as_mut_slice();
-        while hole > root {
+    fn sift_up(&mut self, mut hole: usize, key: u128) {
+        let keys = &mut self.memory[self.pad..];
+        while hole > 0 {
             let parent = (hole - 1) / ARITY;
             if keys[parent] <= key {
                 break;
@@ -153,22 +158,20 @@ impl<T: Copy> Heap<T> {
         keys[hole] = key;
     }
 
-    /// After a removal inside the heap, the key that filled the gap may belong above it.
-    #[inline]
-    fn lift_if_smaller(&mut self, at: usize, key: u128) {
-        if at > 0 && self.keys[at] == key {
-            self.sift_up(at, key);
-        }
-    }
-
     /// Panics when a parent is larger than its child, or a slab slot is used twice or lost.
     pub(super) fn check_invariants(&self) {
-        for (i, key) in self.keys.iter().enumerate().skip(1) {
-            assert!(self.keys[(i - 1) / ARITY] <= *key, "heap order");
+        let places = &self.memory[self.pad..];
+        for (i, key) in places[..self.len].iter().enumerate().skip(1) {
+            assert!(places[(i - 1) / ARITY] <= *key, "heap order");
         }
-        assert_eq!(self.keys.len() + self.free.len(), self.slab.len(), "slots in use and free");
+        let keys = self.keys();
+        assert_eq!(self.top(), keys.iter().copied().min().unwrap_or(NONE), "top");
+        let beyond = &places[self.len..];
+        assert!(beyond.iter().all(|k| *k == NONE), "nothing past the last key");
+        assert!(beyond.len() >= ARITY, "the last node has four places for children");
+        assert_eq!(keys.len() + self.free.len(), self.slab.len(), "slots in use and free");
         let mut seen = vec![false; self.slab.len()];
-        let used = self.keys.iter().map(|k| key::slab_of(*k));
+        let used = keys.iter().map(|k| key::slab_of(*k));
         for slot in used.chain(self.free.iter().map(|s| usize::from(*s))) {
             assert!(!std::mem::replace(&mut seen[slot], true), "slot {slot} twice");
         }

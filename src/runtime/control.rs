@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::watchdog::{Notice, Watch};
 use crate::base::{Clock as _, DropReason, IngressId, Instant, Nanos, PerPriority, Priority};
 use crate::dataplane::Shared;
-use crate::sched::controller::{ClassObservation, Controller, Plan};
+use crate::sched::controller::{self, ClassObservation, Controller, Plan};
 use crate::stats::{ClassField, Counters, Layout};
 use crate::sys::clock::MonotonicClock;
 
@@ -23,11 +23,18 @@ pub(super) struct ControlState {
     /// Workers that are stalled now.
     pub(super) stalled: Mutex<Vec<bool>>,
     pub(super) plan: Mutex<Plan>,
+    /// Other limits, to be put in force with the next plan.
+    pub(super) retune: Mutex<Option<controller::Options>>,
 }
 
 impl ControlState {
     pub(super) fn new(workers: usize, plan: Plan) -> Self {
-        Self { stop: AtomicBool::new(false), stalled: Mutex::new(vec![false; workers]), plan: Mutex::new(plan) }
+        Self {
+            stop: AtomicBool::new(false),
+            stalled: Mutex::new(vec![false; workers]),
+            plan: Mutex::new(plan),
+            retune: Mutex::new(None),
+        }
     }
 }
 
@@ -89,6 +96,9 @@ impl Control {
     }
 
     fn step(&mut self, now: Instant) {
+        if let Some(options) = self.state.retune.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.controller.retune(options);
+        }
         let observation: Vec<_> = (0..self.workers.len()).map(|w| self.observe(w)).collect();
         let plan = self.controller.step(now, &observation);
         for (worker, plan) in self.workers.iter().zip(&plan.workers) {

@@ -9,6 +9,6 @@ mod sockets;
 mod threads;
 mod watchdog;
 
-pub use options::{IngressPlan, EgressPlan, EgressTarget, Options, SocketsPerWorker};
+pub use options::{EgressPlan, EgressTarget, IngressPlan, Options, SocketsPerWorker};
 pub use service::{Service, StartError, Stopped};
 pub use threads::Cores;

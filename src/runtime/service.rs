@@ -17,7 +17,7 @@ use crate::io::capability::{self, Unavailable};
 use crate::io::poll::PollDriver;
 use crate::io::uring::UringDriver;
 use crate::io::{Driver, DriverKind};
-use crate::sched::controller::{Controller, Plan};
+use crate::sched::controller::{self, Controller, Plan};
 use crate::stats::{Counters, Layout};
 use crate::sys::clock::MonotonicClock;
 use crate::sys::{addresses, realtime};
@@ -246,6 +246,11 @@ impl Service {
         self.state.plan.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Puts other limits in force from the next plan on: what a reload may change while packets flow.
+    pub fn retune(&self, options: controller::Options) {
+        *self.state.retune.lock().unwrap_or_else(PoisonError::into_inner) = Some(options);
+    }
+
     /// Which workers are stalled now.
     #[must_use]
     pub fn stalled(&self) -> Vec<bool> {
@@ -282,13 +287,26 @@ impl Service {
         self.workers.iter().map(|w| read(w, self.layout)).collect()
     }
 
-    /// Stops: intake closes, what is queued is run for at most `drain`, the rest is dropped and counted. Returns at most
-    /// a second after that. Further calls return the same figures.
-    pub fn stop(&self, drain: Nanos) -> Stopped {
+    /// Begins to stop: intake closes, what is queued is run for at most `drain` from now, the rest is dropped and counted.
+    /// A later call may shorten the time. [`Service::stop`] follows.
+    pub fn begin_stop(&self, drain: Nanos) {
         let stop_at = CLOCK.now() + drain;
         for worker in &self.workers {
-            worker.stop_at.store(stop_at.as_nanos(), Ordering::Relaxed);
+            worker.stop_at.fetch_min(stop_at.as_nanos(), Ordering::Relaxed);
         }
+    }
+
+    /// Whether all workers have ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.iter().all(|t| t.as_ref().is_none_or(Thread::is_finished))
+    }
+
+    /// Stops within `drain` and a second more, and tells how it ended. Further calls return the same figures.
+    pub fn stop(&self, drain: Nanos) -> Stopped {
+        self.begin_stop(drain);
+        let stop_at = CLOCK.now() + drain;
         let bound = stop_at + Nanos::from_secs(1);
         let mut faults = Vec::new();
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);

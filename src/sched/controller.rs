@@ -131,6 +131,13 @@ impl Controller {
         &self.options
     }
 
+    /// Takes other limits: the next step puts them in force. The number of workers and the layout stay, because sockets
+    /// are already dealt out by them.
+    pub fn retune(&mut self, options: Options) {
+        let Options { workers, layout, .. } = self.options;
+        self.options = Options { workers, layout, ..options };
+    }
+
     /// When the next step is due.
     #[must_use]
     pub fn due(&self) -> Instant {

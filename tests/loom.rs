@@ -29,26 +29,20 @@ mod tests {
         }
     }
 
+    /// One publication and one read: seven words in two versions each are already thousands of executions. That later
+    /// publications keep the order is the board's test, whose protocol is the same.
     #[test]
-    fn a_plan_is_read_whole_and_never_an_older_one() {
+    fn a_plan_is_read_whole() {
         model(|| {
-            let cell = Arc::new(PlanCell::new(&plan(0)));
+            let cell = Arc::new(PlanCell::new(&plan(1)));
             let writer = {
                 let cell = Arc::clone(&cell);
-                thread::spawn(move || (1..=2).for_each(|n| cell.publish(&plan(n))))
+                thread::spawn(move || cell.publish(&plan(2)))
             };
-            let mut last = 0;
-            for _ in 0..2 {
-                if let Some(got) = cell.read(last) {
-                    assert!(got.generation > last, "went back");
-                    last = got.generation;
-                    assert_eq!(got, plan(u32::try_from(last).unwrap()), "torn");
-                }
-            }
+            let got = cell.read(1);
+            assert!(got.is_none_or(|got| got == plan(2)), "torn: {got:?}");
             writer.join().unwrap();
-            if last != 2 {
-                assert_eq!(cell.read(last), Some(plan(2)), "the last plan is not lost");
-            }
+            assert_eq!(cell.read(1), Some(plan(2)), "the plan is not lost");
         });
     }
 

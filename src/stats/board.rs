@@ -86,7 +86,8 @@ impl Board {
     }
 }
 
-#[cfg(all(test, not(punctual_loom)))]
+#[cfg(not(punctual_loom))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -7,6 +7,19 @@ const CACHE_LINE: usize = 64;
 
 const _: () = assert!(ARITY * size_of::<u128>() == CACHE_LINE, "four siblings fill one line");
 
+/// The half of a key that nearly always decides.
+#[inline]
+const fn deadline(key: u128) -> u64 {
+    (key >> 64) as u64
+}
+
+/// The place of the smallest key where deadlines are equal.
+#[cold]
+fn tie(siblings: &[u128]) -> usize {
+    let smallest = siblings.iter().enumerate().min_by_key(|(_, key)| **key);
+    smallest.map_or(0, |(i, _)| i)
+}
+
 /// What a heap key stands for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held<T> {
@@ -134,12 +147,19 @@ impl<T: Copy> Heap<T> {
                 return hole;
             }
             let Some([a, b, c, d]) = keys.get(first..first + ARITY) else { return hole };
-            // A tournament of two rounds, which compiles to conditional moves: the outcome is a coin toss to a predictor.
-            let (left, l) = if b < a { (first + 1, *b) } else { (first, *a) };
-            let (right, r) = if d < c { (first + 3, *d) } else { (first + 2, *c) };
-            let (best, key) = if r < l { (right, r) } else { (left, l) };
-            keys[hole] = key;
-            hole = best;
+            // A tournament of two rounds, which compiles to conditional moves (the outcome is a coin toss to a predictor),
+            // on the deadlines alone: half the numbers to move, and the next level waits for the outcome only.
+            let [a, b, c, d] = [deadline(*a), deadline(*b), deadline(*c), deadline(*d)];
+            let (left, l) = if b < a { (1, b) } else { (0, a) };
+            let (right, r) = if d < c { (3, d) } else { (2, c) };
+            let best = if r < l { right } else { left };
+            let best = if (a == b) | (c == d) | (l == r) {
+                tie(&keys[first..first + ARITY])
+            } else {
+                best
+            };
+            keys[hole] = keys[first + best];
+            hole = first + best;
         }
     }
 

@@ -121,30 +121,21 @@ impl<'t, 'i> Section<'t, 'i> {
     }
 
     /// The table under `key`; an empty one where there is none.
-    pub(super) fn child(
-        &mut self,
-        key: &'static str,
-        title: &str,
-        report: &mut Report,
-    ) -> Section<'t, 'i> {
+    pub(super) fn child(&mut self, key: &'static str, title: &str, report: &mut Report) -> Self {
         let item = self.item(key);
         let none = Place { span: self.place.span.clone(), key: self.path(key) };
-        let Some(item) = item else { return Section::new(title, none, None) };
+        let Some(item) = item else { return Self::new(title, none, None) };
         match item.value {
-            DeValue::Table(table) => Section::new(title, item.place, Some(table)),
+            DeValue::Table(table) => Self::new(title, item.place, Some(table)),
             _ => {
                 item.wrong_type("a table", report).allowed(title);
-                Section::new(title, none, None)
+                Self::new(title, none, None)
             }
         }
     }
 
     /// The tables of `[[key]]`, in source order; `Bad` where it is something else.
-    pub(super) fn children(
-        &mut self,
-        key: &'static str,
-        report: &mut Report,
-    ) -> Field<Vec<Section<'t, 'i>>> {
+    pub(super) fn children(&mut self, key: &'static str, report: &mut Report) -> Field<Vec<Self>> {
         let Some(item) = self.item(key) else { return Field::Absent };
         let title = format!("[[{key}]]");
         let DeValue::Array(array) = item.value else {
@@ -157,7 +148,7 @@ impl<'t, 'i> Section<'t, 'i> {
             let item = Item { value: entry.get_ref(), place, key: format!("{key}[{i}]") };
             match item.value {
                 DeValue::Table(table) => {
-                    sections.push(Section::new(&title, item.place, Some(table)));
+                    sections.push(Self::new(&title, item.place, Some(table)));
                 }
                 _ => {
                     item.wrong_type("a table", report).allowed(title.as_str());

@@ -209,7 +209,14 @@ impl Context<'_> {
             let mut known: Vec<&str> = configured.chain(built_in).collect();
             known.sort_unstable();
             known.dedup();
-            unknown("kernel", &name, place, &known, report);
+            if KernelSpec::KINDS.contains(&name.as_str()) {
+                let message = format!("{name} is a kind with parameters, and no kernel by itself");
+                report.fault(place, message).allowed(format!(
+                    "a [kernel.NAME] with kind = \"{name}\", and kernel = \"NAME\" here"
+                ));
+            } else {
+                unknown("kernel", &name, place, &known, report);
+            }
         }
         KernelId(0)
     }

@@ -54,7 +54,7 @@ fn classes(file: &[ClassFile; 4], report: &mut Report) -> PerPriority<Class> {
         if mine.is_bad() || next.is_bad() || classes[upper].budget <= classes[lower].budget {
             continue;
         }
-        if let Some(place) = mine.place().or(next.place()) {
+        if let Some(place) = mine.place().or_else(|| next.place()) {
             let (a, b) = (classes[upper].budget, classes[lower].budget);
             report.warn(
                 place,

@@ -12,3 +12,4 @@ pub mod kernel;
 pub mod packet;
 pub mod sched;
 pub mod stats;
+pub mod sys;

@@ -5,5 +5,6 @@
 pub mod base;
 pub mod io;
 pub mod kernel;
+pub mod load;
 pub mod packet;
 pub mod stats;

@@ -11,6 +11,7 @@ mod latencies;
 mod ledger;
 mod outbox;
 mod plan;
+mod probe;
 mod report;
 mod schedule;
 mod tally;
@@ -22,6 +23,7 @@ pub use plan::{
     Arrivals, BURST_MAX, CLASSES_MAX, Class, FlowOrder, Framing, Matching, Plan, PlanError,
     RATE_MAX, RAW_SIZE_MIN, SOCKETS_MAX, Sizes,
 };
+pub use probe::Probe;
 pub use report::{ClassReport, Lateness, MergeError, Report, VERSION};
 
 #[cfg(test)]

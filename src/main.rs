@@ -1,3 +1,31 @@
 //! The `punctual` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use punctual::cli;
+
+/// A deadline-aware UDP ingress: answers on time, or not at all
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the ingress service
+    Serve(cli::serve::ServeArgs),
+    /// Say what is wrong with a config file, without starting anything
+    Check(cli::check::CheckArgs),
+}
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    cli::start_logging(!matches!(command, Command::Serve(_)));
+    match command {
+        Command::Serve(args) => cli::serve::run(&args).into(),
+        Command::Check(args) => cli::check::run(&args).into(),
+    }
+}

@@ -70,6 +70,11 @@ fn admission_options(settings: &Settings) -> admission::Options {
     }
 }
 
+/// The controller's options alone: what a reload takes up.
+pub(super) fn controller_of(settings: &Settings) -> controller::Options {
+    controller_options(settings, PerPriority::from_fn(|p| settings.classes[p].budget))
+}
+
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie above 0 and up to 1")]
 fn controller_options(settings: &Settings, budgets: PerPriority<Nanos>) -> controller::Options {
     let c = &settings.controller;

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::exit;
@@ -16,6 +16,9 @@ use crate::runtime::Service;
 
 /// How often signals and the workers' health are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How much longer than its drain time a stop may take: a worker looks at its orders at least every 50 ms.
+const STOP_GRACE: Nanos = Nanos::from_millis(500);
 
 /// What `serve` is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,9 +34,8 @@ pub struct ServeArgs {
 /// Which signals have come.
 #[derive(Debug)]
 struct Signals {
-    stop: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
     reload: Arc<AtomicBool>,
-    stops_seen: usize,
 }
 
 /// Serves until told to stop; the answer is the exit code.
@@ -66,7 +68,7 @@ fn load(path: Option<&Path>) -> Result<Loaded, config::Faults> {
 }
 
 fn serve(args: &ServeArgs, settings: &Settings) -> anyhow::Result<u8> {
-    let mut signals = Signals::listen()?;
+    let signals = Signals::listen()?;
     let seed = args.seed.unwrap_or_else(super::random_seed);
     let service = Arc::new(Service::start(service_options(settings, seed))?);
     let shown = Shown::new(&service, settings);
@@ -84,7 +86,7 @@ fn serve(args: &ServeArgs, settings: &Settings) -> anyhow::Result<u8> {
         }
         pause();
     }
-    let drained = stop(&service, settings.workers.drain, &mut signals, &shown);
+    let drained = stop(&service, settings.workers.drain, &signals, &shown);
     if let Some(admin) = admin {
         admin.stop();
     }
@@ -107,10 +109,11 @@ fn say_ready(service: &Service, admin: Option<&AdminServer>) -> io::Result<()> {
 }
 
 /// Drains; a second signal ends the drain at once. The last figures go to the log.
-fn stop(service: &Service, drain: Nanos, signals: &mut Signals, shown: &Shown) -> bool {
+fn stop(service: &Service, drain: Nanos, signals: &Signals, shown: &Shown) -> bool {
     tracing::info!(drain = %drain, "stopping: intake closed, running what is queued");
     service.begin_stop(drain);
-    while !service.has_ended() && service.is_draining() {
+    let bound = service.now() + drain + STOP_GRACE;
+    while !service.has_ended() && service.now() < bound {
         if signals.stop_asked() {
             service.begin_stop(Nanos::ZERO);
         }
@@ -147,19 +150,16 @@ fn reload(path: Option<&Path>, running: &Settings, service: &Service) {
 impl Signals {
     fn listen() -> io::Result<Self> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-        let stop = Arc::new(AtomicUsize::new(0));
-        let reload = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGINT] {
-            super::count_signal(signal, &stop)?;
+        let (stop, reload) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        for (signal, flag) in [(SIGTERM, &stop), (SIGINT, &stop), (SIGHUP, &reload)] {
+            signal_hook::flag::register(signal, Arc::clone(flag))?;
         }
-        signal_hook::flag::register(SIGHUP, Arc::clone(&reload))?;
-        Ok(Self { stop, reload, stops_seen: 0 })
+        Ok(Self { stop, reload })
     }
 
     /// Whether a stop was asked for since the last look.
-    fn stop_asked(&mut self) -> bool {
-        let stops = self.stop.load(Ordering::Relaxed);
-        std::mem::replace(&mut self.stops_seen, stops) != stops
+    fn stop_asked(&self) -> bool {
+        self.stop.swap(false, Ordering::Relaxed)
     }
 }
 

@@ -2,10 +2,15 @@
 //!
 //! Knows nothing of priorities and deadlines: sockets, buffers, receive stamps, coalesced sends.
 
+mod arrivals;
 mod driver;
+mod inbox;
 pub mod memory;
+mod outgoing;
+mod poll;
 
 pub use driver::{
     Driver, DriverKind, Part, ReceiveReport, Received, SendError, SendFailure, SocketSpec, Stamp,
     TxBatch, TxMessage,
 };
+pub use poll::PollDriver;

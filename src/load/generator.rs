@@ -1,0 +1,278 @@
+//! The loop: send what is due, take what has come, wait for the next.
+//!
+//! Knows a clock and a driver, and neither of them by name. Nothing is allocated between the first packet and the report.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::ledger::{Ledger, Ticket};
+use super::outbox::Outbox;
+use super::plan::{Plan, PlanError};
+use super::report::Report;
+use super::schedule::Schedule;
+use super::tally::Tally;
+use crate::base::limits::{IO_BATCH_MAX, PARK_MAX};
+use crate::base::{Clock, Instant, Nanos, SocketId};
+use crate::io::{Driver, SendError, SendFailure};
+
+/// Below this a wait is spun: to sleep and be woken takes 20 to 50 us.
+const SPIN_BELOW: Nanos = Nanos::from_micros(100);
+/// A sleep ends this much early, and the rest is spun.
+const WAKE_EARLY: Nanos = Nanos::from_micros(60);
+/// How often progress is told.
+const PROGRESS_EVERY: Nanos = Nanos::from_secs(1);
+
+/// Why a run ended without a report.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The plan cannot be run.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The port is closed: the host said so, and no answer has come from there.
+    #[error("nobody listens at {0}")]
+    NobodyListens(SocketAddr),
+    /// The driver can no longer work.
+    #[error("the sockets failed: {0}")]
+    Driver(#[from] io::Error),
+}
+
+/// How far a run has come. Counts are since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Time since the start.
+    pub elapsed: Nanos,
+    /// Requests that left.
+    pub sent: u64,
+    /// Requests answered.
+    pub answered: u64,
+    /// Answered within the budget.
+    pub on_time: u64,
+    /// Requests refused.
+    pub refused: u64,
+    /// Datagrams that answer nothing that was sent.
+    pub unknown: u64,
+    /// Requests that wait for an answer.
+    pub waiting: u64,
+    /// Requests sent late by the generator.
+    pub sent_late: u64,
+}
+
+/// An open-loop generator: one thread, one driver. Runs once.
+#[derive(Debug)]
+pub struct Generator<D, C> {
+    plan: Plan,
+    driver: D,
+    clock: C,
+    schedule: Schedule,
+    outbox: Outbox,
+    ledger: Ledger,
+    tally: Tally,
+    room: Vec<u32>,
+    failed: Vec<SendFailure>,
+    next_id: u64,
+    start: Instant,
+    stop: Arc<AtomicBool>,
+    gave_up: bool,
+}
+
+impl<D: Driver, C: Clock> Generator<D, C> {
+    /// A generator for `plan`. `driver` holds [`Plan::sockets`] connected sockets, those of each class together, in the
+    /// classes' order.
+    ///
+    /// # Errors
+    /// What [`Plan::check`] finds.
+    pub fn new(plan: Plan, driver: D, clock: C) -> Result<Self, LoadError> {
+        plan.check()?;
+        let longest = plan.grace().max(Nanos::from_secs(1));
+        Ok(Self {
+            schedule: Schedule::new(&plan),
+            outbox: Outbox::new(&plan),
+            ledger: Ledger::new(plan.rate, longest, plan.matching.wants_checksum()),
+            tally: Tally::new(&plan),
+            room: vec![u32::try_from(IO_BATCH_MAX).unwrap_or(u32::MAX); plan.sockets()],
+            failed: Vec::with_capacity(IO_BATCH_MAX),
+            next_id: 0,
+            start: Instant::ZERO,
+            stop: Arc::new(AtomicBool::new(false)),
+            gave_up: false,
+            plan,
+            driver,
+            clock,
+        })
+    }
+
+    /// Ends the run early, with a report, once `stop` is set.
+    #[must_use]
+    pub fn stop_when(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    /// Runs the plan and waits for the last answers. `progress` is called about once a second.
+    ///
+    /// # Errors
+    /// [`LoadError`]: a closed port that never answered, or a driver that failed.
+    pub fn run(&mut self, mut progress: impl FnMut(&Progress)) -> Result<Report, LoadError> {
+        self.start = self.clock.now();
+        let sending = self.send_all(&mut progress)?;
+        let interrupted = self.stopped();
+        self.wait_for_the_rest()?;
+        for socket in 0..self.room.len() {
+            let socket = SocketId(u16::try_from(socket).unwrap_or(u16::MAX));
+            self.tally.receive_drops(socket, self.driver.kernel_drops(socket));
+        }
+        let mut report = self.tally.report(&self.plan);
+        report.interrupted = interrupted;
+        report.gave_up = self.gave_up;
+        report.gso = self.outbox.trains();
+        report.set_time(if interrupted { sending } else { sending.max(self.plan.duration) });
+        Ok(report)
+    }
+
+    /// The driver, for what it alone knows.
+    #[must_use]
+    pub fn into_driver(self) -> D {
+        self.driver
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Sends the whole schedule; how long that took.
+    fn send_all(&mut self, progress: &mut impl FnMut(&Progress)) -> Result<Nanos, LoadError> {
+        // A generator that cannot keep up must end all the same: a tenth over the plan's time is the most.
+        let latest = self.plan.duration
+            + Nanos::new(self.plan.duration.get() / 10)
+            + Nanos::from_millis(500);
+        let mut tell_at = PROGRESS_EVERY;
+        loop {
+            let now = self.clock.now();
+            let elapsed = now.since(self.start);
+            let Some(next) = self.schedule.next_at() else { return Ok(elapsed) };
+            if elapsed >= tell_at {
+                tell_at = elapsed + PROGRESS_EVERY;
+                progress(&self.tally.progress(elapsed, self.ledger.waiting()));
+            }
+            if self.stopped() {
+                return Ok(elapsed);
+            }
+            if elapsed > latest {
+                self.gave_up = true;
+                return Ok(elapsed);
+            }
+            if next <= elapsed {
+                let sent = self.send_due(now)?;
+                self.receive(2 * sent + IO_BATCH_MAX)?;
+            } else {
+                self.receive(IO_BATCH_MAX)?;
+                self.rest_until(self.start + next)?;
+            }
+        }
+    }
+
+    /// Sends one batch of what is due; how many packets it had.
+    fn send_due(&mut self, now: Instant) -> Result<usize, LoadError> {
+        let elapsed = now.since(self.start);
+        let first = self.next_id;
+        self.outbox.clear();
+        while !self.outbox.is_full()
+            && let Some(due) = self.schedule.take(elapsed)
+        {
+            let intended = self.start + due.at;
+            let id = self.next_id;
+            self.next_id += 1;
+            let payload = self.outbox.push(&due, id, intended);
+            let class = u16::try_from(due.class).unwrap_or(u16::MAX);
+            let ticket = Ticket { id, intended, sent: now, class, socket: due.socket };
+            if let Some(given_up) = self.ledger.open(ticket, payload) {
+                self.tally.lost_to_window(&given_up);
+            }
+            self.tally.sent(&ticket);
+        }
+        self.failed.clear();
+        self.driver.transmit(self.outbox.memory(), self.outbox.batch(), &mut self.failed)?;
+        if !self.failed.is_empty() {
+            self.take_back(first)?;
+        }
+        Ok(usize::try_from(self.next_id - first).unwrap_or(0))
+    }
+
+    /// Takes the packets of failed sends out of the books. `first` is the batch's first request id.
+    fn take_back(&mut self, first: u64) -> Result<(), LoadError> {
+        for failure in &self.failed {
+            let Some(message) = self.outbox.batch().messages.get(failure.message as usize) else {
+                continue;
+            };
+            for part in message.parts.clone() {
+                if let Some(ticket) = self.ledger.forget(first + u64::from(part)) {
+                    self.tally.unsent(&ticket);
+                }
+            }
+            if let SendError::Refused(errno) = failure.error {
+                if is_closed_port(errno) {
+                    let class = self.tally.class_of(message.socket);
+                    if class.answered + class.refused_total() == 0 {
+                        return Err(LoadError::NobodyListens(class.to));
+                    }
+                } else if message.segment > 0 {
+                    // A route whose frames are too small, or a device that cannot cut trains: without them it works.
+                    self.outbox.disable_trains();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what has come: until nothing is left, or at least `limit` datagrams are taken.
+    fn receive(&mut self, limit: usize) -> Result<(), LoadError> {
+        let mut taken = 0;
+        loop {
+            let now = self.clock.now();
+            let (tally, ledger) = (&mut self.tally, &mut self.ledger);
+            let mut sink = |received: crate::io::Received<'_>| {
+                let at = received.stamp.instant();
+                for datagram in received.datagrams() {
+                    taken += 1;
+                    tally.received(ledger, received.socket, at, datagram);
+                }
+            };
+            let report = self.driver.receive(now, &self.room, &mut sink)?;
+            if !report.more || taken >= limit {
+                return Ok(());
+            }
+        }
+    }
+
+    fn rest_until(&mut self, next: Instant) -> Result<(), LoadError> {
+        let gap = next.since(self.clock.now());
+        if self.plan.spin || gap < SPIN_BELOW {
+            std::hint::spin_loop();
+        } else {
+            self.driver.wait(gap.saturating_sub(WAKE_EARLY).min(PARK_MAX))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every request is answered, or the grace time is over.
+    fn wait_for_the_rest(&mut self) -> Result<(), LoadError> {
+        let end = self.clock.now() + self.plan.grace();
+        while self.ledger.waiting() > 0 {
+            self.receive(usize::MAX)?;
+            let left = end.since(self.clock.now());
+            if left == Nanos::ZERO {
+                return Ok(());
+            }
+            if self.ledger.waiting() > 0 {
+                self.driver.wait(left.min(PARK_MAX))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_closed_port(errno: i32) -> bool {
+    io::Error::from_raw_os_error(errno).kind() == io::ErrorKind::ConnectionRefused
+}

@@ -7,3 +7,4 @@ pub mod io;
 pub mod kernel;
 pub mod packet;
 pub mod stats;
+pub mod telemetry;

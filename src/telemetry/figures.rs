@@ -1,0 +1,84 @@
+//! Figures that the tables of counters imply: shares, means, quantiles, roll-ups.
+//!
+//! Knows no format.
+
+use crate::base::drop_reason::DropStage;
+use crate::base::{DropReason, Nanos};
+use crate::stats::{Cell, Field, latency};
+
+/// Drops of received packets in the three coarse groups of seed 002.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct RollUp {
+    pub(super) ingress: u64,
+    pub(super) heap: u64,
+    pub(super) output: u64,
+}
+
+impl RollUp {
+    /// Adds the drops of one ingress and priority.
+    pub(super) fn add(&mut self, cell: &Cell<&[u64]>) {
+        for reason in DropReason::ALL {
+            let n = cell.dropped(*reason);
+            match reason.stage() {
+                DropStage::Ingress => self.ingress += n,
+                DropStage::Heap => self.heap += n,
+                DropStage::Output => self.output += n,
+            }
+        }
+    }
+}
+
+/// Whether anything has ever come in here.
+pub(super) fn is_used(cell: &Cell<&[u64]>) -> bool {
+    cell.get(Field::Received) > 0 || cell.get(Field::KernelDropped) > 0
+}
+
+/// `part / whole`, or `None` of nothing.
+pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+/// The upper bound of the cell that holds the `permille`-th latency (nearest rank).
+/// `None`: there is none, or it lies in the last cell, which has no bound.
+pub(super) fn quantile(cells: &[u64], permille: u64) -> Option<Nanos> {
+    let count: u64 = cells.iter().sum();
+    let rank = (u128::from(count) * u128::from(permille)).div_ceil(1_000).max(1);
+    let mut seen = 0u128;
+    for (i, n) in cells.iter().enumerate() {
+        seen += u128::from(*n);
+        if seen >= rank {
+            return latency::upper_bound(i);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cells(entries: &[(usize, u64)]) -> [u64; latency::CELLS] {
+        let mut cells = [0; latency::CELLS];
+        for (i, n) in entries {
+            cells[*i] = *n;
+        }
+        cells
+    }
+
+    #[test]
+    fn quantiles_are_upper_bounds_by_nearest_rank() {
+        let c = cells(&[(3, 50), (5, 49), (10, 1)]);
+        assert_eq!(quantile(&c, 500), Some(Nanos::from_micros(8)));
+        assert_eq!(quantile(&c, 501), Some(Nanos::from_micros(32)));
+        assert_eq!(quantile(&c, 990), Some(Nanos::from_micros(32)));
+        assert_eq!(quantile(&c, 991), Some(Nanos::from_micros(1024)));
+        assert_eq!(quantile(&c, 1_000), Some(Nanos::from_micros(1024)));
+        assert_eq!(quantile(&cells(&[(0, 1)]), 1), Some(Nanos::from_micros(1)));
+    }
+
+    #[test]
+    fn no_bound_is_claimed_where_there_is_none() {
+        assert_eq!(quantile(&cells(&[]), 500), None);
+        assert_eq!(quantile(&cells(&[(latency::CELLS - 1, 1)]), 500), None);
+    }
+}

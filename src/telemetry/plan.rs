@@ -1,0 +1,141 @@
+//! The `/plan` body: what the controller last decided.
+//!
+//! Knows no controller: whoever holds the plan fills [`PlanView`].
+
+use serde::Serialize;
+
+use super::table::{Table, by_priority, micros};
+use crate::base::{Instant, Nanos, PerPriority, Priority, WorkerId};
+
+/// The controller's last plan, as far as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanView {
+    /// Counts plans; 0: the plan that the service started with.
+    pub generation: u64,
+    /// When it was made.
+    pub at: Instant,
+    /// One entry a worker.
+    pub workers: Vec<PlanWorker>,
+    /// Service times that it was computed from.
+    pub ema: PerPriority<Nanos>,
+    /// Budgets that it was computed from.
+    pub budgets: PerPriority<Nanos>,
+    /// How classes are laid over workers: `"symmetric"` or `"tiered"`.
+    pub layout: &'static str,
+}
+
+/// One worker's part of the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanWorker {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The core that it is pinned to; `None`: it is not.
+    pub core: Option<usize>,
+    /// Packets that it may hold queued, by class; 0: it does not serve the class.
+    pub quota: PerPriority<u32>,
+    /// Packets that it may hold queued, all classes together.
+    pub total: u32,
+    /// How long a packet of the class may wait for one of High.
+    pub guard: PerPriority<Nanos>,
+    /// The step in which that wait looks for packets.
+    pub slice: Nanos,
+}
+
+type Row<T> = Table<&'static str, T>;
+
+#[derive(Serialize)]
+struct Body {
+    version: u32,
+    generation: u64,
+    at_ns: u64,
+    layout: &'static str,
+    budget_us: Row<f64>,
+    ema_us: Row<f64>,
+    quota: Row<u64>,
+    workers: Vec<WorkerBody>,
+}
+
+#[derive(Serialize)]
+struct WorkerBody {
+    worker: u16,
+    core: Option<usize>,
+    quota: Row<u32>,
+    total: u32,
+    guard_us: Row<f64>,
+    slice_us: f64,
+}
+
+impl From<&PlanWorker> for WorkerBody {
+    fn from(w: &PlanWorker) -> Self {
+        Self {
+            worker: w.worker.0,
+            core: w.core,
+            quota: by_priority(&w.quota, |n| *n),
+            total: w.total,
+            guard_us: by_priority(&w.guard, |t| micros(*t)),
+            slice_us: micros(w.slice),
+        }
+    }
+}
+
+/// The plan as one JSON object; `quota` beside the workers is the sum over them.
+///
+/// # Errors
+/// As `serde_json`; not to be expected, since every key is a string.
+pub fn render(plan: &PlanView) -> serde_json::Result<String> {
+    let sum = |p: Priority| plan.workers.iter().map(|w| u64::from(w.quota[p])).sum::<u64>();
+    serde_json::to_string(&Body {
+        version: 1,
+        generation: plan.generation,
+        at_ns: plan.at.as_nanos(),
+        layout: plan.layout,
+        budget_us: by_priority(&plan.budgets, |t| micros(*t)),
+        ema_us: by_priority(&plan.ema, |t| micros(*t)),
+        quota: by_priority(&PerPriority::from_fn(sum), |n| *n),
+        workers: plan.workers.iter().map(WorkerBody::from).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn worker(worker: u16, core: Option<usize>, quota: [u32; 4]) -> PlanWorker {
+        PlanWorker {
+            worker: WorkerId(worker),
+            core,
+            quota: PerPriority::new(quota),
+            total: quota.iter().sum(),
+            guard: PerPriority::new([0, 80, 80, 0].map(Nanos::from_micros)),
+            slice: Nanos::from_micros(50),
+        }
+    }
+
+    #[test]
+    fn the_plan_is_shown_whole() {
+        let plan = PlanView {
+            generation: 7,
+            at: Instant::from_nanos(1_000),
+            workers: vec![worker(0, Some(2), [7, 0, 0, 0]), worker(1, None, [1, 74, 0, 0])],
+            ema: PerPriority::new([100_500, 120_000, 200_000, 200_000].map(Nanos::new)),
+            budgets: PerPriority::from_fn(Priority::default_budget),
+            layout: "tiered",
+        };
+        let body: Value = serde_json::from_str(&render(&plan).unwrap()).unwrap();
+        let guard = json!({"high": 0.0, "medium": 80.0, "low": 80.0, "best-effort": 0.0});
+        let expected = json!({
+            "version": 1, "generation": 7, "at_ns": 1000, "layout": "tiered",
+            "budget_us": {"high": 1e3, "medium": 1e4, "low": 1e5, "best-effort": 2e5},
+            "ema_us": {"high": 100.5, "medium": 120.0, "low": 200.0, "best-effort": 200.0},
+            "quota": {"high": 8, "medium": 74, "low": 0, "best-effort": 0},
+            "workers": [
+                {"worker": 0, "core": 2, "total": 7, "guard_us": guard, "slice_us": 50.0,
+                 "quota": {"high": 7, "medium": 0, "low": 0, "best-effort": 0}},
+                {"worker": 1, "core": null, "total": 75, "guard_us": guard, "slice_us": 50.0,
+                 "quota": {"high": 1, "medium": 74, "low": 0, "best-effort": 0}},
+            ],
+        });
+        assert_eq!(body, expected);
+    }
+}

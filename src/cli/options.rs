@@ -75,7 +75,11 @@ pub(super) fn controller_of(settings: &Settings) -> controller::Options {
     controller_options(settings, PerPriority::from_fn(|p| settings.classes[p].budget))
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie above 0 and up to 1")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to lie above 0 and up to 1"
+)]
 fn controller_options(settings: &Settings, budgets: PerPriority<Nanos>) -> controller::Options {
     let c = &settings.controller;
     let [between, last] = c.medium_split;
@@ -95,7 +99,8 @@ fn controller_options(settings: &Settings, budgets: PerPriority<Nanos>) -> contr
 /// What quotas are computed from: the tightest budget in force for each class (seed 002: "the tighter of ingress/egress").
 fn tightest(settings: &Settings, budgets: PerPriority<Nanos>) -> PerPriority<Nanos> {
     PerPriority::from_fn(|p| {
-        let of_ingress = settings.ingress.iter().filter(|i| may_carry(i, p)).map(|i| i.budgets[p]).min();
+        let of_ingress =
+            settings.ingress.iter().filter(|i| may_carry(i, p)).map(|i| i.budgets[p]).min();
         of_ingress.unwrap_or(budgets[p])
     })
 }
@@ -107,8 +112,12 @@ fn may_carry(ingress: &config::Ingress, p: Priority) -> bool {
 fn ingress(settings: &Settings, i: &config::Ingress) -> IngressPlan {
     let (classify, sockets) = match i.classify {
         config::Classify::Fixed => (classify::Classify::Fixed(i.priority), SocketsPerWorker::One),
-        config::Classify::Dscp(config::Sockets::Class) => (classify::Classify::Dscp, SocketsPerWorker::Class),
-        config::Classify::Dscp(config::Sockets::One) => (classify::Classify::Dscp, SocketsPerWorker::One),
+        config::Classify::Dscp(config::Sockets::Class) => {
+            (classify::Classify::Dscp, SocketsPerWorker::Class)
+        }
+        config::Classify::Dscp(config::Sockets::One) => {
+            (classify::Classify::Dscp, SocketsPerWorker::One)
+        }
         config::Classify::Header => (classify::Classify::Header, SocketsPerWorker::One),
         config::Classify::Workload => {
             (classify::Classify::Workload(workload::Mode::Seed), SocketsPerWorker::One)
@@ -140,7 +149,11 @@ fn ingress(settings: &Settings, i: &config::Ingress) -> IngressPlan {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie above 0 and up to 100")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to lie above 0 and up to 100"
+)]
 fn egress(e: &config::Egress) -> EgressPlan {
     let target = match e.mode {
         config::Mode::Reply { amplification, low_source_ports } => EgressTarget::Reply {

@@ -24,7 +24,9 @@ fn compare(at: &str, a: &Value, b: &Value, differ: &mut Vec<String>) {
                 compare(&below(key), &of(a), &of(b), differ);
             }
         }
-        (Value::Array(x), Value::Array(y)) if x.len() == y.len() && x.iter().all(Value::is_object) => {
+        (Value::Array(x), Value::Array(y))
+            if x.len() == y.len() && x.iter().all(Value::is_object) =>
+        {
             for (i, (a, b)) in x.iter().zip(y).enumerate() {
                 compare(&format!("{at}[{i}]"), a, b, differ);
             }

@@ -48,8 +48,8 @@ pub fn run(args: &ServeArgs) -> u8 {
             return exit::WRONG_CONFIG;
         }
     };
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
+    for w in &loaded.warnings {
+        tracing::warn!("{}:{}:{}: {}", w.file, w.line, w.column, w.message);
     }
     match serve(args, &loaded.settings) {
         Ok(code) => code,
@@ -139,7 +139,8 @@ fn reload(path: Option<&Path>, running: &Settings, service: &Service) {
         }
     };
     service.retune(controller_of(&loaded.settings));
-    let waiting = super::reload::waiting_for_restart(&running.to_json(), &loaded.settings.to_json());
+    let waiting =
+        super::reload::waiting_for_restart(&running.to_json(), &loaded.settings.to_json());
     if waiting.is_empty() {
         tracing::info!("reloaded");
     } else {

@@ -36,6 +36,9 @@ struct Group {
     count: u32,
     closed: bool,
     next_part: u32,
+    /// Why the train did not leave as a whole, and how many of its results did.
+    fault: Option<SendError>,
+    departed: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -135,8 +138,16 @@ impl<A: Copy> Egress<A> {
             return self.open[place];
         }
         let closed = !route.gso || len == 0 || len > SEGMENT_MAX;
-        let group =
-            Group { route: *route, segment: len, bytes: len, count: 1, closed, next_part: 0 };
+        let group = Group {
+            route: *route,
+            segment: len,
+            bytes: len,
+            count: 1,
+            closed,
+            next_part: 0,
+            fault: None,
+            departed: 0,
+        };
         let index = u16::try_from(self.groups.len()).unwrap_or(NO_GROUP);
         self.groups.push(group);
         self.open[place] = index;
@@ -174,12 +185,16 @@ impl<A: Copy> Egress<A> {
     /// The last [`Egress::batch`] was handed to the driver and these of its messages did not leave: every account goes
     /// to `settle` with the fault that met it, if any, and nothing waits any more.
     pub fn settle(&mut self, failed: &[SendFailure], mut settle: impl FnMut(A, Option<SendError>)) {
+        for failure in failed {
+            if let Some(group) = self.groups.get_mut(failure.message as usize) {
+                group.fault = Some(failure.error);
+                group.departed = failure.departed;
+            }
+        }
         for piece in &self.pieces {
-            let fault = if failed.is_empty() {
-                None
-            } else {
-                failed.iter().find(|f| f.message == u32::from(piece.group)).map(|f| f.error)
-            };
+            let group = &mut self.groups[usize::from(piece.group)];
+            let fault = group.fault.filter(|_| group.departed == 0);
+            group.departed = group.departed.saturating_sub(1);
             settle(piece.account, fault);
         }
         self.pieces.clear();
@@ -251,17 +266,18 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_train_fails_all_of_its_results_and_no_other() {
+    fn a_failed_train_fails_what_did_not_depart_and_nothing_else() {
         let mut e = Egress::new();
         for n in 0..6 {
             push(&mut e, 1 + (n % 2) as u16, 64, n);
         }
         e.batch();
         let mut seen = Vec::new();
-        e.settle(&[SendFailure { message: 1, error: SendError::QueueFull }], |a, f| {
-            seen.push((a, f.is_some()))
-        });
-        assert_eq!(seen, [(0, false), (1, true), (2, false), (3, true), (4, false), (5, true)]);
+        e.settle(
+            &[SendFailure { message: 1, error: SendError::QueueFull, departed: 1 }],
+            |a, f| seen.push((a, f.is_some())),
+        );
+        assert_eq!(seen, [(0, false), (1, false), (2, false), (3, true), (4, false), (5, true)]);
         assert!(e.is_empty());
     }
 

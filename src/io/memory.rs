@@ -140,7 +140,7 @@ impl Driver for MemoryDriver {
     ) -> io::Result<()> {
         for (i, message) in (0..).zip(&batch.messages) {
             if let Some(error) = self.faults.pop_front().flatten() {
-                failed.push(SendFailure { message: i, error });
+                failed.push(SendFailure { message: i, error, departed: 0 });
                 continue;
             }
             let parts = &batch.parts[message.parts.start as usize..message.parts.end as usize];

@@ -3,11 +3,13 @@
 //! Knows nothing of priorities and deadlines: sockets, buffers, receive stamps, coalesced sends.
 
 mod arrivals;
+pub mod capability;
 mod driver;
 mod inbox;
 pub mod memory;
 mod outgoing;
-mod poll;
+pub mod poll;
+pub mod uring;
 
 pub use driver::{
     Driver, DriverKind, Part, ReceiveReport, Received, SendError, SendFailure, SocketSpec, Stamp,

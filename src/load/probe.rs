@@ -57,7 +57,9 @@ impl Probe {
         let refuses = |socket: &UdpSocket| {
             // A patience of zero would be refused and leave the socket waiting for ever.
             socket.set_read_timeout(Some(patience.max(Nanos::from_micros(1)).to_std())).is_ok()
-                && socket.recv(&mut [0]).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+                && socket
+                    .recv(&mut [0])
+                    .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
         };
         self.sockets.iter().find(|(_, s)| refuses(s)).map(|(to, _)| *to)
     }

@@ -96,7 +96,9 @@ impl Control {
     }
 
     fn step(&mut self, now: Instant) {
-        if let Some(options) = self.state.retune.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(options) =
+            self.state.retune.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
             self.controller.retune(options);
         }
         let observation: Vec<_> = (0..self.workers.len()).map(|w| self.observe(w)).collect();
@@ -135,14 +137,23 @@ impl Control {
             let beat = Instant::from_nanos(worker.heartbeat.load(Ordering::Relaxed));
             match watch.look(now, beat) {
                 Some(Notice::Stalled { since }) => {
-                    tracing::warn!(worker = w, for_ms = now.since(since).as_micros() / 1_000, "worker stalled");
+                    tracing::warn!(
+                        worker = w,
+                        for_ms = now.since(since).as_micros() / 1_000,
+                        "worker stalled"
+                    );
                 }
                 Some(Notice::Recovered { after }) => {
-                    tracing::info!(worker = w, after_ms = after.as_micros() / 1_000, "worker turns again");
+                    tracing::info!(
+                        worker = w,
+                        after_ms = after.as_micros() / 1_000,
+                        "worker turns again"
+                    );
                 }
                 None => continue,
             }
-            self.state.stalled.lock().unwrap_or_else(PoisonError::into_inner)[w] = watch.is_stalled();
+            self.state.stalled.lock().unwrap_or_else(PoisonError::into_inner)[w] =
+                watch.is_stalled();
         }
     }
 }
@@ -161,7 +172,10 @@ fn totals(figures: &Counters, priority: Priority) -> Totals {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the control thread is one of the two places that wait by the clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the control thread is one of the two places that wait by the clock"
+)]
 pub(super) fn pause(span: Nanos) {
     std::thread::sleep(span.to_std());
 }

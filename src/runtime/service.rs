@@ -97,7 +97,8 @@ impl Service {
         let mut controlled = options.controller.clone();
         controlled.workers = cores.len();
         let controller = Controller::new(controlled, CLOCK.now());
-        let opening = sockets::open_all(&options, &controller.plan().workers).map_err(StartError::Socket)?;
+        let opening =
+            sockets::open_all(&options, &controller.plan().workers).map_err(StartError::Socket)?;
         if let Some(short) = &opening.shortfall {
             tracing::warn!(
                 asked = short.asked,
@@ -161,7 +162,8 @@ impl Service {
             starting.push(started);
         }
         for (worker, started) in starting.into_iter().enumerate() {
-            let result = started.recv().unwrap_or_else(|_| Err(io::Error::other("its thread ended")));
+            let result =
+                started.recv().unwrap_or_else(|_| Err(io::Error::other("its thread ended")));
             if let Err(source) = result {
                 self.stop(Nanos::ZERO);
                 return Err(StartError::Worker { worker, source });
@@ -179,7 +181,8 @@ impl Service {
             self.options.stall,
         );
         let thread = Thread::spawn("punctual-ctl".into(), move || control.run(&CLOCK));
-        let thread = thread.map_err(|source| StartError::Worker { worker: self.cores.len(), source })?;
+        let thread =
+            thread.map_err(|source| StartError::Worker { worker: self.cores.len(), source })?;
         *self.control.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(())
     }
@@ -189,8 +192,8 @@ impl Service {
         let serves = sockets::serves(o.controller.layout, w, self.cores.len());
         // Kernels are made on the worker's own thread; how many rows they take is asked of a set made here.
         let kernels = o.kernels.instantiate(o.seed, &CLOCK);
-        let batch_max =
-            (0..kernels.len()).map(|k| kernels.batch_max(crate::base::KernelId(u16::try_from(k).unwrap_or(0))));
+        let batch_max = (0..kernels.len())
+            .map(|k| kernels.batch_max(crate::base::KernelId(u16::try_from(k).unwrap_or(0))));
         dataplane::Options {
             id: WorkerId(u16::try_from(w).unwrap_or(u16::MAX)),
             ingresses: o.ingresses.iter().map(super::options::IngressPlan::for_worker).collect(),
@@ -348,7 +351,8 @@ fn counted(options: &Options) -> usize {
 
 fn counted_names(options: &Options) -> Vec<String> {
     let ingresses = options.ingresses.iter().map(|i| i.name.clone());
-    let forwards = options.egresses.iter().filter(|e| matches!(e.target, EgressTarget::Forward { .. }));
+    let forwards =
+        options.egresses.iter().filter(|e| matches!(e.target, EgressTarget::Forward { .. }));
     ingresses.chain(forwards.map(|e| format!("{}.answers", e.name))).collect()
 }
 

@@ -58,7 +58,11 @@ pub(super) fn open_all(options: &Options, plans: &[WorkerPlan]) -> io::Result<Op
         addresses.push(group[0].opened.socket.local_addr()?);
         listeners.extend(group);
     }
-    let short = listeners.iter().map(|l| l.opened.receive_buffer).min().filter(|g| *g < options.receive_buffer);
+    let short = listeners
+        .iter()
+        .map(|l| l.opened.receive_buffer)
+        .min()
+        .filter(|g| *g < options.receive_buffer);
     let shortfall = short.map(|granted| Shortfall { asked: options.receive_buffer, granted });
     // The most urgent first: drivers serve sockets in their order. Mixed ones may carry High.
     listeners.sort_by_key(|l| l.class.map_or(0, Priority::index));
@@ -77,13 +81,23 @@ impl WorkerSockets {
     fn add(&mut self, role: SocketRole, opened: Opened, wants_local: bool) -> SocketId {
         let id = SocketId(u16::try_from(self.specs.len()).unwrap_or(u16::MAX));
         self.options.push(SocketOptions { role, gso: opened.gso });
-        self.specs.push(SocketSpec { socket: opened.socket, wants_local, gro: opened.gro, gso: opened.gso });
+        self.specs.push(SocketSpec {
+            socket: opened.socket,
+            wants_local,
+            gro: opened.gro,
+            gso: opened.gso,
+        });
         id
     }
 }
 
 /// The classes that one worker takes from an ingress, one socket each; `None` is one socket for all.
-fn classes(layout: Layout, worker: usize, workers: usize, ingress: &IngressPlan) -> Vec<Option<Priority>> {
+fn classes(
+    layout: Layout,
+    worker: usize,
+    workers: usize,
+    ingress: &IngressPlan,
+) -> Vec<Option<Priority>> {
     let serves = |p: &Priority| quota::eligible(layout, worker, workers, *p);
     match ingress.classify.classify {
         Classify::Fixed(p) => Some(p).filter(serves).into_iter().map(Some).collect(),
@@ -152,11 +166,14 @@ fn steering(
     let mut present: Vec<Priority> = members.iter().filter_map(|(_, class)| *class).collect();
     present.sort_unstable();
     present.dedup();
-    let slots = members.len().next_power_of_two().clamp(steering::SLOTS_DEFAULT, steering::SLOTS_MAX);
+    let slots =
+        members.len().next_power_of_two().clamp(steering::SLOTS_DEFAULT, steering::SLOTS_MAX);
     let row = |class: Priority| -> Vec<u16> {
-        let of_class: Vec<usize> = (0..members.len()).filter(|m| members[*m].1 == Some(class)).collect();
+        let of_class: Vec<usize> =
+            (0..members.len()).filter(|m| members[*m].1 == Some(class)).collect();
         // A worker's share of a class is its share of that class's quota.
-        let shares: Vec<u32> = of_class.iter().map(|m| plans[members[*m].0].quota[class].max(1)).collect();
+        let shares: Vec<u32> =
+            of_class.iter().map(|m| plans[members[*m].0].quota[class].max(1)).collect();
         let columns = steering::deal_slots(&shares, slots);
         columns.iter().map(|c| u16::try_from(of_class[usize::from(*c)]).unwrap_or(0)).collect()
     };
@@ -178,7 +195,12 @@ fn class_rows(ingress: &IngressPlan, present: &[Priority]) -> [u8; 64] {
     })
 }
 
-fn open_egresses(options: &Options, w: usize, workers: usize, sockets: &mut WorkerSockets) -> io::Result<()> {
+fn open_egresses(
+    options: &Options,
+    w: usize,
+    workers: usize,
+    sockets: &mut WorkerSockets,
+) -> io::Result<()> {
     let mut answers = options.ingresses.len();
     for (e, plan) in options.egresses.iter().enumerate() {
         let id = EgressId(u16::try_from(e).map_err(io::Error::other)?);

@@ -43,7 +43,7 @@ impl Placement {
             tracing::warn!(worker, core = self.core, %error, "worker is not pinned");
         }
         if let Some(priority) = self.realtime
-            && let Err(error) = realtime::request_fifo(priority)
+            && let Err(error) = realtime::request_fifo(i32::from(priority))
         {
             tracing::warn!(worker, priority, %error, "worker runs without real-time priority");
         }
@@ -59,7 +59,10 @@ pub(super) struct Thread<T> {
 
 impl<T: Send + 'static> Thread<T> {
     /// Starts a named thread.
-    pub(super) fn spawn(name: String, run: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
+    pub(super) fn spawn(
+        name: String,
+        run: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<Self> {
         let (tell, result) = sync_channel(1);
         let body = move || {
             let _ = tell.send(run());

@@ -59,7 +59,10 @@ mod tests {
         assert_eq!(w.look(at(1_100), at(1_000)), Some(Notice::Stalled { since: at(1_000) }));
         assert_eq!(w.look(at(2_000), at(1_000)), None);
         assert!(w.is_stalled());
-        assert_eq!(w.look(at(3_010), at(3_000)), Some(Notice::Recovered { after: Nanos::from_millis(2_000) }));
+        assert_eq!(
+            w.look(at(3_010), at(3_000)),
+            Some(Notice::Recovered { after: Nanos::from_millis(2_000) })
+        );
         assert_eq!(w.look(at(3_020), at(3_010)), None);
     }
 }

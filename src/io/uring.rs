@@ -1,0 +1,2 @@
+//! tmp
+pub use super::poll::PollDriver as UringDriver;

@@ -8,6 +8,8 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
+use super::socklen;
+
 /// Not in libc yet; the same number on every architecture that uses the generic socket options.
 const SO_MEMINFO: libc::c_int = 55;
 const WORDS: usize = 9;
@@ -46,8 +48,7 @@ impl DropCounter {
 /// When the kernel refuses the option (before Linux 4.12).
 pub fn raw_drops(socket: &impl AsFd) -> io::Result<u32> {
     let mut words = [0_u32; WORDS];
-    let size = size_of_val(&words);
-    let mut len = libc::socklen_t::try_from(size).map_err(io::Error::other)?;
+    let mut len = socklen::<[u32; WORDS]>();
     // SAFETY: `words` is writable for `len` bytes, and `len` for one socklen_t, for the time of the call.
     let rc = unsafe {
         libc::getsockopt(

@@ -9,6 +9,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
+use super::socklen;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// What a UDP socket is to have. The default asks for nothing.
@@ -175,11 +176,10 @@ fn size_buffers(socket: &Socket, options: &UdpOptions) {
 }
 
 fn set(socket: &Socket, level: i32, name: i32, value: libc::c_int) -> io::Result<()> {
-    // A cast of the size of an int cannot lose anything.
-    const LEN: libc::socklen_t = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: `value` is readable for `LEN` bytes for the time of the call.
+    let len = socklen::<libc::c_int>();
+    // SAFETY: `value` is readable for `len` bytes for the time of the call.
     let rc = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), LEN)
+        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), len)
     };
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -12,6 +12,8 @@ use std::io;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 
+use super::socklen;
+
 /// Slots in which source ports are counted where the number of sockets gives no reason for more.
 pub const SLOTS_DEFAULT: usize = 16;
 /// The most slots a row may have.
@@ -181,7 +183,7 @@ const SPREAD: u32 = 40_503;
 
 /// The slot of a source port: the upper bits of its product with [`SPREAD`], modulo 2^16.
 fn slot_of(port: u16, slots: usize) -> usize {
-    let product = u32::from(port) * SPREAD & 0xffff;
+    let product = (u32::from(port) * SPREAD) & 0xffff;
     (product as usize * slots) >> 16
 }
 
@@ -295,7 +297,6 @@ fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
 /// # Errors
 /// When the kernel refuses the program, or the socket is in no group.
 pub fn attach_reuseport_filter(socket: &UdpSocket, program: &Program) -> io::Result<()> {
-    const LEN: libc::socklen_t = size_of::<libc::sock_fprog>() as libc::socklen_t;
     let len = libc::c_ushort::try_from(program.len()).map_err(io::Error::other)?;
     let fprog = libc::sock_fprog { len, filter: program.0.as_ptr().cast_mut() };
     // SAFETY: `fprog` and the `len` instructions that it points to are readable for the time of the call; the kernel
@@ -306,7 +307,7 @@ pub fn attach_reuseport_filter(socket: &UdpSocket, program: &Program) -> io::Res
             libc::SOL_SOCKET,
             libc::SO_ATTACH_REUSEPORT_CBPF,
             (&raw const fprog).cast(),
-            LEN,
+            socklen::<libc::sock_fprog>(),
         )
     };
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

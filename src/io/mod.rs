@@ -3,13 +3,16 @@
 //! Knows nothing of priorities and deadlines: sockets, buffers, receive stamps, coalesced sends.
 
 mod arrivals;
+pub mod capability;
 mod driver;
 mod inbox;
 mod outgoing;
 mod poll;
+mod uring;
 
 pub use driver::{
     Driver, DriverKind, Part, ReceiveReport, Received, SendError, SendFailure, SocketSpec, Stamp,
     TxBatch, TxMessage,
 };
 pub use poll::PollDriver;
+pub use uring::UringDriver;

@@ -16,7 +16,7 @@ macro_rules! suite {
             $($(
                 #[test]
                 fn $test() {
-                    if let Some(open) = $open(stringify!($driver)) {
+                    if let Some(open) = $open(stringify!($test)) {
                         super::$room::$test(open);
                     }
                 }
@@ -28,6 +28,7 @@ macro_rules! suite {
 macro_rules! every_driver {
     ($($body:tt)*) => {
         suite!(mio, crate::rig::mio; $($body)*);
+        suite!(uring, crate::rig::uring; $($body)*);
     };
 }
 
@@ -63,5 +64,6 @@ every_driver! {
         what_is_left_over_ends_the_wait
         a_closed_socket_does_not_end_the_wait
         an_opened_socket_ends_the_wait
+        a_driver_may_move_to_its_thread
     }
 }

@@ -1,12 +1,13 @@
 //! What every test needs: sockets, a driver, and collecting what arrives.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use punctual::base::{Clock, Instant, Nanos, SocketId};
+use punctual::io::capability::try_uring;
 use punctual::io::{
-    Driver, PollDriver, Received, SendFailure, SocketSpec, Stamp, TxBatch, TxMessage,
+    Driver, PollDriver, Received, SendFailure, SocketSpec, Stamp, TxBatch, TxMessage, UringDriver,
 };
 use punctual::sys::clock::MonotonicClock;
 use punctual::sys::socket::{Opened, UdpOptions, open};
@@ -16,8 +17,20 @@ pub(crate) const MAX: usize = 2_048;
 /// How long a test waits for what must come.
 const PATIENCE: Nanos = Nanos::from_secs(5);
 
-pub(crate) fn mio(_name: &str) -> Option<impl Fn(Vec<SocketSpec>) -> PollDriver> {
+pub(crate) fn mio(_test: &str) -> Option<impl Fn(Vec<SocketSpec>) -> PollDriver> {
     Some(|sockets| PollDriver::new(sockets, MAX).unwrap())
+}
+
+pub(crate) fn uring(test: &str) -> Option<impl Fn(Vec<SocketSpec>) -> UringDriver> {
+    if let Err(why) = try_uring() {
+        #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
+        let required = std::env::var("PUNCTUAL_REQUIRE_URING").is_ok_and(|v| v == "1");
+        assert!(!required, "{test}: io_uring is required and not possible here: {why}");
+        // Past the capture of the test harness: a skipped half must be seen.
+        writeln!(io::stderr(), "SKIPPED uring::{test}: {why}").unwrap();
+        return None;
+    }
+    Some(|sockets| UringDriver::new(sockets, MAX).unwrap())
 }
 
 /// Everything on, as an ingress on a wildcard address has it.

@@ -3,7 +3,7 @@
 use punctual::base::Nanos;
 use punctual::io::{Driver, SocketSpec};
 
-use crate::rig::{FULL, bound, collect, now, once, outside};
+use crate::rig::{Batch, FULL, bound, collect, now, once, outside, read};
 
 const LONG: Nanos = Nanos::from_secs(4);
 
@@ -120,4 +120,27 @@ pub(crate) fn an_opened_socket_ends_the_wait<D: Driver>(make: impl Fn(Vec<Socket
             collect(&mut driver, &[64], 1);
         }
     }
+}
+
+pub(crate) fn a_driver_may_move_to_its_thread<D: Driver + Send>(
+    make: impl Fn(Vec<SocketSpec>) -> D,
+) {
+    let (socket, at) = bound("127.0.0.1:0", &FULL);
+    let client = outside("127.0.0.1:0");
+    // Before the driver has been used at all: nothing is lost.
+    client.send_to(b"early", at).unwrap();
+    let mut driver = make(vec![socket]);
+    let mut driver = std::thread::scope(|s| {
+        let worker = s.spawn(move || {
+            let taken = collect(&mut driver, &[64], 1);
+            assert_eq!(taken[0].bytes, b"early");
+            Batch::one(taken[0].peer, b"back").send_all(&mut driver);
+            driver
+        });
+        worker.join().unwrap()
+    });
+    assert_eq!(read(&client).0, b"back");
+    // And it may be dropped elsewhere.
+    assert_eq!(driver.kernel_drops(punctual::base::SocketId(0)), 0);
+    drop(driver);
 }

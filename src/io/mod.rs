@@ -6,13 +6,13 @@ mod arrivals;
 pub mod capability;
 mod driver;
 mod inbox;
-pub mod memory;
 mod outgoing;
-pub mod poll;
-pub mod uring;
+mod poll;
+mod uring;
 
 pub use driver::{
     Driver, DriverKind, Part, ReceiveReport, Received, SendError, SendFailure, SocketSpec, Stamp,
     TxBatch, TxMessage,
 };
 pub use poll::PollDriver;
+pub use uring::UringDriver;

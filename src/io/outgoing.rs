@@ -147,7 +147,6 @@ impl Outgoing {
         self.owners[i]
     }
 
-    #[expect(dead_code, reason = "for the ring")]
     /// Header `i`, for the ring. It stays where it is until the next `push` after a `clear`.
     pub(super) fn header(&self, i: usize) -> *const libc::msghdr {
         &raw const self.headers[i].msg_hdr

@@ -6,6 +6,7 @@ mod arrivals;
 pub mod capability;
 mod driver;
 mod inbox;
+pub mod memory;
 mod outgoing;
 mod poll;
 mod uring;

@@ -13,10 +13,8 @@ use super::threads::{Placement, Thread};
 use crate::base::limits::{PARK_MAX, QUEUE_TOTAL_MAX, WORKERS_MAX};
 use crate::base::{Clock as _, Nanos, Priority, WorkerId};
 use crate::dataplane::{self, EventLoop, Own, Shared, Worker};
-use crate::io::capability::{self, Unavailable};
-use crate::io::poll::PollDriver;
-use crate::io::uring::UringDriver;
-use crate::io::{Driver, DriverKind};
+use crate::io::capability::{self, UringUnavailable};
+use crate::io::{Driver, DriverKind, PollDriver, UringDriver};
 use crate::sched::controller::{self, Controller, Plan};
 use crate::stats::{Counters, Layout};
 use crate::sys::clock::MonotonicClock;
@@ -42,7 +40,7 @@ pub enum StartError {
     Workers(usize),
     /// The driver that was asked for cannot work here.
     #[error(transparent)]
-    Driver(#[from] Unavailable),
+    Driver(#[from] UringUnavailable),
     /// A socket could not be opened.
     #[error("{0}")]
     Socket(#[source] io::Error),

@@ -1,2 +1,0 @@
-//! tmp
-pub use super::poll::PollDriver as UringDriver;

@@ -8,3 +8,4 @@ pub mod kernel;
 pub mod load;
 pub mod packet;
 pub mod stats;
+pub mod sys;

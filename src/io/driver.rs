@@ -46,7 +46,8 @@ pub struct SocketSpec {
     pub gso: bool,
 }
 
-/// When a datagram was received.
+/// When a datagram was received. The stamps of one socket never run backwards. They may lie a little after the `now` that
+/// [`Driver::receive`] was given: what arrived in between is taken too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stamp {
     /// The kernel's receive time, on the monotonic clock.
@@ -107,6 +108,8 @@ pub struct ReceiveReport {
     pub rearmed: u32,
     /// There may be more to take at once.
     pub more: bool,
+    /// Receives that ended in a fault of their socket or of their route (such as ECONNREFUSED) and took nothing.
+    pub faults: u32,
 }
 
 /// A piece of the sender's memory.
@@ -159,13 +162,15 @@ pub enum SendError {
     Refused(i32),
 }
 
-/// A send that did not leave: none of its datagrams did.
+/// A send that did not leave, or not as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendFailure {
     /// Its place in [`TxBatch::messages`].
     pub message: u32,
     /// Why.
     pub error: SendError,
+    /// How many of its datagrams did leave: zero, unless it is a train that had to be sent one by one.
+    pub departed: u32,
 }
 
 /// What a worker's event loop needs from the operating system. Each worker owns one.

@@ -2,9 +2,14 @@
 //!
 //! Knows nothing of priorities and deadlines: sockets, buffers, receive stamps, coalesced sends.
 
+mod arrivals;
 mod driver;
+mod inbox;
+mod outgoing;
+mod poll;
 
 pub use driver::{
     Driver, DriverKind, Part, ReceiveReport, Received, SendError, SendFailure, SocketSpec, Stamp,
     TxBatch, TxMessage,
 };
+pub use poll::PollDriver;

@@ -1,0 +1,357 @@
+//! The mio driver: epoll for readiness, recvmmsg and sendmmsg for the work.
+//!
+//! Works wherever Linux does. Costs no allocation a turn: all memory is made at the start.
+
+#![expect(unsafe_code, reason = "sending needs the promise that the sender's memory is there")]
+
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+
+use super::arrivals::Arrivals;
+use super::driver::{Driver, ReceiveReport, Received, SendFailure, SocketSpec, TxBatch};
+use super::inbox::Inbox;
+use super::outgoing::{Outgoing, Owner, Sending, errno_of, error_of, is_train, parts_of};
+use crate::base::limits::IO_BATCH_MAX;
+use crate::base::{Clock, Instant, Nanos, SocketId};
+use crate::sys::clock::MonotonicClock;
+use crate::sys::meminfo::DropCounter;
+
+/// The largest train that the kernel hands over.
+pub(super) const TRAIN_MAX: usize = 65_536;
+/// Socket faults that are taken away before a socket is left alone for this turn: each report clears one.
+const FAULTS_A_TURN: u32 = 8;
+/// The longest sleep: far beyond any use, far below what the kernel's millisecond count can hold.
+const SLEEP_MAX: Nanos = Nanos::from_secs(3_600);
+
+#[derive(Debug)]
+struct Port {
+    socket: UdpSocket,
+    /// The longest payload that is taken.
+    capacity: usize,
+    /// It may send trains.
+    gso: bool,
+    /// epoll has told that it is readable, and it has not been found empty since.
+    ready: bool,
+    /// Its last `room` was not zero.
+    open: bool,
+    /// It is registered. A closed port that becomes readable is taken out, so that more datagrams do not wake us.
+    watched: bool,
+    drops: DropCounter,
+}
+
+/// A [`Driver`] over epoll.
+#[derive(Debug)]
+pub struct PollDriver {
+    poll: Poll,
+    events: Events,
+    ports: Box<[Port]>,
+    inbox: Inbox,
+    outgoing: Outgoing,
+    arrivals: Arrivals,
+    /// Wakes for timeouts that are no whole milliseconds, which is all that epoll itself can count.
+    timer: OwnedFd,
+    timer_armed: bool,
+}
+
+/// What a look at epoll has shown.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    any: bool,
+    open: bool,
+    timer: bool,
+}
+
+impl PollDriver {
+    /// A driver for these sockets, which takes datagrams of up to `max_datagram` bytes; longer ones are cut and marked.
+    ///
+    /// # Errors
+    /// When epoll or the timer cannot be set up (`EMFILE`, above all).
+    pub fn new(sockets: Vec<SocketSpec>, max_datagram: usize) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+        )?;
+        let timer_token = Token(sockets.len());
+        poll.registry().register(
+            &mut SourceFd(&timer.as_raw_fd()),
+            timer_token,
+            Interest::READABLE,
+        )?;
+        let ports: Box<[Port]> = sockets
+            .into_iter()
+            .map(|spec| Port {
+                socket: spec.socket,
+                capacity: if spec.gro { TRAIN_MAX } else { max_datagram },
+                gso: spec.gso,
+                ready: false,
+                open: true,
+                watched: false,
+                drops: DropCounter::default(),
+            })
+            .collect();
+        let capacity = ports.iter().map(|p| p.capacity).max().unwrap_or(max_datagram);
+        let mut driver = Self {
+            events: Events::with_capacity(ports.len() + 1),
+            inbox: Inbox::new(capacity),
+            outgoing: Outgoing::new(),
+            arrivals: Arrivals::new(ports.len(), max_datagram),
+            poll,
+            ports,
+            timer,
+            timer_armed: false,
+        };
+        for s in 0..driver.ports.len() {
+            driver.ports[s].socket.set_nonblocking(true)?;
+            driver.watch(s)?;
+        }
+        Ok(driver)
+    }
+
+    fn watch(&mut self, s: usize) -> io::Result<()> {
+        let port = &mut self.ports[s];
+        let fd = port.socket.as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&fd), Token(s), Interest::READABLE)?;
+        port.watched = true;
+        Ok(())
+    }
+
+    /// Takes in which sockets may be read. Says whether more than one may.
+    fn note_room(&mut self, room: &[u32]) -> io::Result<bool> {
+        let mut open = 0;
+        for s in 0..self.ports.len() {
+            let port = &mut self.ports[s];
+            port.open = room.get(s).is_some_and(|r| *r > 0);
+            if port.open {
+                open += 1;
+                if !port.watched {
+                    // Registering tells at once when it is readable: no arrival is missed.
+                    self.watch(s)?;
+                }
+            }
+        }
+        Ok(open > 1)
+    }
+
+    /// Asks epoll and remembers what it says.
+    fn look(&mut self, timeout: Option<Duration>) -> io::Result<Seen> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            // A signal: let the caller's loop see to it.
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {
+                return Ok(Seen { any: false, ..Seen::default() });
+            }
+            Err(e) => return Err(e),
+        }
+        let mut seen = Seen::default();
+        for event in &self.events {
+            seen.any = true;
+            let Some(port) = self.ports.get_mut(event.token().0) else {
+                seen.timer = true;
+                continue;
+            };
+            port.ready = true;
+            if port.open {
+                seen.open = true;
+            } else {
+                let fd = port.socket.as_raw_fd();
+                self.poll.registry().deregister(&mut SourceFd(&fd))?;
+                port.watched = false;
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Reads socket `s` once. Says how many messages came.
+    fn read(
+        &mut self,
+        s: usize,
+        allowed: usize,
+        report: &mut ReceiveReport,
+        sink: &mut impl FnMut(Received<'_>),
+    ) -> io::Result<usize> {
+        let port = &mut self.ports[s];
+        let mut faults = 0;
+        let count = loop {
+            match self.inbox.fetch(port.socket.as_fd(), allowed, port.capacity) {
+                Ok(count) => break count,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break 0,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if is_fatal(&e) => return Err(e),
+                Err(_) => faults += 1,
+            }
+            if faults >= FAULTS_A_TURN {
+                break 0;
+            }
+        };
+        port.ready = count == allowed || faults >= FAULTS_A_TURN;
+        report.faults += faults;
+        if count > 0 {
+            self.arrivals.refresh();
+            for i in 0..count {
+                sink(self.arrivals.interpret(s, self.inbox.take(i)));
+            }
+        }
+        Ok(count)
+    }
+
+    /// Sends, in order, what the batch holds for socket `s`.
+    fn transmit_socket(&mut self, s: usize, sending: &mut Sending<'_>) {
+        self.outgoing.clear();
+        let batch = sending.batch;
+        for (message, m) in (0_u32..).zip(&batch.messages) {
+            if m.socket.index() != s {
+                continue;
+            }
+            let parts = parts_of(batch, m);
+            let whole = Owner { message, singles: 0 };
+            if is_train(m) && !self.ports[s].gso {
+                let singles = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+                for part in parts.chunks(1) {
+                    self.make_room(s, 1, sending);
+                    self.outgoing.push(sending, Owner { message, singles }, part, 0);
+                }
+            } else if Outgoing::fits_alone(parts.len()) {
+                self.make_room(s, parts.len(), sending);
+                let segment = if is_train(m) { m.segment } else { 0 };
+                self.outgoing.push(sending, whole, parts, segment);
+            } else {
+                sending.record(whole, error_of(libc::EMSGSIZE));
+            }
+        }
+        self.flush(s, sending);
+    }
+
+    fn make_room(&mut self, s: usize, parts: usize, sending: &mut Sending<'_>) {
+        if !self.outgoing.has_room(parts) {
+            self.flush(s, sending);
+            self.outgoing.clear();
+        }
+    }
+
+    fn flush(&mut self, s: usize, sending: &mut Sending<'_>) {
+        let port = &mut self.ports[s];
+        let mut at = 0;
+        while at < self.outgoing.filled() {
+            // SAFETY: `sending` borrows the memory from which every header since the last `clear` was pushed.
+            match unsafe { self.outgoing.send(port.socket.as_fd(), at) } {
+                Ok(count) => at += count.max(1),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => {
+                    let owner = self.outgoing.owner(at);
+                    if sending.on_refusal(port.socket.as_fd(), owner, errno_of(&e)) {
+                        port.gso = false;
+                    }
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    /// Arms the timer where `timeout` is no whole number of milliseconds, and says what epoll is to wait for.
+    fn arm(&mut self, timeout: Nanos) -> io::Result<Option<Duration>> {
+        const MILLI: u64 = 1_000_000;
+        let whole = timeout.get().is_multiple_of(MILLI);
+        if !whole || self.timer_armed {
+            let ns = if whole { 0 } else { timeout.get() };
+            let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let value = Timespec::try_from(Duration::from_nanos(ns)).map_err(io::Error::other)?;
+            let spec = Itimerspec { it_interval: zero, it_value: value };
+            timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec)?;
+            self.timer_armed = !whole;
+        }
+        Ok(whole.then(|| timeout.to_std()))
+    }
+
+    fn may_read(&self) -> bool {
+        self.ports.iter().any(|p| p.open && p.ready)
+    }
+}
+
+impl Driver for PollDriver {
+    fn receive(
+        &mut self,
+        _now: Instant,
+        room: &[u32],
+        sink: &mut impl FnMut(Received<'_>),
+    ) -> io::Result<ReceiveReport> {
+        let mut report = ReceiveReport::default();
+        let several = self.note_room(room)?;
+        let mut looked = false;
+        let mut left = IO_BATCH_MAX;
+        for s in 0..self.ports.len() {
+            let allowed = left.min(room.get(s).map_or(0, |r| *r as usize));
+            if allowed == 0 {
+                continue;
+            }
+            // One open socket is simply read. Among several, one question to epoll replaces a vain read of each.
+            if several && !self.ports[s].ready {
+                if !looked {
+                    self.look(Some(Duration::ZERO))?;
+                    looked = true;
+                }
+                if !self.ports[s].ready {
+                    continue;
+                }
+            }
+            left -= self.read(s, allowed, &mut report, sink)?;
+        }
+        report.messages = u32::try_from(IO_BATCH_MAX - left).unwrap_or(u32::MAX);
+        report.more = self.may_read();
+        Ok(report)
+    }
+
+    fn transmit(
+        &mut self,
+        memory: &[u8],
+        batch: &TxBatch,
+        failed: &mut Vec<SendFailure>,
+    ) -> io::Result<()> {
+        let mut sending = Sending::new(memory, batch, failed);
+        for s in 0..self.ports.len() {
+            if batch.messages.iter().any(|m| m.socket.index() == s) {
+                self.transmit_socket(s, &mut sending);
+            }
+        }
+        sending.finish();
+        Ok(())
+    }
+
+    fn wait(&mut self, timeout: Nanos) -> io::Result<()> {
+        if timeout == Nanos::ZERO || self.may_read() {
+            return Ok(());
+        }
+        let deadline = MonotonicClock.now() + timeout.min(SLEEP_MAX);
+        let mut left = timeout.min(SLEEP_MAX);
+        loop {
+            let wait = self.arm(left)?;
+            let seen = self.look(wait)?;
+            if !seen.any || seen.open || seen.timer {
+                return Ok(());
+            }
+            // Only closed sockets spoke, and none of them will again: sleep on.
+            left = deadline.since(MonotonicClock.now());
+            if left == Nanos::ZERO {
+                return Ok(());
+            }
+        }
+    }
+
+    fn kernel_drops(&mut self, socket: SocketId) -> u64 {
+        self.ports.get_mut(socket.index()).map_or(0, |p| p.drops.read(&p.socket))
+    }
+}
+
+/// Whether an error means that the socket itself is unusable, rather than something that it was told by the network.
+fn is_fatal(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK | libc::EFAULT | libc::EINVAL))
+}

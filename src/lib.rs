@@ -3,6 +3,7 @@
 //! The rooms and their floors are in ARCHITECTURE.md; `tests/floors.rs` holds them.
 
 pub mod base;
+pub mod cli;
 pub mod io;
 pub mod kernel;
 pub mod load;

@@ -1,3 +1,26 @@
 //! The `punctual` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use punctual::cli;
+
+/// A deadline-aware UDP ingress: answers on time, or not at all
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Offer load to a service and judge its answers
+    Load(Box<cli::load::LoadArgs>),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Load(args) => cli::load::run(*args),
+    }
+}

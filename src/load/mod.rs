@@ -11,8 +11,10 @@ mod latencies;
 mod ledger;
 mod outbox;
 mod plan;
+mod probe;
 mod report;
 mod schedule;
+mod sockets;
 mod tally;
 
 pub use generator::{Generator, LoadError, Progress};
@@ -22,7 +24,11 @@ pub use plan::{
     Arrivals, BURST_MAX, CLASSES_MAX, Class, FlowOrder, Framing, Matching, Plan, PlanError,
     RATE_MAX, RAW_SIZE_MIN, SOCKETS_MAX, Sizes,
 };
+pub use probe::Probe;
 pub use report::{ClassReport, Lateness, MergeError, Report, VERSION};
+pub use sockets::open;
 
+#[cfg(test)]
+mod loopback;
 #[cfg(test)]
 mod tests;

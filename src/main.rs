@@ -1,5 +1,6 @@
 //! The `punctual` program.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -19,8 +20,13 @@ enum Command {
     Load(Box<cli::load::LoadArgs>),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
         Command::Load(args) => cli::load::run(*args),
-    }
+    };
+    result.unwrap_or_else(|fault| {
+        // That nobody reads it changes nothing about the code.
+        let _ = writeln!(io::stderr().lock(), "error: {fault:#}");
+        ExitCode::FAILURE
+    })
 }

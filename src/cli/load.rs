@@ -213,6 +213,7 @@ pub fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let worst = report.generator.lateness.max();
     Ok(match args.max_lateness {
         Some(limit) if worst > limit => {
+            let worst = print::time(worst);
             say(&format!("goal missed: a packet left {worst} after its time; allowed are {limit}"));
             ExitCode::from(GOAL_MISSED)
         }

@@ -161,7 +161,7 @@ fn percent(share: f64) -> String {
 }
 
 /// Four significant digits in the unit that suits.
-fn time(span: Nanos) -> String {
+pub(super) fn time(span: Nanos) -> String {
     let ns = span.as_secs_f64() * 1e9;
     let (value, unit) = match ns {
         _ if ns < 1e3 => (ns, "ns"),

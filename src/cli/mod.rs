@@ -3,6 +3,7 @@
 //! Knows no rule of its own: each command calls the rooms below.
 
 pub mod check;
+pub mod load;
 mod options;
 mod pages;
 mod reload;

@@ -75,9 +75,10 @@ fn serve(args: &ServeArgs, settings: &Settings) -> anyhow::Result<u8> {
     let admin = settings.admin.map(|addr| AdminServer::start(addr, shown.pages())).transpose()?;
     say_ready(&service, admin.as_ref())?;
     let mut healthy = true;
+    let mut in_force = settings.clone();
     while !signals.stop_asked() {
         if signals.reload.swap(false, Ordering::Relaxed) {
-            reload(args.config.as_deref(), settings, &service);
+            reload(args.config.as_deref(), &mut in_force, &service, &shown);
         }
         if !service.is_alive() {
             tracing::error!("a worker has ended by itself: stopping");
@@ -130,7 +131,7 @@ fn stop(service: &Service, drain: Nanos, signals: &Signals, shown: &Shown) -> bo
 }
 
 /// A good file changes what can be changed while packets flow, and says what waits for a restart; a bad one changes nothing.
-fn reload(path: Option<&Path>, running: &Settings, service: &Service) {
+fn reload(path: Option<&Path>, in_force: &mut Settings, service: &Service, shown: &Shown) {
     let loaded = match load(path) {
         Ok(loaded) => loaded,
         Err(faults) => {
@@ -138,9 +139,9 @@ fn reload(path: Option<&Path>, running: &Settings, service: &Service) {
             return;
         }
     };
-    service.retune(controller_of(&loaded.settings));
-    let waiting =
-        super::reload::waiting_for_restart(&running.to_json(), &loaded.settings.to_json());
+    let waiting = super::reload::adopt(in_force, &loaded.settings);
+    service.retune(controller_of(in_force));
+    shown.show_config(in_force);
     if waiting.is_empty() {
         tracing::info!("reloaded");
     } else {

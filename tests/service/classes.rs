@@ -52,8 +52,7 @@ fn every_mark(service: &Service, name: &str) {
 
 fn check(service: &Service, name: &str, expected: &[&str]) {
     let all = SENDERS * 4;
-    let received =
-        |s: &crate::rig::Stats, class: &str| s.get(name, class, "received");
+    let received = |s: &crate::rig::Stats, class: &str| s.get(name, class, "received");
     let classes = MARKS.map(|(_, class)| class);
     let stats = service.stats_until("all have arrived", |s| {
         classes.iter().map(|c| received(s, c)).sum::<u64>() == all

@@ -67,9 +67,7 @@ fn one_stall(service: &Service, to: SocketAddr, victim: &UdpSocket, other: &UdpS
     let still_hangs = of_worker("worker turns again", 0).len() == ends;
     assert!(answered > 0 && (still_hangs || began.elapsed() > HANG));
     assert_eq!(receive(victim).0, work(HANG, 4));
-    let stood = until("it turns again", || {
-        of_worker("worker turns again", 0).get(ends).copied()
-    });
+    let stood = until("it turns again", || of_worker("worker turns again", 0).get(ends).copied());
     assert!(stood >= 850, "stood still for {stood} ms");
     let stats = service.settled();
     assert_eq!(stats.total("received"), stats.total("replied"), "{}", stats.0);

@@ -66,8 +66,7 @@ fn taken_address(io: &str, cores: &str) {
 fn taken_admin_address(io: &str) {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let admin = holder.local_addr().unwrap().to_string();
-    let config =
-        config("[0, 1]", "127.0.0.1:0") + &format!("[admin]\nlisten = \"{admin}\"\n");
+    let config = config("[0, 1]", "127.0.0.1:0") + &format!("[admin]\nlisten = \"{admin}\"\n");
     let (code, out, log) = run(&whole(io, &config));
     assert_eq!((code, out.as_str()), (Some(1), ""), "{log}");
     assert!(log.contains(&admin) && log.contains("in use"), "{log}");
@@ -76,7 +75,14 @@ fn taken_admin_address(io: &str) {
 /// Where the kernel refuses rings: asked for by name that is an error, with "auto" it is a line in the log.
 fn without_io_uring() {
     let refuse = [
-        "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=io_uring_setup", "-e",
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=io_uring_setup",
+        "-e",
         "inject=io_uring_setup:error=EPERM",
     ];
     let usable = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();

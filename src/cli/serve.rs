@@ -54,7 +54,8 @@ pub fn run(args: &ServeArgs) -> u8 {
     match serve(args, &loaded.settings) {
         Ok(code) => code,
         Err(error) => {
-            tracing::error!("{error:#}");
+            // Every error here says its cause itself.
+            tracing::error!("{error}");
             exit::FAILED
         }
     }

@@ -177,10 +177,11 @@ impl Worker {
         let mut rooms = std::mem::take(&mut self.rooms);
         for (room, socket) in rooms.iter_mut().zip(&self.sockets) {
             *room = match socket.role {
+                // Answers to what was forwarded come in until the end.
+                SocketRole::Upstream { .. } => IO_BATCH_ROOM,
                 _ if !self.intake_open => 0,
                 SocketRole::Send => 0,
-                SocketRole::Upstream { .. }
-                | SocketRole::Listen { class: None | Some(Priority::High), .. } => IO_BATCH_ROOM,
+                SocketRole::Listen { class: None | Some(Priority::High), .. } => IO_BATCH_ROOM,
                 SocketRole::Listen { class: Some(class), .. } => Self::class_room(
                     *room,
                     self.admission.quota_room(class),
@@ -203,7 +204,7 @@ impl Worker {
         if free >= enough { free.min(IO_BATCH_ROOM) } else { 0 }
     }
 
-    /// No more datagrams are taken from now on: what is queued is still run.
+    /// No more requests are taken from now on: what is queued is still run, and answers from upstreams are still passed on.
     pub const fn close_intake(&mut self) {
         self.intake_open = false;
     }
@@ -212,6 +213,12 @@ impl Worker {
     #[must_use]
     pub const fn slots_free(&self) -> usize {
         self.pool.available()
+    }
+
+    /// Whether an upstream owes answers that a client still waits for. Looks at every session: for the time of a stop.
+    #[must_use]
+    pub fn awaits_answers(&self, now: Instant) -> bool {
+        self.sessions.iter().flatten().any(|s| s.awaits(now))
     }
 
     /// Whether nothing is queued and nothing waits to be sent.

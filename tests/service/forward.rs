@@ -2,7 +2,9 @@
 
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use crate::rig::{Done, Service, pause, receive, received, until, v4};
 
@@ -42,6 +44,7 @@ pub(crate) fn everyone_gets_their_own_answers(io: &str) {
     sessions_are_bounded(io);
     answered_sessions_are_free_again(io);
     an_upstream_may_go_and_come_back(io);
+    what_is_on_its_way_comes_back(io);
     a_fixed_address(io);
 }
 
@@ -172,6 +175,35 @@ fn an_upstream_may_go_and_come_back(io: &str) {
     });
     assert_eq!(receive(&client).0, b"again");
     assert_eq!(service.get("/readyz").status, 200);
+}
+
+/// An answer that comes while the service stops still reaches its client; one that never comes holds the end up for as long
+/// as draining may take, and no longer.
+fn what_is_on_its_way_comes_back(io: &str) {
+    let upstream = v4();
+    for comes in [true, false] {
+        let mut service = forward(io, &upstream, "[0, 1]", 8, 1);
+        let client = v4();
+        client.send_to(b"slow", service.at("in")).unwrap();
+        let (question, session) = receive(&upstream);
+        let began = Instant::now();
+        service.program.signal(Signal::TERM);
+        until("it stops", || {
+            let says = "stopping: intake closed, running what is queued";
+            (!service.program.log_lines(says).is_empty()).then_some(())
+        });
+        if comes {
+            upstream.send_to(&question, session).unwrap();
+            assert_eq!(receive(&client).0, b"slow");
+        }
+        let (status, _) = service.program.wait();
+        assert_eq!(status.code(), Some(0), "{}", service.program.log());
+        let drain = Duration::from_secs(2);
+        assert!(began.elapsed() < drain + Duration::from_secs(1), "{:?}", began.elapsed());
+        assert!(comes || began.elapsed() >= drain, "{:?}", began.elapsed());
+        let answers = service.last_figures().get("up.answers", "medium", "forwarded");
+        assert_eq!(answers, u64::from(comes));
+    }
 }
 
 /// Results arrive there, in order, and what is sent back goes nowhere.

@@ -47,7 +47,7 @@ fn one_stall(service: &Service, to: SocketAddr, victim: &UdpSocket, other: &UdpS
     let of_worker = |message: &str, worker: u64| -> Vec<u64> {
         let lines = service.program.log_lines(message);
         let of = lines.iter().map(|l| &l["fields"]).filter(|f| f["worker"] == worker);
-        of.map(|f| f["for_ms"].as_u64().or(f["after_ms"].as_u64()).unwrap()).collect()
+        of.map(|f| f["for_ms"].as_u64().or_else(|| f["after_ms"].as_u64()).unwrap()).collect()
     };
     let (stalls, ends) =
         (of_worker("worker stalled", 0).len(), of_worker("worker turns again", 0).len());

@@ -2,6 +2,7 @@
 //!
 //! Knows no rule of its own: each command calls the rooms below.
 
+pub mod bench;
 pub mod check;
 pub mod load;
 mod options;

@@ -49,6 +49,9 @@ pub struct BenchArgs {
     /// Cores of the service and of the generator; by default the first two that this process may use
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     cores: Option<Vec<usize>>,
+    /// Real-time priority for the service and the generator (needs CAP_SYS_NICE): less of the machine's noise in the result
+    #[arg(long)]
+    realtime: bool,
     /// Decides every draw
     #[arg(long, default_value_t = 1)]
     seed: u64,

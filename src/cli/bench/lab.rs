@@ -21,6 +21,8 @@ use crate::sys::clock::MonotonicClock;
 
 /// The config that a benchmark starts from.
 const LAB: &str = include_str!("../../../configs/overload-lab.toml");
+/// `SCHED_FIFO` priority of the workers with `--realtime`; the generator has the same on its own core.
+const REALTIME_PRIORITY: u8 = 10;
 /// The classes of the mix.
 const CLASSES: [Priority; 3] = [Priority::High, Priority::Medium, Priority::Low];
 /// Flows a class: enough to look like many clients, few enough to be coalesced now and then.
@@ -88,6 +90,11 @@ impl Lab {
         for ingress in &mut settings.ingress {
             ingress.listen.set_port(0);
         }
+        // Late results are sent: a plain service does so, and saturation is counted by answers.
+        for egress in &mut settings.egress {
+            egress.late = config::Late::Send;
+        }
+        settings.workers.realtime = u8::from(args.realtime) * REALTIME_PRIORITY;
         let work = KernelSpec::Spin(ServiceTime::Constant(args.service));
         settings.kernels = Registry::new(vec![("work".to_owned(), work)]);
         let choice = crate::io::capability::choose(None)?;
@@ -156,8 +163,12 @@ impl Lab {
     ) -> anyhow::Result<Report> {
         let plan = self.plan(service.addresses(), rate, duration, classes);
         let core = self.described.generator_core;
+        let realtime = self.settings.workers.realtime > 0;
         let run = move || -> anyhow::Result<Report> {
             affinity::pin_current(core)?;
+            if realtime {
+                crate::sys::realtime::request_fifo(i32::from(REALTIME_PRIORITY))?;
+            }
             let driver = load::open(&plan)?;
             Ok(Generator::new(plan, driver, MonotonicClock)?.run(|_| ())?)
         };

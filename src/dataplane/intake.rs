@@ -84,6 +84,8 @@ impl Worker {
             banned: self.banned(id, received),
         };
         let before = self.counters.view(id, train.fallback).get(Field::Received);
+        let length = received.bytes.len().checked_div(received.segment).unwrap_or(0).max(1);
+        self.trains[train.fallback].record(length);
         for datagram in received.datagrams() {
             self.handle_datagram(now, &train, datagram, received.truncated);
         }

@@ -40,6 +40,22 @@ pub enum Output {
     Wait(Option<Instant>),
 }
 
+/// A moving average of datagrams a message, times 16.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TrainLength(u32);
+
+impl TrainLength {
+    pub(super) fn record(&mut self, datagrams: usize) {
+        let datagrams = u32::try_from(datagrams).unwrap_or(u32::MAX).min(1 << 16);
+        self.0 = self.0 - self.0 / 4 + datagrams * 4;
+    }
+
+    /// How many messages bring about `free` datagrams; at least one.
+    fn messages(self, free: u32) -> u32 {
+        (free.saturating_mul(16) / self.0.max(16)).max(1)
+    }
+}
+
 /// Where a packet came from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin {
@@ -70,6 +86,8 @@ pub struct Worker {
     pub(super) counters: Counters,
     pub(super) plan: WorkerPlan,
     pub(super) high_gap: InterArrival,
+    /// How many datagrams a message of each class brings.
+    pub(super) trains: PerPriority<TrainLength>,
     pub(super) guard: super::guard::Guard,
     rooms: Vec<u32>,
     intake_open: bool,
@@ -106,6 +124,7 @@ impl Worker {
             counters: Counters::new(Layout::new(options.counted)),
             plan: WorkerPlan::default(),
             high_gap: InterArrival::default(),
+            trains: PerPriority::default(),
             guard: super::guard::Guard::new(options),
             rooms: vec![0; sockets.len()],
             sockets: sockets.clone().into_boxed_slice(),
@@ -198,9 +217,9 @@ impl Worker {
 
     /// With hysteresis: a class that was closed opens again when a quarter of its quota is free, so that the driver does
     /// not stop and start for every single packet.
-    fn class_room(last: u32, free: u32, quota: u32) -> u32 {
+    fn class_room(last: u32, free: u32, quota: u32, train: TrainLength) -> u32 {
         let enough = if last == 0 { (quota / 4).max(1) } else { 1 };
-        if free >= enough { free.min(IO_BATCH_ROOM) } else { 0 }
+        if free >= enough { train.messages(free).min(IO_BATCH_ROOM) } else { 0 }
     }
 
     /// No more datagrams are taken from now on: what is queued is still run.

@@ -306,7 +306,10 @@ impl Admission {
         self.victims.clear();
         for entry in self.queue.in_order().take_while(|e| e.key < key) {
             let worth = density(self.options.values[entry.key.priority], entry.service);
-            if entry.key.priority >= candidate.priority && worth < own && !entry.item.flags.probe {
+            // Within a class estimates drift a little from packet to packet: only a clear difference is one of size.
+            let limit = if entry.key.priority == candidate.priority { own / 2 } else { own };
+            if entry.key.priority >= candidate.priority && worth < limit && !entry.item.flags.probe
+            {
                 self.victims.push((worth, entry.key, entry.service));
                 freed += entry.service;
             }

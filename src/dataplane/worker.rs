@@ -204,6 +204,7 @@ impl Worker {
                     *room,
                     self.admission.quota_room(class),
                     self.plan.quota[class],
+                    self.trains[class],
                 ),
             };
         }

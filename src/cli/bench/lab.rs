@@ -25,8 +25,8 @@ const LAB: &str = include_str!("../../../configs/overload-lab.toml");
 const REALTIME_PRIORITY: u8 = 10;
 /// The classes of the mix.
 const CLASSES: [Priority; 3] = [Priority::High, Priority::Medium, Priority::Low];
-/// Flows a class: enough to look like many clients, few enough to be coalesced now and then.
-const FLOWS: u16 = 8;
+/// Flows a class.
+const FLOWS: u16 = 2;
 /// How long saturation is looked for.
 const SATURATION_RUN: Nanos = Nanos::from_millis(1_200);
 /// What a packet costs besides its kernel, for the first guess at saturation.

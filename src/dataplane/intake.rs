@@ -265,7 +265,7 @@ impl Worker {
         reason: DropReason,
     ) {
         if reason.is_overload() {
-            self.rooms.refused(priority, now);
+            self.rooms.refused(priority);
         }
         let mut cell = self.counters.cell(train.ingress, priority);
         cell.add(Field::Received, 1);

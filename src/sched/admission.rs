@@ -514,12 +514,16 @@ impl Demand {
     }
 }
 
-/// The budget of the class above, but no more than a quarter of its own.
+/// Twice the budget of the class above, but no more than a quarter of its own: a packet that is delayed by as much as the
+/// class above may be is still due later than a fresh packet of that class.
 fn cushions(options: &Options, budgets: &PerPriority<Nanos>) -> PerPriority<Nanos> {
     PerPriority::from_fn(|p| match p {
         Priority::High | Priority::BestEffort => Nanos::ZERO,
         _ if options.overload == Overload::None => Nanos::ZERO,
-        _ => budgets[Priority::ALL[p.index() - 1]].min(Nanos::new(budgets[p].get() / 4)),
+        _ => {
+            let above = budgets[Priority::ALL[p.index() - 1]];
+            above.saturating_mul(2).min(Nanos::new(budgets[p].get() / 4))
+        }
     })
 }
 

@@ -259,7 +259,7 @@ impl Worker {
         match self.next_batch(now) {
             Some(kernel) => Output::Run(kernel),
             None if !self.out.is_empty() => Output::Transmit,
-            None => Output::Wait(None),
+            None => Output::Wait(self.rooms.next_look(now)),
         }
     }
 

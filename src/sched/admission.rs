@@ -228,6 +228,7 @@ impl Admission {
         if candidate.priority.enforces_deadline() && now >= candidate.deadline {
             return Err(DropReason::ExpiredOnArrival);
         }
+        self.demand.add(candidate.priority, candidate.service);
         match self.gates(now, candidate) {
             Ok(()) => Ok(false),
             Err(reason) if self.probe(now, candidate.priority) => {
@@ -374,7 +375,6 @@ impl Admission {
             Policy::Edf | Policy::EdfExpiry => candidate.queued_by,
             Policy::Fifo => candidate.released,
         };
-        self.demand.add(packet.priority, candidate.service);
         let pushed = self.queue.push(packet.priority, by, candidate.service, packet);
         assert!(pushed.is_ok(), "a packet was pushed that had not been admitted");
     }
@@ -385,7 +385,7 @@ impl Admission {
         self.evicted.pop()
     }
 
-    /// Time has passed: notes how much of it the work admitted for each class takes.
+    /// Time has passed: notes how much of it the work offered by each class would take.
     pub fn tick(&mut self, now: Instant) {
         self.demand.tick(now);
     }
@@ -472,24 +472,25 @@ impl Admission {
     }
 }
 
-/// The share of a worker's time that the admitted work of each class has been taking, of late.
+/// The share of a worker's time that the offered work of each class would have taken, of late. Offered, not admitted: where
+/// even High is refused, nothing is left for the rest.
 #[derive(Clone, Copy, Debug, Default)]
 struct Demand {
-    admitted: PerPriority<u64>,
+    offered: PerPriority<u64>,
     /// In 1,024ths.
     share: PerPriority<u32>,
     since: Instant,
 }
 
-/// How often shares are brought up to date, and the most that they are taken for: the rest is always left to a probe of
-/// what has changed.
+/// How often shares are brought up to date.
 const DEMAND_TICK: Nanos = Nanos::from_millis(5);
-const DEMAND_MAX: u32 = 1_003;
+/// With less than this left (one per cent), nothing is.
+const LEFT_MIN: u32 = 10;
 
 impl Demand {
     #[inline]
     fn add(&mut self, priority: Priority, service: Nanos) {
-        self.admitted[priority] += service.get();
+        self.offered[priority] += service.get();
     }
 
     fn tick(&mut self, now: Instant) {
@@ -498,19 +499,22 @@ impl Demand {
             return;
         }
         self.since = now;
-        for (p, admitted) in self.admitted.iter_mut() {
-            let share = std::mem::take(admitted).saturating_mul(1_024) / elapsed.get();
+        for (p, offered) in self.offered.iter_mut() {
+            let share = std::mem::take(offered).saturating_mul(1_024) / elapsed.get();
             let share = u32::try_from(share).unwrap_or(u32::MAX).min(1_024);
             let last = self.share[p];
             self.share[p] = last - last / 4 + share / 4;
         }
     }
 
-    /// How long `work` of that class takes beside the classes above it.
+    /// How long `work` of that class takes beside the classes above it; for ever, where they leave nothing.
     fn stretched(&self, work: Nanos, priority: Priority) -> Nanos {
         let above: u32 = Priority::ALL[..priority.index()].iter().map(|p| self.share[*p]).sum();
-        let left = u64::from(1_024 - above.min(DEMAND_MAX));
-        Nanos::new(work.get().saturating_mul(1_024) / left)
+        let left = 1_024u32.saturating_sub(above);
+        if left < LEFT_MIN {
+            return Nanos::MAX;
+        }
+        Nanos::new(work.get().saturating_mul(1_024) / u64::from(left))
     }
 }
 

@@ -147,7 +147,7 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
     }
 
     /// Runs each kernel on a payload of `len` zero bytes a few times and notes what it costs, so that the first packets are
-    /// not judged by a guess. At most `rounds` runs and about [`WARM_UP_MAX`] a kernel.
+    /// not judged by a guess. At most `rounds` runs and about 20 ms a kernel.
     pub fn warm_up(&mut self, len: usize, rounds: usize) {
         let mut bytes = vec![0; len + 64];
         for k in 0..self.kernels.len() {

@@ -6,6 +6,8 @@ mod class;
 mod print;
 mod units;
 
+pub(super) use units::duration;
+
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::net::SocketAddr;

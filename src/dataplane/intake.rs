@@ -84,6 +84,8 @@ impl Worker {
             banned: self.banned(id, received),
         };
         let before = self.counters.view(id, train.fallback).get(Field::Received);
+        let length = received.bytes.len().checked_div(received.segment).unwrap_or(0).max(1);
+        self.rooms.read(train.fallback, length, now);
         for datagram in received.datagrams() {
             self.handle_datagram(now, &train, datagram, received.truncated);
         }
@@ -262,6 +264,9 @@ impl Worker {
         datagram: &[u8],
         reason: DropReason,
     ) {
+        if reason.is_overload() {
+            self.rooms.refused(priority);
+        }
         let mut cell = self.counters.cell(train.ingress, priority);
         cell.add(Field::Received, 1);
         cell.drop(reason, 1);

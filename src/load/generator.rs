@@ -203,7 +203,6 @@ impl<D: Driver, C: Clock> Generator<D, C> {
     fn send_due(&mut self, now: Instant) -> Result<usize, LoadError> {
         let elapsed = now.since(self.start);
         let first = self.next_id;
-        self.outbox.clear();
         while !self.outbox.is_full()
             && let Some(due) = self.schedule.take(elapsed)
         {
@@ -219,37 +218,40 @@ impl<D: Driver, C: Clock> Generator<D, C> {
             self.tally.sent(&ticket);
         }
         self.failed.clear();
-        self.driver.transmit(self.outbox.memory(), self.outbox.batch(), &mut self.failed)?;
-        if !self.failed.is_empty() {
-            self.take_back(first)?;
-        }
+        let (memory, batch) = self.outbox.batch();
+        self.driver.transmit(memory, batch, &mut self.failed)?;
+        self.settle()?;
         Ok(usize::try_from(self.next_id - first).unwrap_or(0))
     }
 
-    /// Takes the packets of failed sends out of the books. `first` is the batch's first request id.
-    fn take_back(&mut self, first: u64) -> Result<(), LoadError> {
+    /// Takes the packets of failed sends out of the books.
+    fn settle(&mut self) -> Result<(), LoadError> {
+        let mut closed = None;
+        let mut no_trains = false;
         for failure in &self.failed {
-            let Some(message) = self.outbox.batch().messages.get(failure.message as usize) else {
-                continue;
-            };
-            for part in message.parts.clone().skip(failure.departed as usize) {
-                if let Some(ticket) = self.ledger.forget(first + u64::from(part)) {
-                    self.tally.unsent(&ticket);
+            let messages = &self.outbox.batch().1.messages;
+            let Some(message) = messages.get(failure.message as usize) else { continue };
+            let SendError::Refused(errno) = failure.error else { continue };
+            if is_closed_port(errno) {
+                let class = self.tally.class_of(message.socket);
+                if class.answered + class.refused_total() == 0 {
+                    closed = Some(class.to);
                 }
-            }
-            if let SendError::Refused(errno) = failure.error {
-                if is_closed_port(errno) {
-                    let class = self.tally.class_of(message.socket);
-                    if class.answered + class.refused_total() == 0 {
-                        return Err(LoadError::NobodyListens(class.to));
-                    }
-                } else if message.segment > 0 {
-                    // A route whose frames are too small, or a device that cannot cut trains: without them it works.
-                    self.outbox.disable_trains();
-                }
+            } else if message.segment > 0 {
+                // A route whose frames are too small, or a device that cannot cut trains: without them it works.
+                no_trains = true;
             }
         }
-        Ok(())
+        let Self { outbox, ledger, tally, failed, .. } = self;
+        outbox.settle(failed, |id| {
+            if let Some(ticket) = ledger.forget(id) {
+                tally.unsent(&ticket);
+            }
+        });
+        if no_trains {
+            outbox.disable_trains();
+        }
+        closed.map_or(Ok(()), |to| Err(LoadError::NobodyListens(to)))
     }
 
     /// Takes what has come: until nothing is left, or at least `limit` datagrams are taken.

@@ -4,7 +4,7 @@ use crate::base::Nanos;
 use crate::load::Sizes;
 
 /// `17ns`, `250us`, `1.5ms`, `2s`, `3m`.
-pub(super) fn duration(text: &str) -> Result<Nanos, String> {
+pub(in crate::cli) fn duration(text: &str) -> Result<Nanos, String> {
     let (number, unit) = split(text);
     let scale = match unit {
         "ns" => 1.0,

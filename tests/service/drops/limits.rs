@@ -7,9 +7,9 @@ use rustix::process::Signal;
 use super::{Seen, provoke};
 use crate::rig::{Service, v4, work};
 
-/// A thousandth of the budget holds one packet at most.
+/// A thousandth of the budget holds one packet at most. What is not told apart in the kernel is always read.
 const QUOTA: &str = r#"
-[priority.high]
+[priority.low]
 budget = "400ms"
 [controller]
 safety = 0.001
@@ -17,7 +17,8 @@ probes = false
 [[ingress]]
 name = "raw"
 listen = "127.0.0.1:0"
-priority = "high"
+classify = "dscp"
+sockets = "one"
 kernel = "work"
 [kernel.work]
 kind = "spin"
@@ -34,7 +35,8 @@ policy = "fifo"
 [[ingress]]
 name = "raw"
 listen = "127.0.0.1:0"
-priority = "high"
+classify = "dscp"
+sockets = "one"
 kernel = "work"
 [kernel.work]
 kind = "spin"
@@ -65,10 +67,10 @@ pub(super) fn provoke_all(io: &str, seen: &mut Seen) {
         }
     };
     let service = Service::start(io, QUOTA);
-    provoke(seen, &service, ("raw", "high", "quota_priority"), || burst(&service, 30));
+    provoke(seen, &service, ("raw", "low", "quota_priority"), || burst(&service, 30));
     drop(service);
     let service = Service::start(io, FIFO);
-    provoke(seen, &service, ("raw", "high", "quota_total"), || burst(&service, 5_000));
+    provoke(seen, &service, ("raw", "low", "quota_total"), || burst(&service, 5_000));
     drop(service);
     shutdown(io, seen);
 }

@@ -213,6 +213,9 @@ impl Worker {
                 self.flows.leave(note);
             }
         })?;
+        if probe {
+            self.counters.add_class(priority, ClassField::Probes, 1);
+        }
         let flags = PacketFlags { probe, ..request.flags };
         let len = u32::try_from(datagram.len()).unwrap_or(u32::MAX);
         let packet = Packet {
@@ -279,7 +282,10 @@ impl Worker {
         }
         let Some(slot) = self.pool.insert(&datagram[..framed::LEN]) else { return };
         self.origins[slot.index()] = train.origin;
-        let packet = self.headed(train, priority, slot);
+        let packet = Packet {
+            len: u32::try_from(datagram.len()).unwrap_or(u32::MAX),
+            ..self.headed(train, priority, slot)
+        };
         if !self.refuse(now, packet, reason) {
             self.pool.release(slot);
         }
@@ -291,7 +297,10 @@ impl Worker {
             self.egresses[self.ingresses[train.ingress.index()].egress.index()].mode,
             Mode::Reply { .. }
         );
-        if train.banned || !replies {
+        if train.banned
+            || !replies
+            || !self.may_answer(train.ingress, datagram.len(), datagram.len())
+        {
             return self.reject(now, train, train.fallback, datagram, DropReason::EgressNoRoute);
         }
         let Some(slot) = self.pool.insert(datagram) else {

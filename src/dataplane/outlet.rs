@@ -126,11 +126,9 @@ impl Worker {
         let origin = self.origins[packet.slot.index()];
         let egress = self.ingresses[packet.ingress.index()].egress;
         match self.egresses[egress.index()].mode {
-            Mode::Reply { amplification_per_mille, .. } => {
-                // Bytes out never exceed bytes in by more than was allowed: the sender's address may be forged.
-                let allowed = u64::from(packet.len) * u64::from(amplification_per_mille) / 1_000;
-                (len as u64 <= allowed).then(|| (self.reply_route(&origin), Booking::Replied))
-            }
+            Mode::Reply { .. } => self
+                .may_answer(packet.ingress, packet.len as usize, len)
+                .then(|| (self.reply_route(&origin), Booking::Replied)),
             Mode::Send { socket } => {
                 let gso = self.sockets[socket.index()].gso;
                 Some((Route { socket, to: None, from: None, gso }, Booking::Forwarded))
@@ -145,6 +143,17 @@ impl Worker {
                 let gso = self.sockets[socket.index()].gso;
                 Some((Route { socket, to: None, from: None, gso }, Booking::Forwarded))
             }
+        }
+    }
+
+    /// Bytes out never exceed bytes in by more than was allowed: the sender's address may be forged.
+    #[inline]
+    pub(super) fn may_answer(&self, ingress: IngressId, len_in: usize, len_out: usize) -> bool {
+        match self.egresses[self.ingresses[ingress.index()].egress.index()].mode {
+            Mode::Reply { amplification_per_mille, .. } => {
+                len_out as u64 * 1_000 <= len_in as u64 * u64::from(amplification_per_mille)
+            }
+            Mode::Send { .. } | Mode::Forward { .. } => true,
         }
     }
 
@@ -167,7 +176,8 @@ impl Worker {
     pub(super) fn refuse(&mut self, now: Instant, packet: Packet, reason: DropReason) -> bool {
         let ingress = &self.ingresses[packet.ingress.index()];
         let replies = matches!(self.egresses[ingress.egress.index()].mode, Mode::Reply { .. });
-        if !replies || ingress.framing != Framing::Framed {
+        let fits = self.may_answer(packet.ingress, packet.len as usize, framed::LEN);
+        if !replies || !fits || ingress.framing != Framing::Framed {
             return false;
         }
         framed::turn_into(self.pool.slot_mut(packet.slot), Kind::Refusal, reason as u8);

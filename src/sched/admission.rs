@@ -255,38 +255,35 @@ impl Admission {
             Predictor::SeedTotal => self.queue.backlog(),
             Predictor::Prefix => self.queue.work_before(&self.key(candidate)),
         };
-        let finish = now + before + candidate.service + self.options.margin;
-        if finish <= candidate.deadline {
-            return self.leaves_room(now, before, candidate);
+        let work = before + candidate.service;
+        let allowed = self.allowed(now, candidate);
+        if work <= allowed {
+            return self.harmless(now, candidate);
         }
-        if self.options.overload == Overload::Value
+        // Whoever would be harmed by the candidate now would be so after an eviction too.
+        let may_evict = self.options.overload == Overload::Value
             && self.options.predictor == Predictor::Prefix
-            && self.evict(finish.since(candidate.deadline), candidate)
-        {
-            let before = self.queue.work_before(&self.key(candidate));
-            return self.leaves_room(now, before, candidate);
+            && self.harmless(now, candidate).is_ok();
+        if may_evict && self.evict(work.saturating_sub(allowed), candidate) {
+            return Ok(());
         }
         Err(DropReason::PredictedMiss)
     }
 
-    /// What is worth less must leave room for what is worth more. While a candidate waits, packets of higher priorities
-    /// keep coming and go before it: the wait is stretched by the share of time that they have been taking. And it must be
-    /// over a cushion before the deadline, so that the candidate is out of the way before it would compete, as the earlier
+    /// How much work, its own included, may stand before the end of this candidate.
+    ///
+    /// Up to its deadline, less the margin. And what is worth less must leave room for what is worth more: while a candidate
+    /// waits, packets of higher priorities keep coming and go before it, so its time is cut to the share that they leave; and
+    /// it must be done a cushion before its deadline, so that it is out of the way before it would compete, as the earlier
     /// deadline, with fresh packets of the class above.
-    fn leaves_room(
-        &mut self,
-        now: Instant,
-        before: Nanos,
-        candidate: &Candidate,
-    ) -> Result<(), DropReason> {
+    fn allowed(&self, now: Instant, candidate: &Candidate) -> Nanos {
+        let slack = candidate.deadline.since(now);
+        let whole = slack.saturating_sub(self.options.margin);
         if self.options.overload == Overload::None || candidate.priority == Priority::High {
-            return Ok(());
+            return whole;
         }
-        let wait = self.demand.stretched(before + candidate.service, candidate.priority);
-        if now + wait + self.cushion[candidate.priority] > candidate.deadline {
-            return Err(DropReason::PredictedMiss);
-        }
-        self.harmless(now, candidate)
+        let early = slack.saturating_sub(self.cushion[candidate.priority]);
+        whole.min(self.demand.left_of(early, candidate.priority))
     }
 
     fn key(&self, candidate: &Candidate) -> Key {
@@ -507,14 +504,14 @@ impl Demand {
         }
     }
 
-    /// How long `work` of that class takes beside the classes above it; for ever, where they leave nothing.
-    fn stretched(&self, work: Nanos, priority: Priority) -> Nanos {
+    /// What is left of `span` for that class beside the classes above it.
+    fn left_of(&self, span: Nanos, priority: Priority) -> Nanos {
         let above: u32 = Priority::ALL[..priority.index()].iter().map(|p| self.share[*p]).sum();
         let left = 1_024u32.saturating_sub(above);
         if left < LEFT_MIN {
-            return Nanos::MAX;
+            return Nanos::ZERO;
         }
-        Nanos::new(work.get().saturating_mul(1_024) / u64::from(left))
+        Nanos::new(span.get().saturating_mul(u64::from(left)) / 1_024)
     }
 }
 

@@ -4,6 +4,7 @@ mod common;
 
 use common::{FAIL, PANIC, Rig, options, payload, plan};
 use punctual::base::{DropReason, Nanos, Priority};
+use punctual::dataplane::Options;
 use punctual::io::memory::Incoming;
 use punctual::io::{SendError, Stamp};
 use punctual::stats::{ClassField, Field};
@@ -212,6 +213,21 @@ fn refused_sends_are_counted_by_their_fault() {
     assert_eq!(rig.drops(DropReason::EgressError), 1);
     assert_eq!(rig.get(1, Priority::Medium, Field::Replied), 1);
     rig.check_law();
+}
+
+#[test]
+fn what_finds_no_slot_is_dropped_by_name_and_slots_come_back() {
+    let mut rig = Rig::new(&Options { slots: 4, ..options() }, &plan(QUOTA));
+    for _ in 0..2 {
+        for _ in 0..6 {
+            rig.send(1, 4_000, 1_000);
+        }
+        rig.settle();
+        rig.check_law();
+    }
+    assert_eq!(rig.drops(DropReason::RxNoBuffer), 4);
+    assert_eq!(rig.get(1, Priority::Medium, Field::Replied), 8);
+    assert_eq!(rig.turns.worker().slots_free(), 4);
 }
 
 #[test]

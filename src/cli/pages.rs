@@ -19,7 +19,7 @@ pub(super) struct Shown {
     started: crate::base::Instant,
     budgets: PerPriority<Nanos>,
     layout: &'static str,
-    config: Arc<Mutex<String>>,
+    config: Arc<Mutex<Arc<str>>>,
 }
 
 impl Shown {
@@ -40,13 +40,13 @@ impl Shown {
             started: service.now(),
             budgets: service.options().controller.budgets,
             layout: settings.workers.layout.word(),
-            config: Arc::new(Mutex::new(format!("{:#}", settings.to_json()))),
+            config: Arc::new(Mutex::new(config_text(settings))),
         }
     }
 
-    /// A reload has put this config in force.
-    pub(super) fn show_config(&self, config: &serde_json::Value) {
-        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = format!("{config:#}");
+    /// Shows other settings as the ones in force, after a reload.
+    pub(super) fn show_config(&self, settings: &Settings) {
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config_text(settings);
     }
 
     /// The figures now, fresh.
@@ -96,11 +96,15 @@ impl Shown {
             stats: show(|s| json(telemetry::json::render(&s.snapshot()))),
             plan: show(|s| json(telemetry::plan::render(&s.plan()))),
             config: show(|s| {
-                Page::json(s.config.lock().unwrap_or_else(PoisonError::into_inner).clone())
+                Page::json(s.config.lock().unwrap_or_else(PoisonError::into_inner).to_string())
             }),
             ready: Box::new(move || service.is_alive() && service.stalled().iter().any(|s| !s)),
         }
     }
+}
+
+fn config_text(settings: &Settings) -> Arc<str> {
+    format!("{:#}", settings.to_json()).into()
 }
 
 fn json(body: serde_json::Result<String>) -> Page {

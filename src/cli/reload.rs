@@ -1,37 +1,28 @@
-//! Which keys a reload cannot change while packets flow.
+//! What a reload takes up while packets flow, and which keys it cannot change.
 
 use serde_json::Value;
 
-/// Keys that the controller takes up with its next plan.
-const LIVE: [&str; 4] =
-    ["controller.interval", "controller.safety", "controller.medium_split", "guard.max"];
+use crate::config::Settings;
 
-/// The keys, dotted, that differ between two configs and that are not live.
-pub(super) fn waiting_for_restart(running: &Value, wanted: &Value) -> Vec<String> {
+/// Takes up what the controller follows with its next plan, and names the keys, dotted, that differ all the same: they wait
+/// for a restart. Nothing else of `wanted` may reach the controller, because the workers go on with what they started with:
+/// quotas from another budget than the one that packets are held to would be wrong ones.
+pub(super) fn adopt(in_force: &mut Settings, wanted: &Settings) -> Vec<String> {
+    in_force.controller.interval = wanted.controller.interval;
+    in_force.controller.safety = wanted.controller.safety;
+    in_force.guard.max = wanted.guard.max;
     let mut differ = Vec::new();
-    compare("", running, wanted, &mut differ);
-    // What follows from other keys is not one.
-    differ.retain(|key| !LIVE.contains(&key.as_str()) && !key.contains(".budgets_in_force"));
+    compare("", &in_force.to_json(), &wanted.to_json(), &mut differ);
     differ
-}
-
-/// What is in force after a reload: the running config with the live keys of the wanted one.
-pub(super) fn in_force(running: &Value, wanted: &Value) -> Value {
-    let mut result = running.clone();
-    for key in LIVE {
-        let path = format!("/{}", key.replace('.', "/"));
-        if let (Some(to), Some(from)) = (result.pointer_mut(&path), wanted.pointer(&path)) {
-            to.clone_from(from);
-        }
-    }
-    result
 }
 
 fn compare(at: &str, a: &Value, b: &Value, differ: &mut Vec<String>) {
     let below = |key: &str| if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") };
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
-            for key in a.keys().chain(b.keys().filter(|k| !a.contains_key(*k))) {
+            // What follows from other keys is no key of its own.
+            let keys = a.keys().chain(b.keys().filter(|k| !a.contains_key(*k)));
+            for key in keys.filter(|k| *k != "budgets_in_force") {
                 let none = Value::Null;
                 let of = |m: &serde_json::Map<String, Value>| m.get(key).unwrap_or(&none).clone();
                 compare(&below(key), &of(a), &of(b), differ);
@@ -52,16 +43,42 @@ fn compare(at: &str, a: &Value, b: &Value, differ: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
     use serde_json::json;
 
+    fn settings(changed: &[(&str, &str)]) -> Settings {
+        let mut text = config::embedded().to_owned();
+        for (from, to) in changed {
+            assert!(text.contains(from), "{from}");
+            text = text.replacen(from, to, 1);
+        }
+        config::parse("test.toml", &text).unwrap().settings
+    }
+
     #[test]
-    fn names_what_waits_and_leaves_out_what_is_live() {
-        let a = json!({"controller": {"safety": 0.9, "policy": "edf"}, "ingress": [{"name": "a", "listen": "x"}]});
-        let b = json!({"controller": {"safety": 0.8, "policy": "fifo"}, "ingress": [{"name": "a", "listen": "y"}]});
-        assert_eq!(waiting_for_restart(&a, &b), ["controller.policy", "ingress[0].listen"]);
-        assert!(waiting_for_restart(&a, &a).is_empty());
-        let now = in_force(&a, &b);
-        assert_eq!(now["controller"], json!({"safety": 0.8, "policy": "edf"}));
-        assert_eq!(now["ingress"], a["ingress"]);
+    fn live_keys_are_taken_up_and_the_others_are_named() {
+        let mut in_force = settings(&[]);
+        let changes = [
+            ("safety = 0.9", "safety = 0.5"),
+            ("interval = \"100ms\"", "interval = \"200ms\""),
+            ("# max = \"80us\"", "max = \"40us\""),
+            ("budget = \"1ms\"", "budget = \"2ms\""),
+            ("127.0.0.1:8082", "127.0.0.1:8083"),
+        ];
+        let wanted = settings(&changes);
+        let waiting = adopt(&mut in_force, &wanted);
+        assert_eq!(waiting, ["ingress[2].listen", "priority.high.budget"]);
+        let expected = settings(&changes[..3]);
+        assert_eq!(in_force.to_json(), expected.to_json());
+        assert!(adopt(&mut in_force, &expected).is_empty());
+    }
+
+    #[test]
+    fn lists_are_compared_entry_by_entry_where_they_match() {
+        let a = json!({"ingress": [{"name": "a", "listen": "x"}], "cores": [0, 1]});
+        let b = json!({"ingress": [{"name": "a", "listen": "y"}], "cores": [1], "new": 1});
+        let mut differ = Vec::new();
+        compare("", &a, &b, &mut differ);
+        assert_eq!(differ, ["cores", "ingress[0].listen", "new"]);
     }
 }

@@ -13,7 +13,6 @@ use crate::base::Nanos;
 use crate::config::{self, Loaded, Settings};
 use crate::http::AdminServer;
 use crate::runtime::Service;
-use crate::sched::controller;
 
 /// How often signals and the workers' health are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -55,7 +54,7 @@ pub fn run(args: &ServeArgs) -> u8 {
     match serve(args, &loaded.settings) {
         Ok(code) => code,
         Err(error) => {
-            // Each error's text already says what is beneath it.
+            // Every error here says its cause itself.
             tracing::error!("{error}");
             exit::FAILED
         }
@@ -81,9 +80,10 @@ fn serve(args: &ServeArgs, settings: &Settings) -> anyhow::Result<u8> {
     let admin = settings.admin.map(|addr| AdminServer::start(addr, shown.pages())).transpose()?;
     say_ready(&service, admin.as_ref())?;
     let mut healthy = true;
+    let mut in_force = settings.clone();
     while !signals.stop_asked() {
         if signals.reload.swap(false, Ordering::Relaxed) {
-            reload(args.config.as_deref(), settings, &service, &shown);
+            reload(args.config.as_deref(), &mut in_force, &service, &shown);
         }
         if !service.is_alive() {
             tracing::error!("a worker has ended by itself: stopping");
@@ -136,7 +136,7 @@ fn stop(service: &Service, drain: Nanos, signals: &Signals, shown: &Shown) -> bo
 }
 
 /// A good file changes what can be changed while packets flow, and says what waits for a restart; a bad one changes nothing.
-fn reload(path: Option<&Path>, running: &Settings, service: &Service, shown: &Shown) {
+fn reload(path: Option<&Path>, in_force: &mut Settings, service: &Service, shown: &Shown) {
     let loaded = match load(path) {
         Ok(loaded) => loaded,
         Err(faults) => {
@@ -144,12 +144,9 @@ fn reload(path: Option<&Path>, running: &Settings, service: &Service, shown: &Sh
             return;
         }
     };
-    // Budgets are the workers' too, and theirs wait for a restart.
-    let budgets = service.options().controller.budgets;
-    service.retune(controller::Options { budgets, ..controller_of(&loaded.settings) });
-    let (running, wanted) = (running.to_json(), loaded.settings.to_json());
-    shown.show_config(&super::reload::in_force(&running, &wanted));
-    let waiting = super::reload::waiting_for_restart(&running, &wanted);
+    let waiting = super::reload::adopt(in_force, &loaded.settings);
+    service.retune(controller_of(in_force));
+    shown.show_config(in_force);
     if waiting.is_empty() {
         tracing::info!("reloaded");
     } else {

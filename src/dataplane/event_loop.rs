@@ -221,14 +221,15 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         }
     }
 
-    /// Draining: intake is closed, what is queued is run until the bound.
+    /// Draining: intake is closed, what is queued is run and what was forwarded is answered until the bound.
     fn stop_if_told(&mut self, now: Instant) -> bool {
         let stop_at = self.shared.stop_at.load(Ordering::Relaxed);
         if stop_at == u64::MAX {
             return false;
         }
         self.worker.close_intake();
-        if !self.worker.is_idle() && now.as_nanos() < stop_at {
+        let busy = !self.worker.is_idle() || self.worker.awaits_answers(now);
+        if busy && now.as_nanos() < stop_at {
             return false;
         }
         self.worker.abandon(now);

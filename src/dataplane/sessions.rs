@@ -115,6 +115,12 @@ impl Sessions {
         Some(way_back)
     }
 
+    /// Whether answers are still expected: the upstream owes some, and not for so long that nobody waits for them.
+    #[must_use]
+    pub fn awaits(&self, now: Instant) -> bool {
+        self.all.iter().any(|s| s.outstanding > 0 && now.since(s.used) < self.options.idle)
+    }
+
     /// How many sessions have a client behind them.
     #[must_use]
     pub fn in_use(&self) -> usize {
@@ -241,6 +247,20 @@ mod tests {
         assert_eq!(t.request(at(0), way_back(2)), None);
         t.answer(at(0), a).unwrap();
         assert_eq!(t.request(at(0), way_back(2)), Some(a));
+    }
+
+    #[test]
+    fn answers_are_awaited_where_their_count_is_known_and_not_for_ever() {
+        let mut known = table(2, 1);
+        assert!(!known.awaits(at(0)));
+        let a = known.request(at(0), way_back(1)).unwrap();
+        known.request(at(1), way_back(2)).unwrap();
+        known.answer(at(1), a).unwrap();
+        assert!(known.awaits(at(30)));
+        assert!(!known.awaits(at(31)));
+        let mut unknown = table(2, 0);
+        unknown.request(at(0), way_back(1)).unwrap();
+        assert!(!unknown.awaits(at(0)));
     }
 
     proptest! {

@@ -189,11 +189,11 @@ impl Worker {
         let mut table = std::mem::take(&mut self.room_table);
         for (room, socket) in table.iter_mut().zip(&self.sockets) {
             *room = match socket.role {
+                // Answers to what was forwarded come in until the end.
+                SocketRole::Upstream { .. } => IO_BATCH_ROOM,
                 _ if !self.intake_open => 0,
                 SocketRole::Send => 0,
-                SocketRole::Upstream { .. } | SocketRole::Listen { class: None, .. } => {
-                    IO_BATCH_ROOM
-                }
+                SocketRole::Listen { class: None, .. } => IO_BATCH_ROOM,
                 SocketRole::Listen { class: Some(class), .. } => match self.admission.policy() {
                     Policy::Edf => self.rooms.of(class, now),
                     Policy::EdfExpiry | Policy::Fifo => {
@@ -210,7 +210,7 @@ impl Worker {
         self.room_table = table;
     }
 
-    /// No more datagrams are taken from now on: what is queued is still run.
+    /// No more requests are taken from now on: what is queued is still run, and answers from upstreams are still passed on.
     pub const fn close_intake(&mut self) {
         self.intake_open = false;
     }
@@ -219,6 +219,12 @@ impl Worker {
     #[must_use]
     pub const fn slots_free(&self) -> usize {
         self.pool.available()
+    }
+
+    /// Whether an upstream owes answers that a client still waits for. Looks at every session: for the time of a stop.
+    #[must_use]
+    pub fn awaits_answers(&self, now: Instant) -> bool {
+        self.sessions.iter().flatten().any(|s| s.awaits(now))
     }
 
     /// Whether nothing is queued and nothing waits to be sent.

@@ -65,5 +65,6 @@ every_driver! {
         a_closed_socket_does_not_end_the_wait
         an_opened_socket_ends_the_wait
         a_driver_may_move_to_its_thread
+        ports_are_free_when_a_driver_is_gone
     }
 }

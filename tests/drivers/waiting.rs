@@ -144,3 +144,25 @@ pub(crate) fn a_driver_may_move_to_its_thread<D: Driver + Send>(
     assert_eq!(driver.kernel_drops(punctual::base::SocketId(0)), 0);
     drop(driver);
 }
+
+/// A service that is started again at once finds its ports free, whether the driver before it had been used or not.
+pub(crate) fn ports_are_free_when_a_driver_is_gone<D: Driver>(make: impl Fn(Vec<SocketSpec>) -> D) {
+    const SOCKETS: usize = 100;
+    for used in [true, false] {
+        let (sockets, addresses): (Vec<_>, Vec<_>) =
+            (0..SOCKETS).map(|_| bound("127.0.0.1:0", &FULL)).unzip();
+        let mut driver = make(sockets);
+        if used {
+            let client = outside("127.0.0.1:0");
+            for at in &addresses {
+                client.send_to(b"x", at).unwrap();
+            }
+            collect(&mut driver, &[64; SOCKETS], SOCKETS);
+            driver.wait(Nanos::from_micros(100)).unwrap();
+        }
+        drop(driver);
+        for at in addresses {
+            std::net::UdpSocket::bind(at).unwrap_or_else(|e| panic!("{at}, used {used}: {e}"));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What cannot be on time: predicted, given way, found at dispatch or found after the kernel; and what a kernel refuses.
+//!
+//! Payloads say how long they take. Sizes keep the estimates apart: each power of two has its own.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use super::{Seen, provoke};
+use crate::rig::framing::{ANSWER, REFUSAL};
+use crate::rig::{Ask, Service, receive, received, until, v4, work};
+
+const CONFIG: &str = r#"
+[priority.high]
+budget = "400ms"
+[priority.medium]
+budget = "400ms"
+[priority.low]
+budget = "400ms"
+[controller]
+probes = false
+[[ingress]]
+name = "dropping"
+listen = "127.0.0.1:0"
+framing = "framed"
+classify = "header"
+kernel = "work"
+egress = "drop"
+[[ingress]]
+name = "sending"
+listen = "127.0.0.1:0"
+framing = "framed"
+classify = "header"
+kernel = "work"
+egress = "send"
+[[egress]]
+name = "drop"
+late = "drop"
+[[egress]]
+name = "send"
+late = "send"
+[kernel.work]
+kind = "spin"
+distribution = { kind = "payload", max = "1s" }
+"#;
+
+const HIGH: u8 = 0;
+const MEDIUM: u8 = 1;
+const LOW: u8 = 2;
+const PREDICTED_MISS: u8 = 8;
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// A request of that cost; `len` chooses its estimate.
+fn request(priority: u8, cost: Duration, len: usize) -> Ask {
+    Ask::new(&work(cost, len)).priority(priority)
+}
+
+pub(super) fn provoke_all(io: &str, seen: &mut Seen) {
+    let service = Service::start(io, CONFIG);
+    let to = service.at("dropping");
+    let socket = v4();
+    let send = |ask: Ask| {
+        socket.send_to(&ask.bytes(), to).unwrap();
+    };
+    provoke(seen, &service, ("dropping", "medium", "kernel_error"), || {
+        send(Ask::new(b"???").priority(MEDIUM));
+    });
+    provoke(seen, &service, ("dropping", "medium", "late_after_kernel"), || {
+        teach(&socket, to, Duration::ZERO, 40);
+        send(request(MEDIUM, ms(150), 40).budget(ms(100)));
+    });
+    late_but_sent(&service);
+    predicted(seen, &service, &socket, to);
+    // While the worker hangs, what follows waits in the kernel, and is then read in one go.
+    provoke(seen, &service, ("dropping", "medium", "late_at_dispatch"), || {
+        teach(&socket, to, Duration::ZERO, 40);
+        teach(&socket, to, Duration::ZERO, 80);
+        send(request(MEDIUM, ms(150), 40).budget(ms(390)));
+        send(request(MEDIUM, ms(300), 80).budget(ms(350)));
+        for _ in 0..5 {
+            send(request(MEDIUM, Duration::ZERO, 80).budget(ms(360)));
+        }
+    });
+    provoke(seen, &service, ("dropping", "low", "evicted"), || {
+        teach(&socket, to, ms(40), 300);
+        send(request(MEDIUM, ms(100), 40));
+        for priority in [LOW, HIGH] {
+            for _ in 0..8 {
+                send(request(priority, ms(40), 300).budget(ms(380)));
+            }
+        }
+    });
+}
+
+/// Eight answers of that cost make the estimate of that size.
+fn teach(socket: &UdpSocket, to: SocketAddr, cost: Duration, len: usize) {
+    received(socket);
+    for _ in 0..8 {
+        let mut bytes = [0; 2_048];
+        until("an answer to a lesson", || {
+            socket.send_to(&request(MEDIUM, cost, len).bytes(), to).unwrap();
+            socket.set_read_timeout(Some(ms(600))).unwrap();
+            socket.recv_from(&mut bytes).ok()
+        });
+    }
+}
+
+/// The same lateness where late results are sent: the answer says so, and it counts as late.
+fn late_but_sent(service: &Service) {
+    let socket = v4();
+    let to = service.at("sending");
+    until("a late answer", || {
+        teach(&socket, to, Duration::ZERO, 40);
+        let ask = request(MEDIUM, ms(150), 40).budget(ms(100)).wants_refusal();
+        socket.send_to(&ask.bytes(), to).unwrap();
+        let (answer, _) = receive(&socket);
+        (answer[5] == ANSWER).then(|| assert_eq!((answer[7], answer.len()), (1, 72)))
+    });
+    let stats = service.settled();
+    assert!(stats.get("sending", "medium", "late") >= 1, "{}", stats.0);
+    assert_eq!(stats.dropped("sending", "medium", "late_after_kernel"), 0);
+}
+
+/// What is known to take 40 ms is refused at once when it may take 20.
+fn predicted(seen: &mut Seen, service: &Service, socket: &UdpSocket, to: SocketAddr) {
+    provoke(seen, service, ("dropping", "medium", "predicted_miss"), || {
+        teach(socket, to, ms(40), 150);
+        let ask = request(MEDIUM, ms(40), 150).budget(ms(20)).wants_refusal();
+        socket.send_to(&ask.bytes(), to).unwrap();
+        let (refusal, _) = receive(socket);
+        assert_eq!((refusal.len(), refusal[5]), (32, REFUSAL));
+        // A machine that stole 20 ms makes it expired: then again.
+        assert!(refusal[7] <= PREDICTED_MISS, "{}", refusal[7]);
+    });
+}

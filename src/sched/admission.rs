@@ -241,6 +241,17 @@ impl Admission {
         if self.queue.len() >= self.quota_total as usize {
             return Err(DropReason::QuotaTotal);
         }
+        // If everything that is queued ends before this one's deadline, and this one with it, no gate below can object:
+        // what goes before it is a part of that, and whoever goes behind it is due later.
+        let all_done = now + self.queue.backlog() + candidate.service + self.options.margin;
+        if all_done <= candidate.deadline {
+            return Ok(());
+        }
+        self.narrow_gates(now, candidate)
+    }
+
+    /// The gates that have to look into the queue.
+    fn narrow_gates(&mut self, now: Instant, candidate: &Candidate) -> Result<(), DropReason> {
         if !candidate.priority.enforces_deadline() {
             return self.harmless(now, candidate);
         }
@@ -347,6 +358,13 @@ impl Admission {
         };
         let pushed = self.queue.push(packet.priority, by, candidate.service, packet);
         assert!(pushed.is_ok(), "a packet was pushed that had not been admitted");
+    }
+
+    /// Whether packets gave way to another.
+    #[must_use]
+    #[inline]
+    pub const fn has_evicted(&self) -> bool {
+        !self.evicted.is_empty()
     }
 
     /// A packet that gave way to another: drop it.

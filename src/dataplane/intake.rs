@@ -2,6 +2,7 @@
 //!
 //! Knows no sockets: what was received is an argument.
 
+use super::egress::Route;
 use super::options::{Framing, Mode, Order, SocketRole};
 use super::outlet::{Account, Booking};
 use super::own::Beware;
@@ -22,7 +23,8 @@ struct Train {
     ingress: IngressId,
     /// The class under which datagrams are counted that are dropped before they have one.
     fallback: Priority,
-    origin: Origin,
+    /// The way back to the sender.
+    route: Route,
     released: Instant,
     tos: u8,
     framing: Framing,
@@ -85,16 +87,10 @@ impl Worker {
         received: &Received<'_>,
     ) {
         let ingress = &self.ingresses[id.index()];
-        let origin = Origin {
-            peer: received.peer,
-            local: received.local,
-            socket: received.socket,
-            note: None,
-        };
         let train = Train {
             ingress: id,
             fallback: class.unwrap_or_else(|| ingress.fallback()),
-            origin,
+            route: self.reply_route(received.socket, received.peer, received.local),
             released: received.stamp.instant(),
             tos: received.tos,
             framing: ingress.framing,
@@ -302,7 +298,7 @@ impl Worker {
             bucket: ready.bucket,
             len: u32::try_from(datagram.len()).unwrap_or(u32::MAX),
         };
-        self.origins[slot.index()] = Origin { note, ..train.origin };
+        self.origins[slot.index()] = Origin { route: train.route, note };
         self.admission.push(packet, &candidate);
         Ok(())
     }
@@ -346,7 +342,7 @@ impl Worker {
             return;
         }
         let Some(slot) = self.pool.insert(&datagram[..framed::LEN]) else { return };
-        self.origins[slot.index()] = train.origin;
+        self.origins[slot.index()] = Origin { route: train.route, note: None };
         let packet = self.headed(train, priority, slot);
         if !self.refuse(now, packet, reason) {
             self.pool.release(slot);
@@ -366,10 +362,9 @@ impl Worker {
             return self.reject(now, train, train.fallback, datagram, DropReason::RxNoBuffer);
         };
         framed::turn_into(self.pool.slot_mut(slot), Kind::Pong, 0);
-        self.origins[slot.index()] = train.origin;
+        self.origins[slot.index()] = Origin { route: train.route, note: None };
         let packet = self.headed(train, train.fallback, slot);
-        let route = self.reply_route(&train.origin);
-        self.send_at_once(now, packet, &route, datagram.len(), Booking::Replied);
+        self.send_at_once(now, packet, &train.route, datagram.len(), Booking::Replied);
     }
 
     fn headed(&self, train: &Train, priority: Priority, slot: crate::packet::Slot) -> Packet {
@@ -392,7 +387,7 @@ impl Worker {
         &mut self,
         now: Instant,
         packet: Packet,
-        route: &super::egress::Route,
+        route: &Route,
         len: usize,
         booking: Booking,
     ) {
@@ -454,9 +449,8 @@ impl Worker {
             }
         };
         let client = way_back.client;
-        let origin =
-            Origin { peer: client.peer, local: client.local, socket: client.socket, note: None };
-        self.origins[slot.index()] = origin;
+        let route = self.reply_route(client.socket, client.peer, client.local);
+        self.origins[slot.index()] = Origin { route, note: None };
         let released = received.stamp.instant();
         let packet = Packet {
             slot,
@@ -470,7 +464,6 @@ impl Worker {
             bucket: 0,
             len: 0,
         };
-        let route = self.reply_route(&origin);
         self.send_at_once(now, packet, &route, datagram.len(), Booking::Forwarded);
     }
 }
@@ -479,6 +472,6 @@ impl Worker {
 fn flow_hash(train: &Train, flow: u32) -> u64 {
     use std::hash::{Hash as _, Hasher as _};
     let mut hasher = std::hash::DefaultHasher::new();
-    (train.origin.peer, train.origin.socket, flow).hash(&mut hasher);
+    (train.route.to, train.route.socket, flow).hash(&mut hasher);
     hasher.finish()
 }

@@ -376,7 +376,17 @@ impl Admission {
     /// Gate G3: takes the head of the queue, and tells whether it can still make it when it is started at `start`.
     #[inline]
     pub fn dispatch(&mut self, start: Instant) -> Dispatch {
-        match self.queue.pop() {
+        self.dispatch_if(start, |_| true)
+    }
+
+    /// The same, but only if the head is `wanted`; else nothing is taken.
+    #[inline]
+    pub fn dispatch_if(
+        &mut self,
+        start: Instant,
+        wanted: impl FnOnce(&Packet) -> bool,
+    ) -> Dispatch {
+        match self.queue.pop_if(wanted) {
             Some(entry) if self.too_late(start, &entry.item) => Dispatch::TooLate(entry.item),
             Some(entry) => Dispatch::Run(entry.item),
             None => Dispatch::Empty,

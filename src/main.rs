@@ -19,6 +19,10 @@ enum Command {
     Serve(cli::serve::ServeArgs),
     /// Say what is wrong with a config file, without starting anything
     Check(cli::check::CheckArgs),
+    /// Start the service and load it on this machine: what overload does to it, in one table
+    Bench(cli::bench::BenchArgs),
+    /// Offer load to a service and judge its answers
+    Load(Box<cli::load::LoadArgs>),
 }
 
 fn main() -> ExitCode {
@@ -27,5 +31,13 @@ fn main() -> ExitCode {
     match command {
         Command::Serve(args) => cli::serve::run(&args).into(),
         Command::Check(args) => cli::check::run(&args).into(),
+        Command::Bench(args) => cli::bench::run(&args).into(),
+        Command::Load(args) => match cli::load::run(*args) {
+            Ok(code) => code,
+            Err(error) => {
+                tracing::error!("{error:#}");
+                cli::exit::FAILED.into()
+            }
+        },
     }
 }

@@ -285,8 +285,8 @@ fn a_million_packets_are_all_accounted_for() {
         rig.arrive(Incoming::new(socket, 4_000 + (r % 97) as u16, now, bytes));
         sent += 1;
         // About five times what it can serve.
-        rig.pass(Nanos::from_micros(if r % 5 == 0 { 20 } else { 0 }));
-        if r % 7 == 0 {
+        rig.pass(Nanos::from_micros(if r.is_multiple_of(5) { 20 } else { 0 }));
+        if r.is_multiple_of(7) {
             rig.turn();
         }
         if sent.is_multiple_of(10_000) {

@@ -106,13 +106,15 @@ fn a_queued_low_packet_gives_way_to_high() {
     teach(&mut rig, 0, 20_000);
     teach(&mut rig, 2, 20_000);
     let released = rig.now();
-    rig.pass(Nanos::from_micros(99_000));
+    rig.pass(Nanos::from_millis(80));
     for _ in 0..45 {
         rig.arrive(Incoming::new(2, 4_002, released, payload(20_000)));
     }
     let high = rig.get(0, Priority::High, Field::OnTime);
-    // Low is queued in one turn (one packet of it is run); High arrives only then.
+    // Low is queued in one turn (a slice of it is run) and then nothing for so long that it has become urgent; High
+    // arrives only then.
     rig.turn();
+    rig.pass(Nanos::from_millis(19));
     for _ in 0..40 {
         rig.send(0, 4_000, 20_000);
     }
@@ -256,4 +258,51 @@ fn draining_runs_what_is_queued_and_drops_the_rest_by_name() {
     assert_eq!(rig.get(2, Priority::Low, Field::Received), 40);
     assert_eq!(rig.get(2, Priority::Low, Field::InFlight), 0);
     rig.check_law();
+}
+
+/// Deadline order alone would run a Low packet that is due first and make the High packet behind it late.
+#[test]
+fn a_head_of_low_lets_high_pass_that_would_be_late_behind_it() {
+    let mut rig = Rig::new(&options(), &plan([512, 512, 512, 128]));
+    teach(&mut rig, 0, 300_000);
+    teach(&mut rig, 2, 300_000);
+    let released = rig.now();
+    rig.pass(Nanos::from_millis(80));
+    // The first is run at once; the second takes twice what is expected, and then not everything fits.
+    for (port, cost) in [(4_010, 300_000), (4_011, 600_000), (4_012, 300_000)] {
+        rig.arrive(Incoming::new(2, port, released, payload(cost)));
+    }
+    rig.turn();
+    rig.pass(Nanos::from_micros(18_750));
+    rig.send(0, 4_000, 300_000);
+    rig.settle();
+    let ports: Vec<_> =
+        rig.turns.driver_mut().sent.iter().rev().take(3).map(|s| s.to.unwrap().port()).collect();
+    assert_eq!(ports, [4_000, 4_011, 4_010]);
+    assert_eq!(rig.dropped(2, Priority::Low, DropReason::LateAtDispatch), 1);
+    rig.check_law();
+}
+
+/// Low is admitted only as far as it will be done before its deadline is nearer than a fresh packet of Medium's could be.
+#[test]
+fn a_low_packet_close_to_its_deadline_is_not_admitted_while_low_is_worth_less() {
+    let mut rig = Rig::new(&options(), &plan(QUOTA));
+    teach(&mut rig, 2, 20_000);
+    let released = rig.now();
+    rig.pass(Nanos::from_millis(95));
+    for _ in 0..3 {
+        rig.arrive(Incoming::new(2, 4_002, released, payload(20_000)));
+    }
+    rig.settle();
+    // One goes in as a probe.
+    assert_eq!(rig.dropped(2, Priority::Low, DropReason::PredictedMiss), 2);
+    let mut plain = options();
+    plain.admission.overload = punctual::sched::admission::Overload::None;
+    let mut rig = Rig::new(&plain, &plan(QUOTA));
+    teach(&mut rig, 2, 20_000);
+    let released = rig.now();
+    rig.pass(Nanos::from_millis(95));
+    rig.arrive(Incoming::new(2, 4_002, released, payload(20_000)));
+    rig.settle();
+    assert_eq!(rig.dropped(2, Priority::Low, DropReason::PredictedMiss), 0);
 }

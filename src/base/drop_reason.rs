@@ -87,6 +87,15 @@ impl DropReason {
         self as usize
     }
 
+    /// Whether it says that there was too much work, and not that anything was wrong with the packet.
+    #[must_use]
+    pub const fn is_overload(self) -> bool {
+        matches!(
+            self,
+            Self::ExpiredOnArrival | Self::QuotaPriority | Self::QuotaTotal | Self::PredictedMiss
+        )
+    }
+
     /// The coarse group.
     #[must_use]
     pub const fn stage(self) -> DropStage {

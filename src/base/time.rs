@@ -83,6 +83,13 @@ impl From<std::time::Duration> for Nanos {
     }
 }
 
+impl serde::Serialize for Nanos {
+    /// As its number of nanoseconds: keys that hold one say so in their name.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0)
+    }
+}
+
 impl Add for Nanos {
     type Output = Self;
     fn add(self, other: Self) -> Self {

@@ -28,6 +28,18 @@ impl TokenBucket {
         true
     }
 
+    /// How many tokens there are.
+    pub fn available(&mut self, now: Instant) -> u32 {
+        self.refill(now);
+        if self.interval == Nanos::ZERO { u32::MAX } else { self.tokens }
+    }
+
+    /// Takes `n` tokens, or all that there are.
+    pub fn take_up_to(&mut self, n: u32, now: Instant) {
+        self.refill(now);
+        self.tokens = self.tokens.saturating_sub(n);
+    }
+
     fn refill(&mut self, now: Instant) {
         if self.interval == Nanos::ZERO {
             return;
@@ -52,7 +64,9 @@ mod tests {
         let t = |ms| Instant::ZERO + Nanos::from_millis(ms);
         let mut b = TokenBucket::new(Nanos::from_millis(10), 2, t(0));
         assert!(b.try_take(t(0)) && b.try_take(t(0)) && !b.try_take(t(9)));
+        assert_eq!(b.available(t(9)), 0);
         assert!(b.try_take(t(10)) && !b.try_take(t(19)) && b.try_take(t(20)));
+        b.take_up_to(9, t(20));
         assert!(b.try_take(t(1_000)) && b.try_take(t(1_000)) && !b.try_take(t(1_000)));
     }
 }

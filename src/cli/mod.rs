@@ -2,7 +2,9 @@
 //!
 //! Knows no rule of its own: each command calls the rooms below.
 
+pub mod bench;
 pub mod check;
+pub mod load;
 mod options;
 mod pages;
 mod reload;
@@ -33,7 +35,8 @@ fn random_seed() -> u64 {
 pub fn start_logging(for_people: bool) {
     use std::io::IsTerminal as _;
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new(if for_people { "warn" } else { "info" }));
     let terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start (in tests) finds the first one's subscriber in place, which will do.

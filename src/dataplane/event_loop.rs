@@ -40,6 +40,8 @@ const BRISK_GAPS: u64 = 8;
 const SPIN_BELOW: Nanos = Nanos::from_micros(100);
 /// No turn counts for more than this in the overhead of a packet: what is longer was stolen, not spent.
 const OVERHEAD_MAX: Nanos = Nanos::from_micros(20);
+/// How often the worker is told that time has passed, while it turns.
+const TICK: Nanos = Nanos::from_millis(5);
 /// A kernel that takes longer is warmed up by fewer runs.
 const WARM_UP_MAX: Nanos = Nanos::from_millis(20);
 /// Two looks at the clock with nothing between them that are further apart than this: time was stolen from the worker.
@@ -147,7 +149,7 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
     }
 
     /// Runs each kernel on a payload of `len` zero bytes a few times and notes what it costs, so that the first packets are
-    /// not judged by a guess. At most `rounds` runs and about [`WARM_UP_MAX`] a kernel.
+    /// not judged by a guess. At most `rounds` runs and about 20 ms a kernel.
     pub fn warm_up(&mut self, len: usize, rounds: usize) {
         let mut bytes = vec![0; len + 64];
         for k in 0..self.kernels.len() {
@@ -214,7 +216,7 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
             self.dirty = true;
         }
         if now >= self.timeout_at {
-            self.timeout_at = now + PARK_MAX;
+            self.timeout_at = now + TICK;
             self.worker.handle_timeout(now);
         }
     }
@@ -239,7 +241,7 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
 
     fn receive(&mut self, now: Instant) -> io::Result<u32> {
         let Self { driver, worker, .. } = self;
-        let rooms = worker.take_rooms();
+        let rooms = worker.take_rooms(now);
         let report = driver.receive(now, &rooms, &mut |r| worker.handle_rx(now, &r));
         worker.put_rooms(rooms);
         let report = report?;

@@ -96,6 +96,8 @@ impl Worker {
             framing: ingress.framing,
             banned: self.banned(id, received),
         };
+        let length = received.bytes.len().checked_div(received.segment).unwrap_or(0).max(1);
+        self.rooms.read(train.fallback, length, now);
         let mut ready = None;
         let mut tally = Tally { priority: train.fallback, arrived: 0, admitted: 0 };
         for datagram in received.datagrams() {
@@ -331,6 +333,9 @@ impl Worker {
         datagram: &[u8],
         reason: DropReason,
     ) {
+        if reason.is_overload() {
+            self.rooms.refused(priority, now);
+        }
         let mut cell = self.counters.cell(train.ingress, priority);
         cell.add(Field::Received, 1);
         cell.drop(reason, 1);

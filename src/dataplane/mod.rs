@@ -10,6 +10,7 @@ mod intake;
 pub mod options;
 mod outlet;
 pub mod own;
+mod rooms;
 pub mod sessions;
 mod worker;
 

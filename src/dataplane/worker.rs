@@ -7,6 +7,7 @@ use super::egress::{Egress, Route};
 use super::options::{Ingress, Options, SocketOptions, SocketRole};
 use super::outlet::{Account, Outlet};
 use super::own::Beware;
+use super::rooms::Rooms;
 use super::sessions::Sessions;
 use crate::base::limits::{IO_BATCH_ROOM, KERNEL_BATCH_MAX};
 use crate::base::{
@@ -16,7 +17,7 @@ use crate::classify::Classifier;
 use crate::io::{SendFailure, TxBatch};
 use crate::kernel::{Batch, Row};
 use crate::packet::{BufPool, Packet};
-use crate::sched::admission::{Admission, Dispatch};
+use crate::sched::admission::{Admission, Dispatch, Policy};
 use crate::sched::flow::{FlowNote, FlowTable};
 use crate::sched::guard::InterArrival;
 use crate::sched::{ServiceEstimate, WorkerPlan, estimate};
@@ -26,6 +27,9 @@ use crate::stats::{ClassField, Counters, Field, Layout, WorkerField};
 const FLUSH_AFTER: Nanos = Nanos::from_micros(20);
 /// Flows of each priority that are told apart while their packets are queued.
 const FLOWS: usize = 1_024;
+
+/// How often estimates that nothing renews drift back.
+const DECAY_EVERY: Nanos = Nanos::from_millis(50);
 
 /// What is to be done next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,12 +71,14 @@ pub struct Worker {
     pub(super) counters: Counters,
     pub(super) plan: WorkerPlan,
     pub(super) high_gap: InterArrival,
+    pub(super) rooms: Rooms,
     pub(super) guard: super::guard::Guard,
-    rooms: Vec<u32>,
+    room_table: Vec<u32>,
     intake_open: bool,
     running: Vec<Packet>,
     rows: Vec<Row>,
     kernel_drops: Vec<u64>,
+    decayed: Instant,
     handled: u64,
 }
 
@@ -96,13 +102,14 @@ impl Worker {
             origins: vec![nowhere; pool.capacity()].into_boxed_slice(),
             pool,
             flows: FlowTable::new(FLOWS),
-            admission: Admission::new(options.admission, estimate),
+            admission: Admission::new(options.admission, estimate, &options.budgets),
             out: Egress::new(),
             counters: Counters::new(Layout::new(options.counted)),
             plan: WorkerPlan::default(),
             high_gap: InterArrival::default(),
+            rooms: Rooms::new(&options.budgets),
             guard: super::guard::Guard::new(options),
-            rooms: vec![0; sockets.len()],
+            room_table: vec![0; sockets.len()],
             sockets: sockets.clone().into_boxed_slice(),
             kernel_batch_max: options.kernel_batch_max.clone().into_boxed_slice(),
             budgets: options.budgets,
@@ -113,6 +120,7 @@ impl Worker {
             running: Vec::with_capacity(KERNEL_BATCH_MAX),
             rows: Vec::with_capacity(KERNEL_BATCH_MAX),
             kernel_drops: vec![0; sockets.len()],
+            decayed: Instant::ZERO,
             handled: 0,
         }
     }
@@ -162,40 +170,37 @@ impl Worker {
         self.plan = plan;
     }
 
-    /// How many messages each socket may hand over now. A class whose quota is used up is left in the kernel, where a full
-    /// buffer drops for nothing: reading a packet only to drop it costs the classes above it. The shortest budgets are
-    /// always read, because their packets would go stale in the kernel.
+    /// How many messages each socket may hand over now.
+    ///
+    /// Everything is read at once, so that verdicts are made while they can still help and kernel buffers stay short. The
+    /// exception is a starving class (see [`Rooms`]): reading its packets only to drop them takes time from the classes
+    /// above it, and a full socket buffer drops them for nothing.
     ///
     /// The table is handed out, because the driver fills the worker while it reads the table; [`Worker::put_rooms`] gives
     /// it back.
-    pub fn take_rooms(&mut self) -> Vec<u32> {
-        let mut rooms = std::mem::take(&mut self.rooms);
-        for (room, socket) in rooms.iter_mut().zip(&self.sockets) {
+    pub fn take_rooms(&mut self, now: Instant) -> Vec<u32> {
+        let mut table = std::mem::take(&mut self.room_table);
+        for (room, socket) in table.iter_mut().zip(&self.sockets) {
             *room = match socket.role {
                 _ if !self.intake_open => 0,
                 SocketRole::Send => 0,
-                SocketRole::Upstream { .. }
-                | SocketRole::Listen { class: None | Some(Priority::High), .. } => IO_BATCH_ROOM,
-                SocketRole::Listen { class: Some(class), .. } => Self::class_room(
-                    *room,
-                    self.admission.quota_room(class),
-                    self.plan.quota[class],
-                ),
+                SocketRole::Upstream { .. } | SocketRole::Listen { class: None, .. } => {
+                    IO_BATCH_ROOM
+                }
+                SocketRole::Listen { class: Some(class), .. } => match self.admission.policy() {
+                    Policy::Edf => self.rooms.of(class, now),
+                    Policy::EdfExpiry | Policy::Fifo => {
+                        self.admission.quota_room(class).min(IO_BATCH_ROOM)
+                    }
+                },
             };
         }
-        rooms
+        table
     }
 
     /// Gives the table of [`Worker::take_rooms`] back.
-    pub fn put_rooms(&mut self, rooms: Vec<u32>) {
-        self.rooms = rooms;
-    }
-
-    /// With hysteresis: a class that was closed opens again when a quarter of its quota is free, so that the driver does
-    /// not stop and start for every single packet.
-    fn class_room(last: u32, free: u32, quota: u32) -> u32 {
-        let enough = if last == 0 { (quota / 4).max(1) } else { 1 };
-        if free >= enough { free.min(IO_BATCH_ROOM) } else { 0 }
+    pub fn put_rooms(&mut self, table: Vec<u32>) {
+        self.room_table = table;
     }
 
     /// No more datagrams are taken from now on: what is queued is still run.
@@ -223,7 +228,11 @@ impl Worker {
 
     /// Time has passed: estimates that nothing renews drift back.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.admission.estimate.decay(now);
+        self.admission.tick(now);
+        if now.since(self.decayed) >= DECAY_EVERY {
+            self.decayed = now;
+            self.admission.estimate.decay(now);
+        }
     }
 
     /// What is to be done next. Ask again after doing it, until it says [`Output::Wait`].
@@ -316,6 +325,7 @@ impl Worker {
     }
 
     fn take(&mut self, now: Instant, packet: Packet) {
+        self.rooms.served(packet.priority);
         if packet.priority.enforces_deadline() && now >= packet.deadline {
             self.counters.add_class(packet.priority, ClassField::StartedExpired, 1);
         }

@@ -26,6 +26,8 @@ pub(super) struct Outgoing {
     controls: Box<[SendControl]>,
     /// The message that each header came from.
     owners: Box<[Owner]>,
+    /// Where its iovecs begin.
+    first_iovec: Box<[usize]>,
     filled: usize,
     iovecs_used: usize,
 }
@@ -38,6 +40,15 @@ impl std::fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Outgoing").field("filled", &self.filled).finish_non_exhaustive()
     }
+}
+
+/// A send in its simplest form. The address is null on a connected socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plain {
+    pub(super) bytes: *const u8,
+    pub(super) len: u32,
+    pub(super) address: *const libc::sockaddr,
+    pub(super) address_len: libc::socklen_t,
 }
 
 /// Whose header it is.
@@ -118,6 +129,7 @@ impl Outgoing {
             addresses: vec![RawAddress::default(); IO_BATCH_MAX].into_boxed_slice(),
             controls: vec![SendControl::default(); IO_BATCH_MAX].into_boxed_slice(),
             owners: vec![Owner::default(); IO_BATCH_MAX].into_boxed_slice(),
+            first_iovec: vec![0; IO_BATCH_MAX].into_boxed_slice(),
             filled: 0,
             iovecs_used: 0,
         }
@@ -145,6 +157,19 @@ impl Outgoing {
     /// The message behind header `i`.
     pub(super) fn owner(&self, i: usize) -> Owner {
         self.owners[i]
+    }
+
+    /// Header `i` as one piece of memory and an address, when it has no control messages and no more pieces.
+    pub(super) fn plain(&self, i: usize) -> Option<Plain> {
+        let h = &self.headers[i].msg_hdr;
+        if h.msg_controllen != 0 || h.msg_iovlen != 1 {
+            return None;
+        }
+        let iovec = self.iovecs.get(self.first_iovec[i])?;
+        let len = u32::try_from(iovec.iov_len).ok()?;
+        let bytes = iovec.iov_base.cast_const().cast();
+        let address = h.msg_name.cast_const().cast();
+        Some(Plain { bytes, len, address, address_len: h.msg_namelen })
     }
 
     /// Header `i`, for the ring. It stays where it is until the next `push` after a `clear`.
@@ -183,6 +208,7 @@ impl Outgoing {
         h.msg_control = control.as_mut_ptr().cast();
         h.msg_controllen = control_len;
         self.owners[i] = owner;
+        self.first_iovec[i] = self.iovecs_used;
         self.filled += 1;
         self.iovecs_used += parts.len();
     }

@@ -29,7 +29,7 @@ use crate::sys::meminfo::DropCounter;
 pub(super) const TRAIN_MAX: usize = 65_536;
 /// Socket faults that are taken away before a socket is left alone for this turn: each report clears one.
 const FAULTS_A_TURN: u32 = 8;
-/// The longest sleep: far beyond any use, far below what the kernel's millisecond count can hold.
+/// The longest sleep: far beyond any use, far below what the kernel's clocks can hold.
 const SLEEP_MAX: Nanos = Nanos::from_secs(3_600);
 
 #[derive(Debug)]
@@ -57,9 +57,8 @@ pub struct PollDriver {
     inbox: Inbox,
     outgoing: Outgoing,
     arrivals: Arrivals,
-    /// Wakes for timeouts that are no whole milliseconds, which is all that epoll itself can count.
+    /// Ends waits. epoll itself counts whole milliseconds, and adds the thread's timer slack (50 us) to them.
     timer: OwnedFd,
-    timer_armed: bool,
 }
 
 /// What a look at epoll has shown.
@@ -108,7 +107,6 @@ impl PollDriver {
             poll,
             ports,
             timer,
-            timer_armed: false,
         };
         for s in 0..driver.ports.len() {
             driver.ports[s].socket.set_nonblocking(true)?;
@@ -257,19 +255,13 @@ impl PollDriver {
         }
     }
 
-    /// Arms the timer where `timeout` is no whole number of milliseconds, and says what epoll is to wait for.
-    fn arm(&mut self, timeout: Nanos) -> io::Result<Option<Duration>> {
-        const MILLI: u64 = 1_000_000;
-        let whole = timeout.get().is_multiple_of(MILLI);
-        if !whole || self.timer_armed {
-            let ns = if whole { 0 } else { timeout.get() };
-            let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-            let value = Timespec::try_from(Duration::from_nanos(ns)).map_err(io::Error::other)?;
-            let spec = Itimerspec { it_interval: zero, it_value: value };
-            timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec)?;
-            self.timer_armed = !whole;
-        }
-        Ok(whole.then(|| timeout.to_std()))
+    /// Lets the timer go off after `timeout`, which is not zero. What an earlier wait has left of it is forgotten.
+    fn arm(&self, timeout: Nanos) -> io::Result<()> {
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let value = Timespec::try_from(timeout.to_std()).map_err(io::Error::other)?;
+        let spec = Itimerspec { it_interval: zero, it_value: value };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec)?;
+        Ok(())
     }
 
     fn may_read(&self) -> bool {
@@ -333,8 +325,8 @@ impl Driver for PollDriver {
         let deadline = MonotonicClock.now() + timeout.min(SLEEP_MAX);
         let mut left = timeout.min(SLEEP_MAX);
         loop {
-            let wait = self.arm(left)?;
-            let seen = self.look(wait)?;
+            self.arm(left)?;
+            let seen = self.look(None)?;
             if !seen.any || seen.open || seen.timer {
                 return Ok(());
             }

@@ -21,6 +21,8 @@ use crate::io::{Driver, SendError, SendFailure};
 const SPIN_BELOW: Nanos = Nanos::from_micros(100);
 /// A sleep ends this much early, and the rest is spun.
 const WAKE_EARLY: Nanos = Nanos::from_micros(60);
+/// How long an interrupted run still waits for answers.
+const INTERRUPTED_GRACE: Nanos = Nanos::from_millis(500);
 /// How often progress is told.
 const PROGRESS_EVERY: Nanos = Nanos::from_secs(1);
 
@@ -39,7 +41,7 @@ pub enum LoadError {
 }
 
 /// How far a run has come. Counts are since the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Time since the start.
     pub elapsed: Nanos,
@@ -57,6 +59,16 @@ pub struct Progress {
     pub waiting: u64,
     /// Requests sent late by the generator.
     pub sent_late: u64,
+    /// Receives that ended in a fault, which is how a closed port shows itself.
+    pub faults: u64,
+}
+
+impl Progress {
+    /// Requests were sent, and nothing whatsoever came back.
+    #[must_use]
+    pub const fn is_silent(&self) -> bool {
+        self.sent > 0 && self.answered + self.refused + self.unknown == 0
+    }
 }
 
 /// An open-loop generator: one thread, one driver. Runs once.
@@ -75,6 +87,9 @@ pub struct Generator<D, C> {
     start: Instant,
     stop: Arc<AtomicBool>,
     gave_up: bool,
+    faults: u64,
+    /// When progress is told next.
+    tell_at: Nanos,
 }
 
 impl<D: Driver, C: Clock> Generator<D, C> {
@@ -97,6 +112,8 @@ impl<D: Driver, C: Clock> Generator<D, C> {
             start: Instant::ZERO,
             stop: Arc::new(AtomicBool::new(false)),
             gave_up: false,
+            faults: 0,
+            tell_at: PROGRESS_EVERY,
             plan,
             driver,
             clock,
@@ -110,7 +127,7 @@ impl<D: Driver, C: Clock> Generator<D, C> {
         self
     }
 
-    /// Runs the plan and waits for the last answers. `progress` is called about once a second.
+    /// Runs the plan and waits for the last answers. `progress` is called about once a second, and at the first fault.
     ///
     /// # Errors
     /// [`LoadError`]: a closed port that never answered, or a driver that failed.
@@ -118,7 +135,7 @@ impl<D: Driver, C: Clock> Generator<D, C> {
         self.start = self.clock.now();
         let sending = self.send_all(&mut progress)?;
         let interrupted = self.stopped();
-        self.wait_for_the_rest()?;
+        self.wait_for_the_rest(interrupted, &mut progress)?;
         for socket in 0..self.room.len() {
             let socket = SocketId(u16::try_from(socket).unwrap_or(u16::MAX));
             self.tally.receive_drops(socket, self.driver.kernel_drops(socket));
@@ -147,15 +164,11 @@ impl<D: Driver, C: Clock> Generator<D, C> {
         let latest = self.plan.duration
             + Nanos::new(self.plan.duration.get() / 10)
             + Nanos::from_millis(500);
-        let mut tell_at = PROGRESS_EVERY;
         loop {
             let now = self.clock.now();
             let elapsed = now.since(self.start);
             let Some(next) = self.schedule.next_at() else { return Ok(elapsed) };
-            if elapsed >= tell_at {
-                tell_at = elapsed + PROGRESS_EVERY;
-                progress(&self.tally.progress(elapsed, self.ledger.waiting()));
-            }
+            self.tell(elapsed, progress);
             if self.stopped() {
                 return Ok(elapsed);
             }
@@ -173,11 +186,23 @@ impl<D: Driver, C: Clock> Generator<D, C> {
         }
     }
 
+    #[inline]
+    fn tell(&mut self, elapsed: Nanos, progress: &mut impl FnMut(&Progress)) {
+        if elapsed >= self.tell_at {
+            self.tell_at = elapsed + PROGRESS_EVERY;
+            progress(&Progress {
+                elapsed,
+                waiting: self.ledger.waiting() as u64,
+                faults: self.faults,
+                ..self.tally.progress()
+            });
+        }
+    }
+
     /// Sends one batch of what is due; how many packets it had.
     fn send_due(&mut self, now: Instant) -> Result<usize, LoadError> {
         let elapsed = now.since(self.start);
         let first = self.next_id;
-        self.outbox.clear();
         while !self.outbox.is_full()
             && let Some(due) = self.schedule.take(elapsed)
         {
@@ -193,37 +218,40 @@ impl<D: Driver, C: Clock> Generator<D, C> {
             self.tally.sent(&ticket);
         }
         self.failed.clear();
-        self.driver.transmit(self.outbox.memory(), self.outbox.batch(), &mut self.failed)?;
-        if !self.failed.is_empty() {
-            self.take_back(first)?;
-        }
+        let (memory, batch) = self.outbox.batch();
+        self.driver.transmit(memory, batch, &mut self.failed)?;
+        self.settle()?;
         Ok(usize::try_from(self.next_id - first).unwrap_or(0))
     }
 
-    /// Takes the packets of failed sends out of the books. `first` is the batch's first request id.
-    fn take_back(&mut self, first: u64) -> Result<(), LoadError> {
+    /// Takes the packets of failed sends out of the books.
+    fn settle(&mut self) -> Result<(), LoadError> {
+        let mut closed = None;
+        let mut no_trains = false;
         for failure in &self.failed {
-            let Some(message) = self.outbox.batch().messages.get(failure.message as usize) else {
-                continue;
-            };
-            for part in message.parts.clone() {
-                if let Some(ticket) = self.ledger.forget(first + u64::from(part)) {
-                    self.tally.unsent(&ticket);
+            let messages = &self.outbox.batch().1.messages;
+            let Some(message) = messages.get(failure.message as usize) else { continue };
+            let SendError::Refused(errno) = failure.error else { continue };
+            if is_closed_port(errno) {
+                let class = self.tally.class_of(message.socket);
+                if class.answered + class.refused_total() == 0 {
+                    closed = Some(class.to);
                 }
-            }
-            if let SendError::Refused(errno) = failure.error {
-                if is_closed_port(errno) {
-                    let class = self.tally.class_of(message.socket);
-                    if class.answered + class.refused_total() == 0 {
-                        return Err(LoadError::NobodyListens(class.to));
-                    }
-                } else if message.segment > 0 {
-                    // A route whose frames are too small, or a device that cannot cut trains: without them it works.
-                    self.outbox.disable_trains();
-                }
+            } else if message.segment > 0 {
+                // A route whose frames are too small, or a device that cannot cut trains: without them it works.
+                no_trains = true;
             }
         }
-        Ok(())
+        let Self { outbox, ledger, tally, failed, .. } = self;
+        outbox.settle(failed, |id| {
+            if let Some(ticket) = ledger.forget(id) {
+                tally.unsent(&ticket);
+            }
+        });
+        if no_trains {
+            outbox.disable_trains();
+        }
+        closed.map_or(Ok(()), |to| Err(LoadError::NobodyListens(to)))
     }
 
     /// Takes what has come: until nothing is left, or at least `limit` datagrams are taken.
@@ -240,6 +268,12 @@ impl<D: Driver, C: Clock> Generator<D, C> {
                 }
             };
             let report = self.driver.receive(now, &self.room, &mut sink)?;
+            if report.faults > 0 {
+                if self.faults == 0 {
+                    self.tell_at = Nanos::ZERO;
+                }
+                self.faults += u64::from(report.faults);
+            }
             if !report.more || taken >= limit {
                 return Ok(());
             }
@@ -256,17 +290,25 @@ impl<D: Driver, C: Clock> Generator<D, C> {
         Ok(())
     }
 
-    /// Waits until every request is answered, or the grace time is over.
-    fn wait_for_the_rest(&mut self) -> Result<(), LoadError> {
-        let end = self.clock.now() + self.plan.grace();
-        while self.ledger.waiting() > 0 {
+    /// Waits until every request is answered, or the grace time is over, or somebody asks to stop. What was `interrupted`
+    /// before has half a second at most.
+    fn wait_for_the_rest(
+        &mut self,
+        interrupted: bool,
+        progress: &mut impl FnMut(&Progress),
+    ) -> Result<(), LoadError> {
+        let grace = self.plan.grace();
+        let start = self.clock.now();
+        let end = start + if interrupted { grace.min(INTERRUPTED_GRACE) } else { grace };
+        while self.ledger.waiting() > 0 && (interrupted || !self.stopped()) {
             self.receive(usize::MAX)?;
-            let left = end.since(self.clock.now());
-            if left == Nanos::ZERO {
-                return Ok(());
+            let now = self.clock.now();
+            self.tell(now.since(self.start), progress);
+            if now >= end {
+                break;
             }
             if self.ledger.waiting() > 0 {
-                self.driver.wait(left.min(PARK_MAX))?;
+                self.driver.wait(end.since(now).min(PARK_MAX))?;
             }
         }
         Ok(())

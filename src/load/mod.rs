@@ -14,6 +14,7 @@ mod plan;
 mod probe;
 mod report;
 mod schedule;
+mod sockets;
 mod tally;
 
 pub use generator::{Generator, LoadError, Progress};
@@ -25,6 +26,9 @@ pub use plan::{
 };
 pub use probe::Probe;
 pub use report::{ClassReport, Lateness, MergeError, Report, VERSION};
+pub use sockets::open;
 
+#[cfg(test)]
+mod loopback;
 #[cfg(test)]
 mod tests;

@@ -7,9 +7,9 @@ use zerocopy::byteorder::network_endian::{U16, U32, U64};
 
 use super::plan::{Class, Framing, Plan};
 use super::schedule::Due;
-use crate::base::limits::{GSO_BYTES_MAX, GSO_SEGMENTS_MAX, IO_BATCH_MAX};
-use crate::base::{Instant, SocketId};
-use crate::io::{Part, TxBatch, TxMessage};
+use crate::base::Instant;
+use crate::dataplane::egress::{Egress, Route};
+use crate::io::{Part, SendFailure, TxBatch};
 use crate::packet::framed::{FLAG_WANTS_REFUSAL, Header, LEN};
 
 /// The most packets in one batch: some 20 us of building, which bounds what the one clock reading for all of them hides.
@@ -17,13 +17,14 @@ const PACKETS_MAX: usize = 512;
 /// Memory for one batch: fits the second-level cache.
 const BYTES_MIN: usize = 256 * 1024;
 
-/// Packets on their way to one call of the driver.
+/// Packets on their way to one call of the driver. Those of one flow and size leave as a train, in their order, also when
+/// packets of other flows were due in between.
 #[derive(Debug)]
 pub(super) struct Outbox {
     memory: Box<[u8]>,
     used: usize,
     size_max: usize,
-    batch: TxBatch,
+    waiting: Egress<u64>,
     /// What the requests of each class have in common; empty for raw requests.
     headers: Vec<Header>,
     trains: bool,
@@ -36,14 +37,11 @@ impl Outbox {
             Framing::Framed => Some(header_of(class, plan.wants_refusal)),
             Framing::Raw => None,
         };
-        let mut batch = TxBatch::default();
-        batch.messages.reserve(IO_BATCH_MAX);
-        batch.parts.reserve(PACKETS_MAX);
         Self {
             memory: filler(BYTES_MIN.max(4 * size_max)),
             used: 0,
             size_max,
-            batch,
+            waiting: Egress::new(),
             headers: plan.classes.iter().filter_map(header).collect(),
             trains: plan.gso,
         }
@@ -52,9 +50,7 @@ impl Outbox {
     /// Whether another packet might not fit.
     #[inline]
     pub(super) const fn is_full(&self) -> bool {
-        self.batch.parts.len() >= PACKETS_MAX
-            || self.batch.messages.len() >= IO_BATCH_MAX
-            || self.used + self.size_max > self.memory.len()
+        self.waiting.len() >= PACKETS_MAX || self.used + self.size_max > self.memory.len()
     }
 
     /// Adds request `id`, which was intended for `intended`; gives back its payload. There must be room.
@@ -62,7 +58,10 @@ impl Outbox {
     pub(super) fn push(&mut self, due: &Due, id: u64, intended: Instant) -> &[u8] {
         let start = self.used;
         self.used += due.size;
-        self.enter(due.socket, start, due.size);
+        let part = Part { start: low_32(start as u64), len: low_32(due.size as u64) };
+        let route = Route { socket: due.socket, to: None, from: None, gso: self.trains };
+        let pushed = self.waiting.push(intended, &route, part, id);
+        debug_assert!(pushed.is_ok(), "is_full was not asked");
         let payload = &mut self.memory[start..start + due.size];
         match self.headers.get(due.class) {
             Some(common) => {
@@ -77,33 +76,18 @@ impl Outbox {
         payload
     }
 
-    fn enter(&mut self, socket: SocketId, start: usize, size: usize) {
-        let part = Part { start: low_32(start as u64), len: low_32(size as u64) };
-        let at = low_32(self.batch.parts.len() as u64);
-        self.batch.parts.push(part);
-        if self.trains
-            && let Some(last) = self.batch.messages.last_mut()
-            && joins(last, socket, size, &self.batch.parts)
-            && let Ok(segment) = u16::try_from(size)
-        {
-            last.segment = segment;
-            last.parts.end = at + 1;
-            return;
-        }
-        let single = TxMessage { socket, to: None, from: None, segment: 0, parts: at..at + 1 };
-        self.batch.messages.push(single);
+    /// The sends to be made, and the memory that they lie in.
+    pub(super) fn batch(&mut self) -> (&[u8], &TxBatch) {
+        (&self.memory, self.waiting.batch())
     }
 
-    pub(super) const fn batch(&self) -> &TxBatch {
-        &self.batch
-    }
-
-    pub(super) const fn memory(&self) -> &[u8] {
-        &self.memory
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.batch.clear();
+    /// The sends were made, and these of them did not leave as a whole: `unsent` is told the requests that stayed.
+    pub(super) fn settle(&mut self, failed: &[SendFailure], mut unsent: impl FnMut(u64)) {
+        self.waiting.settle(failed, |id, fault| {
+            if fault.is_some() {
+                unsent(*id);
+            }
+        });
         self.used = 0;
     }
 
@@ -115,15 +99,6 @@ impl Outbox {
     pub(super) const fn trains(&self) -> bool {
         self.trains
     }
-}
-
-/// Whether one more packet of `size` bytes may ride at the end of `last`.
-fn joins(last: &TxMessage, socket: SocketId, size: usize, parts: &[Part]) -> bool {
-    let count = last.parts.len();
-    last.socket == socket
-        && parts[last.parts.start as usize].len as usize == size
-        && count < GSO_SEGMENTS_MAX
-        && (count + 1) * size <= GSO_BYTES_MAX
 }
 
 fn header_of(class: &Class, wants_refusal: bool) -> Header {
@@ -153,7 +128,7 @@ fn low_32(n: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Nanos, Priority};
+    use crate::base::{Nanos, Priority, SocketId};
 
     fn plan() -> Plan {
         Plan::single("a", "127.0.0.1:9".parse().unwrap())
@@ -163,23 +138,27 @@ mod tests {
         Due { at: Nanos::ZERO, class: 0, socket: SocketId(socket), size }
     }
 
-    fn trains(outbox: &Outbox) -> Vec<(u16, u16, usize)> {
-        let shape = |m: &TxMessage| (m.socket.0, m.segment, m.parts.len());
-        outbox.batch().messages.iter().map(shape).collect()
+    fn trains(outbox: &mut Outbox) -> Vec<(u16, u16, usize)> {
+        let shape = |m: &crate::io::TxMessage| (m.socket.0, m.segment, m.parts.len());
+        outbox.batch().1.messages.iter().map(shape).collect()
     }
 
     #[test]
-    fn neighbours_of_one_flow_and_size_form_a_train() {
+    fn packets_of_one_flow_and_size_form_a_train() {
         let mut outbox = Outbox::new(&plan());
-        for (id, d) in (0..).zip([due(0, 64), due(0, 64), due(0, 100), due(1, 100), due(1, 100)]) {
+        for (id, d) in (0..).zip([due(0, 64), due(1, 100), due(0, 64), due(0, 100), due(1, 100)]) {
             outbox.push(&d, id, Instant::ZERO);
         }
-        assert_eq!(trains(&outbox), [(0, 64, 2), (0, 0, 1), (1, 100, 2)]);
-        outbox.clear();
+        assert_eq!(trains(&mut outbox), [(0, 64, 2), (1, 100, 2), (0, 0, 1)]);
+        let failure =
+            SendFailure { message: 1, error: crate::io::SendError::QueueFull, departed: 0 };
+        let mut unsent = Vec::new();
+        outbox.settle(&[failure], |id| unsent.push(id));
+        assert_eq!(unsent, [1, 4]);
         outbox.disable_trains();
         outbox.push(&due(0, 64), 0, Instant::ZERO);
         outbox.push(&due(0, 64), 1, Instant::ZERO);
-        assert_eq!(trains(&outbox), [(0, 0, 1), (0, 0, 1)]);
+        assert_eq!(trains(&mut outbox), [(0, 0, 1), (0, 0, 1)]);
     }
 
     #[test]
@@ -192,13 +171,13 @@ mod tests {
             outbox.push(&due(0, 1_400), id, Instant::ZERO);
             id += 1;
         }
-        assert_eq!(trains(&outbox)[0], (0, 1_400, 46));
+        assert_eq!(trains(&mut outbox)[0], (0, 1_400, 46));
         assert!(outbox.used <= outbox.memory.len());
         let mut outbox = Outbox::new(&plan());
         while !outbox.is_full() {
             outbox.push(&due(0, 64), id, Instant::ZERO);
         }
-        assert_eq!(trains(&outbox), [(0, 64, 64); 8]);
+        assert_eq!(trains(&mut outbox), [(0, 64, 64); 8]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::generator::Progress;
 use super::ledger::{Found, Ledger, Ticket};
 use super::plan::{Framing, Matching, Plan};
 use super::report::{ClassReport, Lateness, Report};
-use crate::base::{DropReason, Instant, Nanos, SocketId};
+use crate::base::{DropReason, Instant, SocketId};
 
 /// All counters and histograms of a run.
 #[derive(Debug)]
@@ -112,17 +112,17 @@ impl Tally {
         }
     }
 
-    pub(super) fn progress(&self, elapsed: Nanos, waiting: usize) -> Progress {
+    /// The sums of all classes; what the tally does not know is zero.
+    pub(super) fn progress(&self) -> Progress {
         let sum = |f: fn(&ClassReport) -> u64| self.classes.iter().map(f).sum();
         Progress {
-            elapsed,
             sent: sum(|c| c.sent),
             answered: sum(|c| c.answered),
             on_time: sum(|c| c.on_time),
             refused: sum(ClassReport::refused_total),
             unknown: sum(|c| c.unknown),
-            waiting: waiting as u64,
             sent_late: self.generator.late,
+            ..Progress::default()
         }
     }
 

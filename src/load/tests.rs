@@ -105,7 +105,7 @@ impl Driver for Memory {
         }
         for (i, message) in (0..).zip(&batch.messages) {
             if let Some(error) = self.fail {
-                failed.push(SendFailure { message: i, error });
+                failed.push(SendFailure { message: i, error, departed: 0 });
                 continue;
             }
             self.trains += u64::from(message.segment > 0);

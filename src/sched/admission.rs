@@ -98,6 +98,9 @@ pub struct Admission {
     quota: PerPriority<u32>,
     quota_total: u32,
     probes: PerPriority<TokenBucket>,
+    demand: Demand,
+    /// How much earlier than its deadline a packet of each class must be expected to finish.
+    cushion: PerPriority<Nanos>,
     probed: u64,
     victims: Vec<(u64, Key, Nanos)>,
     evicted: Vec<Packet>,
@@ -117,7 +120,7 @@ pub enum Dispatch {
 impl Admission {
     /// Gates without any quota in force yet: [`Admission::set_quota`] follows with the first plan.
     #[must_use]
-    pub fn new(options: Options, estimate: ServiceEstimate) -> Self {
+    pub fn new(options: Options, estimate: ServiceEstimate, budgets: &PerPriority<Nanos>) -> Self {
         let interval = options.probe_interval.unwrap_or(Nanos::MAX);
         let burst = u32::from(options.probe_interval.is_some());
         Self {
@@ -128,6 +131,8 @@ impl Admission {
             quota: PerPriority::new([1; Priority::COUNT]),
             quota_total: 1,
             probes: PerPriority::from_fn(|_| TokenBucket::new(interval, burst, Instant::ZERO)),
+            demand: Demand::default(),
+            cushion: cushions(&options, budgets),
             probed: 0,
             victims: Vec::with_capacity(QUEUE_TOTAL_MAX),
             evicted: Vec::with_capacity(QUEUE_TOTAL_MAX),
@@ -241,10 +246,11 @@ impl Admission {
         if self.queue.len() >= self.quota_total as usize {
             return Err(DropReason::QuotaTotal);
         }
-        // If everything that is queued ends before this one's deadline, and this one with it, no gate below can object:
-        // what goes before it is a part of that, and whoever goes behind it is due later.
-        let all_done = now + self.queue.backlog() + candidate.service + self.options.margin;
-        if all_done <= candidate.deadline {
+        // If all that is queued, and this one, end in time whatever the order, no gate below can object: what goes before
+        // this one is a part of that, and whoever goes behind it is due later.
+        let all = self.queue.backlog() + candidate.service;
+        let wait = self.demand.stretched(all, candidate.priority) + self.options.margin;
+        if now + wait + self.cushion[candidate.priority] <= candidate.deadline {
             return Ok(());
         }
         self.narrow_gates(now, candidate)
@@ -262,15 +268,36 @@ impl Admission {
         };
         let finish = now + before + candidate.service + self.options.margin;
         if finish <= candidate.deadline {
-            return self.harmless(now, candidate);
+            return self.leaves_room(now, before, candidate);
         }
         if self.options.overload == Overload::Value
             && self.options.predictor == Predictor::Prefix
             && self.evict(finish.since(candidate.deadline), candidate)
         {
-            return self.harmless(now, candidate);
+            let before = self.queue.work_before(&self.key(candidate));
+            return self.leaves_room(now, before, candidate);
         }
         Err(DropReason::PredictedMiss)
+    }
+
+    /// What is worth less must leave room for what is worth more. While a candidate waits, packets of higher priorities
+    /// keep coming and go before it: the wait is stretched by the share of time that they have been taking. And it must be
+    /// over a cushion before the deadline, so that the candidate is out of the way before it would compete, as the earlier
+    /// deadline, with fresh packets of the class above.
+    fn leaves_room(
+        &mut self,
+        now: Instant,
+        before: Nanos,
+        candidate: &Candidate,
+    ) -> Result<(), DropReason> {
+        if self.options.overload == Overload::None || candidate.priority == Priority::High {
+            return Ok(());
+        }
+        let wait = self.demand.stretched(before + candidate.service, candidate.priority);
+        if now + wait + self.cushion[candidate.priority] > candidate.deadline {
+            return Err(DropReason::PredictedMiss);
+        }
+        self.harmless(now, candidate)
     }
 
     fn key(&self, candidate: &Candidate) -> Key {
@@ -317,7 +344,10 @@ impl Admission {
         self.victims.clear();
         for entry in self.queue.in_order().take_while(|e| e.key < key) {
             let worth = density(self.options.values[entry.key.priority], entry.service);
-            if entry.key.priority >= candidate.priority && worth < own && !entry.item.flags.probe {
+            // Within a class estimates drift a little from packet to packet: only a clear difference is one of size.
+            let limit = if entry.key.priority == candidate.priority { own / 2 } else { own };
+            if entry.key.priority >= candidate.priority && worth < limit && !entry.item.flags.probe
+            {
                 self.victims.push((worth, entry.key, entry.service));
                 freed += entry.service;
             }
@@ -356,6 +386,7 @@ impl Admission {
             Policy::Edf | Policy::EdfExpiry => candidate.queued_by,
             Policy::Fifo => candidate.released,
         };
+        self.demand.add(packet.priority, candidate.service);
         let pushed = self.queue.push(packet.priority, by, candidate.service, packet);
         assert!(pushed.is_ok(), "a packet was pushed that had not been admitted");
     }
@@ -373,19 +404,32 @@ impl Admission {
         self.evicted.pop()
     }
 
+    /// Time has passed: notes how much of it the work admitted for each class takes.
+    pub fn tick(&mut self, now: Instant) {
+        self.demand.tick(now);
+    }
+
     /// Gate G3: takes the head of the queue, and tells whether it can still make it when it is started at `start`.
+    /// A head of a lower priority lets a packet of a higher one pass that would be late behind it.
     #[inline]
     pub fn dispatch(&mut self, start: Instant) -> Dispatch {
         self.dispatch_if(start, |_| true)
     }
 
-    /// The same, but only if the head is `wanted`; else nothing is taken.
+    /// The same, but only if what is to be taken is `wanted`; else nothing is.
     #[inline]
     pub fn dispatch_if(
         &mut self,
         start: Instant,
         wanted: impl FnOnce(&Packet) -> bool,
     ) -> Dispatch {
+        if let Some((key, packet)) = self.would_be_late(start) {
+            return if wanted(&packet) && self.queue.remove(&key).is_some() {
+                Dispatch::Run(packet)
+            } else {
+                Dispatch::Empty
+            };
+        }
         match self.queue.pop_if(wanted) {
             Some(entry) if self.too_late(start, &entry.item) => Dispatch::TooLate(entry.item),
             Some(entry) => Dispatch::Run(entry.item),
@@ -401,6 +445,36 @@ impl Admission {
             Some(entry) => Dispatch::Run(entry.item),
             None => self.dispatch(start),
         }
+    }
+
+    /// The first packet of a higher priority than the head's that would be in time if it were run now, and late after the
+    /// head. Deadline order alone would keep the head; value order, which holds once not everything fits, does not.
+    #[inline]
+    fn would_be_late(&mut self, start: Instant) -> Option<(Key, Packet)> {
+        let head = self.queue.peek_key()?;
+        if head.priority == Priority::High
+            || self.options.policy != Policy::Edf
+            || self.options.overload == Overload::None
+        {
+            return None;
+        }
+        let above = &Priority::ALL[..head.priority.index()];
+        if above.iter().all(|p| self.queue.depth(*p) == 0) {
+            return None;
+        }
+        self.squeezed(start, head)
+    }
+
+    fn squeezed(&mut self, start: Instant, head: Key) -> Option<(Key, Packet)> {
+        let own = self.queue.peek()?.service;
+        let tight = |p: &&Priority| {
+            let service = self.estimate.ema(**p) + self.overhead.get();
+            self.queue.earliest(**p).is_some_and(|deadline| {
+                start + service <= deadline && start + own + service > deadline
+            })
+        };
+        let squeezed = Priority::ALL[..head.priority.index()].iter().find(tight).copied()?;
+        self.queue.in_order().find(|e| e.key.priority == squeezed).map(|e| (e.key, *e.item))
     }
 
     #[inline]
@@ -426,6 +500,75 @@ impl Admission {
     pub fn pop_any(&mut self) -> Option<Packet> {
         self.queue.pop().map(|e| e.item)
     }
+}
+
+/// The share of a worker's time that the admitted work of each class has been taking, of late.
+#[derive(Clone, Copy, Debug)]
+struct Demand {
+    admitted: PerPriority<u64>,
+    /// In 1,024ths.
+    share: PerPriority<u32>,
+    /// How much longer work of a class takes beside those above it, in 1,024ths: reckoned once a tick, because a division
+    /// a packet would cost more than the rest of the gates.
+    stretch: PerPriority<u64>,
+    since: Instant,
+}
+
+impl Default for Demand {
+    fn default() -> Self {
+        Self {
+            admitted: PerPriority::default(),
+            share: PerPriority::default(),
+            stretch: PerPriority::new([1_024; Priority::COUNT]),
+            since: Instant::ZERO,
+        }
+    }
+}
+
+/// How often shares are brought up to date, and the most that they are taken for: the rest is always left to a probe of
+/// what has changed.
+const DEMAND_TICK: Nanos = Nanos::from_millis(5);
+const DEMAND_MAX: u32 = 1_003;
+
+impl Demand {
+    #[inline]
+    fn add(&mut self, priority: Priority, service: Nanos) {
+        self.admitted[priority] += service.get();
+    }
+
+    fn tick(&mut self, now: Instant) {
+        let elapsed = now.since(self.since);
+        if elapsed < DEMAND_TICK {
+            return;
+        }
+        self.since = now;
+        for (p, admitted) in self.admitted.iter_mut() {
+            let share = std::mem::take(admitted).saturating_mul(1_024) / elapsed.get();
+            let share = u32::try_from(share).unwrap_or(u32::MAX).min(1_024);
+            let last = self.share[p];
+            self.share[p] = last - last / 4 + share / 4;
+        }
+        let mut above = 0;
+        for p in Priority::ALL {
+            self.stretch[p] = 1_024 * 1_024 / u64::from(1_024 - DEMAND_MAX.min(above));
+            above += self.share[p];
+        }
+    }
+
+    /// How long `work` of that class takes beside the classes above it.
+    #[inline]
+    fn stretched(&self, work: Nanos, priority: Priority) -> Nanos {
+        Nanos::new(work.saturating_mul(self.stretch[priority]).get() / 1_024)
+    }
+}
+
+/// The budget of the class above, but no more than a quarter of its own.
+fn cushions(options: &Options, budgets: &PerPriority<Nanos>) -> PerPriority<Nanos> {
+    PerPriority::from_fn(|p| match p {
+        Priority::High | Priority::BestEffort => Nanos::ZERO,
+        _ if options.overload == Overload::None => Nanos::ZERO,
+        _ => budgets[Priority::ALL[p.index() - 1]].min(Nanos::new(budgets[p].get() / 4)),
+    })
 }
 
 /// Value for time, in units that keep eight digits for any service time up to a second.

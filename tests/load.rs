@@ -1,0 +1,99 @@
+//! `punctual load` as its users run it.
+
+use std::net::UdpSocket;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use assert_cmd::Command;
+
+fn load(line: &str) -> Command {
+    let mut command = Command::cargo_bin("punctual").expect("the program is built with its tests");
+    command.arg("load").args(line.split_whitespace()).timeout(Duration::from_secs(60));
+    command
+}
+
+/// Runs `test` beside a service that echoes.
+fn beside_an_echo(test: impl FnOnce(&str)) {
+    let server = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    server.set_read_timeout(Some(Duration::from_millis(20))).expect("a legal timeout");
+    let at = server.local_addr().expect("it is bound").to_string();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut bytes = [0; 2_048];
+            while !over.load(Ordering::Relaxed) {
+                if let Ok((len, peer)) = server.recv_from(&mut bytes) {
+                    server.send_to(&bytes[..len], peer).expect("loopback takes it");
+                }
+            }
+        });
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(&at)));
+        over.store(true, Ordering::Relaxed);
+        if let Err(panic) = result {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_one_object_and_nothing_else() {
+        beside_an_echo(|at| {
+            let line = format!("--to {at} --raw --rate 1k --duration 200ms --budget 9s --json");
+            let out = load(&format!("{line} --arrivals uniform")).assert().success();
+            let text = String::from_utf8(out.get_output().stdout.clone()).expect("UTF-8");
+            let json: serde_json::Value = serde_json::from_str(&text).expect("one object");
+            assert_eq!(json["version"], 1);
+            let class = &json["classes"][0];
+            assert_eq!((&class["sent"], &class["on_time"]), (&200.into(), &200.into()));
+            assert_eq!((&class["lost"], &class["unknown"]), (&0.into(), &0.into()));
+        });
+    }
+
+    #[test]
+    fn the_table_names_every_class_and_a_log_is_written() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = dir.path().join("run.hlog");
+        beside_an_echo(|at| {
+            let classes = format!(
+                "--class name=fast,to={at},budget=1ms --class name=slow,to={at},budget=5s,share=2"
+            );
+            let line = format!("{classes} --rate 500 --duration 200ms --hdr {}", log.display());
+            let out = load(&line).assert().success();
+            let text = String::from_utf8(out.get_output().stdout.clone()).expect("UTF-8");
+            for word in ["fast", "slow", "on time", "p99.9", "own lateness"] {
+                assert!(text.contains(word), "{word} is missing in\n{text}");
+            }
+            assert!(!text.contains('\x1b'), "no colour where nobody can see it");
+        });
+        let log = std::fs::read_to_string(log).expect("it was written");
+        for tag in ["Tag=fast,", "Tag=slow.raw,", "Tag=generator.lateness,"] {
+            assert!(log.contains(tag), "{tag} is missing in\n{log}");
+        }
+    }
+
+    #[test]
+    fn a_closed_port_is_said_clearly() {
+        let closed = UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr()).expect("a port");
+        for rate in ["200", "20k"] {
+            let line = format!("--to {closed} --rate {rate} --duration 30s --budget 9s");
+            let out = load(&line).assert().code(1);
+            let text = String::from_utf8_lossy(&out.get_output().stderr).into_owned();
+            assert!(text.contains(&format!("nobody listens at {closed}")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_missed_goal_exits_with_3_and_a_wrong_plan_with_2() {
+        beside_an_echo(|at| {
+            let line = format!("--to {at} --rate 500 --duration 100ms --max-lateness 1ns");
+            load(&line).assert().code(3);
+        });
+        load("--to 127.0.0.1:1 --rate 0").assert().code(2);
+        load("--to 127.0.0.1:1 --size 8").assert().code(2);
+        load("").assert().code(2);
+    }
+}

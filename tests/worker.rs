@@ -106,7 +106,7 @@ fn a_queued_low_packet_gives_way_to_high() {
     teach(&mut rig, 0, 20_000);
     teach(&mut rig, 2, 20_000);
     let released = rig.now();
-    rig.pass(Nanos::from_millis(80));
+    rig.pass(Nanos::from_millis(70));
     for _ in 0..45 {
         rig.arrive(Incoming::new(2, 4_002, released, payload(20_000)));
     }
@@ -114,7 +114,7 @@ fn a_queued_low_packet_gives_way_to_high() {
     // Low is queued in one turn (a slice of it is run) and then nothing for so long that it has become urgent; High
     // arrives only then.
     rig.turn();
-    rig.pass(Nanos::from_millis(19));
+    rig.pass(Nanos::from_millis(29));
     for _ in 0..40 {
         rig.send(0, 4_000, 20_000);
     }
@@ -267,13 +267,13 @@ fn a_head_of_low_lets_high_pass_that_would_be_late_behind_it() {
     teach(&mut rig, 0, 300_000);
     teach(&mut rig, 2, 300_000);
     let released = rig.now();
-    rig.pass(Nanos::from_millis(80));
+    rig.pass(Nanos::from_millis(70));
     // The first is run at once; the second takes twice what is expected, and then not everything fits.
     for (port, cost) in [(4_010, 300_000), (4_011, 600_000), (4_012, 300_000)] {
         rig.arrive(Incoming::new(2, port, released, payload(cost)));
     }
     rig.turn();
-    rig.pass(Nanos::from_micros(18_750));
+    rig.pass(Nanos::from_micros(28_750));
     rig.send(0, 4_000, 300_000);
     rig.settle();
     let ports: Vec<_> =

@@ -59,6 +59,10 @@ trait Server {
     fn answer(&mut self, window: u64) -> u64;
     /// Between two measurements.
     fn between(&mut self) {}
+    /// Why datagrams were dropped since the start, and how many.
+    fn drops(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }
 
 impl Server for Mmsg {
@@ -97,6 +101,10 @@ impl<D: Driver> Server for Product<D> {
 
     fn between(&mut self) {
         self.control();
+    }
+
+    fn drops(&self) -> Vec<(&'static str, u64)> {
+        self.drops()
     }
 }
 
@@ -189,6 +197,7 @@ fn contest(shape: Shape, rounds: usize, slots: usize) -> Contest {
                     outcome.rounds.push(spent.map(|ns| ns as f64 / packets));
                 }
             }
+            outcome.reasons = all.iter().flat_map(|s| s.drops()).collect();
             outcome
         });
         // A thread of its own: a pinned main thread would hand its mask down to the next server.

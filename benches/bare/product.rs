@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 
 use punctual::base::{
-    Clock as _, EgressId, IngressId, KernelId, Nanos, PerPriority, Priority, WorkerId,
+    Clock as _, DropReason, EgressId, IngressId, KernelId, Nanos, PerPriority, Priority, WorkerId,
 };
 use punctual::classify::{self, Classify};
 use punctual::dataplane::{
@@ -110,7 +110,10 @@ impl<D: Driver> Product<D> {
         (cell.get(Field::Replied), cell.dropped_total())
     }
 
-    pub(crate) fn overhead(&self) -> Nanos {
-        self.turns.worker().admission().overhead()
+    /// Why datagrams were dropped, and how many.
+    pub(crate) fn drops(&self) -> Vec<(&'static str, u64)> {
+        let cell = self.turns.worker().counters().view(IngressId(0), CLASS);
+        let all = DropReason::ALL.iter().map(|r| (r.label(), cell.dropped(*r)));
+        all.filter(|(_, n)| *n > 0).collect()
     }
 }

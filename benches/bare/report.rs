@@ -10,6 +10,7 @@ pub(crate) struct Contest {
     pub(crate) name: &'static str,
     pub(crate) rounds: Vec<[f64; NAMES.len()]>,
     pub(crate) dropped: u64,
+    pub(crate) reasons: Vec<(&'static str, u64)>,
 }
 
 /// Everything that was measured.
@@ -40,7 +41,7 @@ const RATIOS: [(&str, usize, Option<usize>); 4] = [
 
 impl Contest {
     pub(crate) const fn new(name: &'static str) -> Self {
-        Self { name, rounds: Vec::new(), dropped: 0 }
+        Self { name, rounds: Vec::new(), dropped: 0, reasons: Vec::new() }
     }
 
     fn cost(&self, contestant: usize) -> [f64; 3] {
@@ -62,7 +63,14 @@ impl Outcome {
     pub(crate) fn text(&self) -> String {
         let mut out = String::new();
         for c in &self.contests {
-            let _ = writeln!(out, "{}: {} rounds, {} drops", c.name, c.rounds.len(), c.dropped);
+            let _ = writeln!(
+                out,
+                "{}: {} rounds, {} drops {:?}",
+                c.name,
+                c.rounds.len(),
+                c.dropped,
+                c.reasons
+            );
             for (i, name) in NAMES.iter().enumerate() {
                 let [low, mid, high] = c.cost(i);
                 let rate = 1e6 / mid;

@@ -1,6 +1,6 @@
 //! What the admin server shows, joined from the service and the formats.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::{Nanos, PerPriority, WorkerId};
 use crate::config::Settings;
@@ -19,7 +19,7 @@ pub(super) struct Shown {
     started: crate::base::Instant,
     budgets: PerPriority<Nanos>,
     layout: &'static str,
-    config: Arc<str>,
+    config: Arc<Mutex<String>>,
 }
 
 impl Shown {
@@ -40,8 +40,13 @@ impl Shown {
             started: service.now(),
             budgets: service.options().controller.budgets,
             layout: settings.workers.layout.word(),
-            config: format!("{:#}", settings.to_json()).into(),
+            config: Arc::new(Mutex::new(format!("{:#}", settings.to_json()))),
         }
+    }
+
+    /// A reload has put this config in force.
+    pub(super) fn show_config(&self, config: &serde_json::Value) {
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = format!("{config:#}");
     }
 
     /// The figures now, fresh.
@@ -90,7 +95,9 @@ impl Shown {
             }),
             stats: show(|s| json(telemetry::json::render(&s.snapshot()))),
             plan: show(|s| json(telemetry::plan::render(&s.plan()))),
-            config: show(|s| Page::json(s.config.to_string())),
+            config: show(|s| {
+                Page::json(s.config.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            }),
             ready: Box::new(move || service.is_alive() && service.stalled().iter().any(|s| !s)),
         }
     }

@@ -10,8 +10,21 @@ const LIVE: [&str; 4] =
 pub(super) fn waiting_for_restart(running: &Value, wanted: &Value) -> Vec<String> {
     let mut differ = Vec::new();
     compare("", running, wanted, &mut differ);
-    differ.retain(|key| !LIVE.contains(&key.as_str()));
+    // What follows from other keys is not one.
+    differ.retain(|key| !LIVE.contains(&key.as_str()) && !key.contains(".budgets_in_force"));
     differ
+}
+
+/// What is in force after a reload: the running config with the live keys of the wanted one.
+pub(super) fn in_force(running: &Value, wanted: &Value) -> Value {
+    let mut result = running.clone();
+    for key in LIVE {
+        let path = format!("/{}", key.replace('.', "/"));
+        if let (Some(to), Some(from)) = (result.pointer_mut(&path), wanted.pointer(&path)) {
+            to.clone_from(from);
+        }
+    }
+    result
 }
 
 fn compare(at: &str, a: &Value, b: &Value, differ: &mut Vec<String>) {
@@ -47,5 +60,8 @@ mod tests {
         let b = json!({"controller": {"safety": 0.8, "policy": "fifo"}, "ingress": [{"name": "a", "listen": "y"}]});
         assert_eq!(waiting_for_restart(&a, &b), ["controller.policy", "ingress[0].listen"]);
         assert!(waiting_for_restart(&a, &a).is_empty());
+        let now = in_force(&a, &b);
+        assert_eq!(now["controller"], json!({"safety": 0.8, "policy": "edf"}));
+        assert_eq!(now["ingress"], a["ingress"]);
     }
 }

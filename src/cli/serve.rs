@@ -13,6 +13,7 @@ use crate::base::Nanos;
 use crate::config::{self, Loaded, Settings};
 use crate::http::AdminServer;
 use crate::runtime::Service;
+use crate::sched::controller;
 
 /// How often signals and the workers' health are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -54,7 +55,8 @@ pub fn run(args: &ServeArgs) -> u8 {
     match serve(args, &loaded.settings) {
         Ok(code) => code,
         Err(error) => {
-            tracing::error!("{error:#}");
+            // Each error's text already says what is beneath it.
+            tracing::error!("{error}");
             exit::FAILED
         }
     }
@@ -69,6 +71,10 @@ fn load(path: Option<&Path>) -> Result<Loaded, config::Faults> {
 
 fn serve(args: &ServeArgs, settings: &Settings) -> anyhow::Result<u8> {
     let signals = Signals::listen()?;
+    // Every session of a forwarding egress is a socket.
+    if let Err(error) = crate::sys::limits::raise_open_files() {
+        tracing::warn!(%error, "the limit of open files stays");
+    }
     let seed = args.seed.unwrap_or_else(super::random_seed);
     let service = Arc::new(Service::start(service_options(settings, seed))?);
     let shown = Shown::new(&service, settings);
@@ -77,7 +83,7 @@ fn serve(args: &ServeArgs, settings: &Settings) -> anyhow::Result<u8> {
     let mut healthy = true;
     while !signals.stop_asked() {
         if signals.reload.swap(false, Ordering::Relaxed) {
-            reload(args.config.as_deref(), settings, &service);
+            reload(args.config.as_deref(), settings, &service, &shown);
         }
         if !service.is_alive() {
             tracing::error!("a worker has ended by itself: stopping");
@@ -130,7 +136,7 @@ fn stop(service: &Service, drain: Nanos, signals: &Signals, shown: &Shown) -> bo
 }
 
 /// A good file changes what can be changed while packets flow, and says what waits for a restart; a bad one changes nothing.
-fn reload(path: Option<&Path>, running: &Settings, service: &Service) {
+fn reload(path: Option<&Path>, running: &Settings, service: &Service, shown: &Shown) {
     let loaded = match load(path) {
         Ok(loaded) => loaded,
         Err(faults) => {
@@ -138,9 +144,12 @@ fn reload(path: Option<&Path>, running: &Settings, service: &Service) {
             return;
         }
     };
-    service.retune(controller_of(&loaded.settings));
-    let waiting =
-        super::reload::waiting_for_restart(&running.to_json(), &loaded.settings.to_json());
+    // Budgets are the workers' too, and theirs wait for a restart.
+    let budgets = service.options().controller.budgets;
+    service.retune(controller::Options { budgets, ..controller_of(&loaded.settings) });
+    let (running, wanted) = (running.to_json(), loaded.settings.to_json());
+    shown.show_config(&super::reload::in_force(&running, &wanted));
+    let waiting = super::reload::waiting_for_restart(&running, &wanted);
     if waiting.is_empty() {
         tracing::info!("reloaded");
     } else {

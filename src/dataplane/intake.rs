@@ -288,6 +288,9 @@ impl Worker {
                 self.flows.leave(note);
             }
         })?;
+        if probe {
+            self.counters.add_class(candidate.priority, ClassField::Probes, 1);
+        }
         let packet = Packet {
             slot,
             ingress: train.ingress,
@@ -334,7 +337,7 @@ impl Worker {
         reason: DropReason,
     ) {
         if reason.is_overload() {
-            self.rooms.refused(priority, now);
+            self.rooms.refused(priority);
         }
         let mut cell = self.counters.cell(train.ingress, priority);
         cell.add(Field::Received, 1);
@@ -348,7 +351,10 @@ impl Worker {
         }
         let Some(slot) = self.pool.insert(&datagram[..framed::LEN]) else { return };
         self.origins[slot.index()] = Origin { route: train.route, note: None };
-        let packet = self.headed(train, priority, slot);
+        let packet = Packet {
+            len: u32::try_from(datagram.len()).unwrap_or(u32::MAX),
+            ..self.headed(train, priority, slot)
+        };
         if !self.refuse(now, packet, reason) {
             self.pool.release(slot);
         }
@@ -360,7 +366,10 @@ impl Worker {
             self.egresses[self.ingresses[train.ingress.index()].egress.index()].mode,
             Mode::Reply { .. }
         );
-        if train.banned || !replies {
+        if train.banned
+            || !replies
+            || !self.may_answer(train.ingress, datagram.len(), datagram.len())
+        {
             return self.reject(now, train, train.fallback, datagram, DropReason::EgressNoRoute);
         }
         let Some(slot) = self.pool.insert(datagram) else {

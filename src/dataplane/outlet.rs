@@ -144,10 +144,8 @@ impl Worker {
         }
         let len = row.len + packet.header_len();
         let booking = match self.egresses[egress.index()].mode {
-            Mode::Reply { amplification_per_mille, .. } => {
-                // Bytes out never exceed bytes in by more than was allowed: the sender's address may be forged.
-                let allowed = u64::from(packet.len) * u64::from(amplification_per_mille) / 1_000;
-                if len as u64 > allowed {
+            Mode::Reply { .. } => {
+                if !self.may_answer(packet.ingress, packet.len as usize, len) {
                     return self.drop_packet(now, packet, DropReason::EgressNoRoute);
                 }
                 if packet.flags.framed {
@@ -201,6 +199,17 @@ impl Worker {
         Some(Route { socket, to: None, from: None, gso })
     }
 
+    /// Bytes out never exceed bytes in by more than was allowed: the sender's address may be forged.
+    #[inline]
+    pub(super) fn may_answer(&self, ingress: IngressId, len_in: usize, len_out: usize) -> bool {
+        match self.egresses[self.ingresses[ingress.index()].egress.index()].mode {
+            Mode::Reply { amplification_per_mille, .. } => {
+                len_out as u64 * 1_000 <= len_in as u64 * u64::from(amplification_per_mille)
+            }
+            Mode::Send { .. } | Mode::Forward { .. } => true,
+        }
+    }
+
     #[inline]
     pub(super) fn reply_route(
         &self,
@@ -222,7 +231,8 @@ impl Worker {
     pub(super) fn refuse(&mut self, now: Instant, packet: Packet, reason: DropReason) -> bool {
         let ingress = &self.ingresses[packet.ingress.index()];
         let replies = matches!(self.egresses[ingress.egress.index()].mode, Mode::Reply { .. });
-        if !replies || ingress.framing != Framing::Framed {
+        let fits = self.may_answer(packet.ingress, packet.len as usize, framed::LEN);
+        if !replies || !fits || ingress.framing != Framing::Framed {
             return false;
         }
         framed::turn_into(self.pool.slot_mut(packet.slot), Kind::Refusal, reason as u8);

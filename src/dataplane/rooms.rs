@@ -1,78 +1,109 @@
 //! Which classes are read without restraint, and which only now and then.
 //!
-//! Knows no sockets. A class below High is *starving* when its packets have been refused for two of its budgets and none
-//! was run: the classes above it take everything. Then whatever is read of it is read only to be dropped, which costs
-//! about half a microsecond a packet, and at ten times saturation that would be a fifth of the core. So a starving class is
-//! looked at with about one per cent of the time, until one of its packets is run again.
+//! Knows no sockets. A class below High is *starving* when of late nearly all of its packets have been refused for want of
+//! time: the classes above it take everything. Then whatever is read of it is read only to be dropped, which costs about
+//! half a microsecond a packet, and at ten times saturation that would be a fifth of the core. So a starving class is looked
+//! at with about half a per cent of the time, until more of its packets are run again.
 
 use crate::base::limits::IO_BATCH_ROOM;
 use crate::base::token_bucket::TokenBucket;
 use crate::base::{Instant, Nanos, PerPriority, Priority};
 
-/// Time between two looks at a starving class: one per cent of the time at 0.6 µs each.
-const LOOK_EVERY: Nanos = Nanos::from_micros(60);
+/// Time between two looks at starving classes: half a per cent of the time at 0.6 µs each.
+const LOOK_EVERY: Nanos = Nanos::from_micros(120);
 /// Looks saved up.
 const LOOKS_MAX: u32 = 16;
 /// Datagrams of a train that cost as much as one look: most of a look is the system call's part.
-const TRAIN_PER_LOOK: usize = 8;
-/// Nobody is starving sooner than this.
-const PATIENCE_MIN: Nanos = Nanos::from_millis(20);
+const TRAIN_PER_LOOK: usize = 4;
+/// A class starves when it has more than this many packets refused for each one that is run.
+const REFUSED_PER_SERVED: u32 = 32;
+/// The sums halve about every three ticks of this: a class is judged by its last 15 to 20 ms.
+const TICK: Nanos = Nanos::from_millis(5);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Lately {
+    refused: u32,
+    served: u32,
+    starving: bool,
+}
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Rooms {
-    /// Since when packets of a class have been refused and none was run.
-    refused_since: PerPriority<Option<Instant>>,
-    patience: PerPriority<Nanos>,
+    lately: PerPriority<Lately>,
+    ticked: Instant,
     looks: TokenBucket,
+    /// Saved looks are being spent.
+    looking: bool,
+}
+
+impl Default for Rooms {
+    fn default() -> Self {
+        Self {
+            lately: PerPriority::default(),
+            ticked: Instant::ZERO,
+            looks: TokenBucket::new(LOOK_EVERY, LOOKS_MAX, Instant::ZERO),
+            looking: false,
+        }
+    }
 }
 
 impl Rooms {
-    pub(super) fn new(budgets: &PerPriority<Nanos>) -> Self {
-        Self {
-            refused_since: PerPriority::default(),
-            patience: PerPriority::from_fn(|p| budgets[p].saturating_mul(2).max(PATIENCE_MIN)),
-            looks: TokenBucket::new(LOOK_EVERY, LOOKS_MAX, Instant::ZERO),
-        }
-    }
-
     /// How many messages of that class may be read now.
     #[inline]
     pub(super) fn of(&mut self, class: Priority, now: Instant) -> u32 {
-        if self.starves(class, now) {
-            self.looks.available(now).min(IO_BATCH_ROOM)
-        } else {
-            IO_BATCH_ROOM
+        if !self.lately[class].starving {
+            return IO_BATCH_ROOM;
         }
-    }
-
-    #[inline]
-    fn starves(&self, class: Priority, now: Instant) -> bool {
-        // High is always read: nothing is above it, and its budget is shorter than what a full buffer holds.
-        class != Priority::High
-            && self.refused_since[class]
-                .is_some_and(|since| now.since(since) >= self.patience[class])
+        // Looks are saved up and spent together: to open and close a socket for each would cost more than the look.
+        let saved = self.looks.available(now);
+        self.looking = saved == LOOKS_MAX || (self.looking && saved > 0);
+        if self.looking { saved.min(IO_BATCH_ROOM) } else { 0 }
     }
 
     /// A message of that many datagrams was read.
     #[inline]
     pub(super) fn read(&mut self, class: Priority, datagrams: usize, now: Instant) {
-        if self.starves(class, now) {
+        if self.lately[class].starving {
             let looks = 1 + datagrams / TRAIN_PER_LOOK;
             self.looks.take_up_to(u32::try_from(looks).unwrap_or(u32::MAX), now);
         }
     }
 
-    /// A packet of that class was dropped at the gates.
+    /// A packet of that class was dropped at the gates for want of time.
     #[inline]
-    pub(super) fn refused(&mut self, class: Priority, now: Instant) {
-        self.refused_since[class].get_or_insert(now);
+    pub(super) fn refused(&mut self, class: Priority) {
+        let lately = &mut self.lately[class];
+        lately.refused = lately.refused.saturating_add(1);
     }
 
     /// A packet of that class is run.
     #[inline]
     pub(super) fn served(&mut self, class: Priority) {
-        self.refused_since[class] = None;
+        let lately = &mut self.lately[class];
+        lately.served = lately.served.saturating_add(1);
+    }
+
+    /// When a starving class is to be looked at again: a worker must not sleep past it.
+    #[inline]
+    pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
+        let starving = self.lately.iter().any(|(_, l)| l.starving);
+        starving.then(|| now + LOOK_EVERY.saturating_mul(u64::from(LOOKS_MAX)))
+    }
+
+    /// Time has passed: classes are judged anew.
+    pub(super) fn tick(&mut self, now: Instant) {
+        if now.since(self.ticked) < TICK {
+            return;
+        }
+        self.ticked = now;
+        for (class, l) in self.lately.iter_mut() {
+            // High is always read: nothing is above it, and its budget is shorter than what a full buffer holds.
+            l.starving = class != Priority::High
+                && l.refused > REFUSED_PER_SERVED.saturating_mul(l.served.saturating_add(1));
+            l.refused -= l.refused / 4;
+            l.served -= l.served / 4;
+        }
     }
 }
 
@@ -86,24 +117,33 @@ mod tests {
 
     #[test]
     fn a_starving_class_is_looked_at_now_and_then_and_read_again_once_it_is_served() {
-        let mut rooms = Rooms::new(&PerPriority::from_fn(Priority::default_budget));
+        let mut rooms = Rooms::default();
         let medium = Priority::Medium;
-        rooms.refused(medium, at(100));
-        assert_eq!(rooms.of(medium, at(119)), IO_BATCH_ROOM);
-        assert_eq!(rooms.of(medium, at(120)), LOOKS_MAX);
-        rooms.read(medium, 100, at(120));
-        assert_eq!(rooms.of(medium, at(120)), LOOKS_MAX - 13);
-        rooms.read(medium, 100, at(120));
-        assert_eq!(rooms.of(medium, at(120)), 0);
-        assert_eq!(rooms.of(medium, at(121)), 16);
+        (0..200).for_each(|_| rooms.refused(medium));
         rooms.served(medium);
-        assert_eq!(rooms.of(medium, at(121)), IO_BATCH_ROOM);
+        assert_eq!(rooms.of(medium, at(100)), IO_BATCH_ROOM);
+        rooms.tick(at(100));
+        assert_eq!(rooms.of(medium, at(100)), LOOKS_MAX);
+        rooms.read(medium, 40, at(100));
+        assert_eq!(rooms.of(medium, at(100)), LOOKS_MAX - 11);
+        rooms.read(medium, 100, at(100));
+        assert_eq!(rooms.of(medium, at(100)), 0);
+        // Saved up before they are spent.
+        assert_eq!(rooms.of(medium, at(101)), 0);
+        assert_eq!(rooms.of(medium, at(102)), LOOKS_MAX);
+        (0..10).for_each(|_| rooms.served(medium));
+        rooms.tick(at(105));
+        assert_eq!(rooms.of(medium, at(105)), IO_BATCH_ROOM);
     }
 
     #[test]
-    fn high_never_starves() {
-        let mut rooms = Rooms::new(&PerPriority::from_fn(Priority::default_budget));
-        rooms.refused(Priority::High, at(0));
-        assert_eq!(rooms.of(Priority::High, at(10_000)), IO_BATCH_ROOM);
+    fn high_never_starves_and_a_class_that_is_partly_served_does_not() {
+        let mut rooms = Rooms::default();
+        (0..9_000).for_each(|_| rooms.refused(Priority::High));
+        (0..300).for_each(|_| rooms.refused(Priority::Low));
+        (0..10).for_each(|_| rooms.served(Priority::Low));
+        rooms.tick(at(100));
+        assert_eq!(rooms.of(Priority::High, at(100)), IO_BATCH_ROOM);
+        assert_eq!(rooms.of(Priority::Low, at(100)), IO_BATCH_ROOM);
     }
 }

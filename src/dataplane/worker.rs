@@ -79,6 +79,7 @@ pub struct Worker {
     rows: Vec<Row>,
     kernel_drops: Vec<u64>,
     decayed: Instant,
+    last_run: Nanos,
     handled: u64,
 }
 
@@ -107,7 +108,7 @@ impl Worker {
             counters: Counters::new(Layout::new(options.counted)),
             plan: WorkerPlan::default(),
             high_gap: InterArrival::default(),
-            rooms: Rooms::new(&options.budgets),
+            rooms: Rooms::default(),
             guard: super::guard::Guard::new(options),
             room_table: vec![0; sockets.len()],
             sockets: sockets.clone().into_boxed_slice(),
@@ -121,6 +122,7 @@ impl Worker {
             rows: Vec::with_capacity(KERNEL_BATCH_MAX),
             kernel_drops: vec![0; sockets.len()],
             decayed: Instant::ZERO,
+            last_run: Nanos::ZERO,
             handled: 0,
         }
     }
@@ -229,6 +231,7 @@ impl Worker {
     /// Time has passed: estimates that nothing renews drift back.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.admission.tick(now);
+        self.rooms.tick(now);
         if now.since(self.decayed) >= DECAY_EVERY {
             self.decayed = now;
             self.admission.estimate.decay(now);
@@ -238,8 +241,10 @@ impl Worker {
     /// What is to be done next. Ask again after doing it, until it says [`Output::Wait`].
     pub fn poll_output(&mut self, now: Instant) -> Output {
         let waits = !self.out.is_empty();
+        // What the next run is likely to take is part of the wait.
         if waits
-            && (self.out.room() < KERNEL_BATCH_MAX || now.since(self.out.since()) >= FLUSH_AFTER)
+            && (self.out.room() < KERNEL_BATCH_MAX
+                || now.since(self.out.since()) + self.last_run >= FLUSH_AFTER)
         {
             return Output::Transmit;
         }
@@ -249,7 +254,7 @@ impl Worker {
         match self.next_batch(now) {
             Some(kernel) => Output::Run(kernel),
             None if !self.out.is_empty() => Output::Transmit,
-            None => Output::Wait(None),
+            None => Output::Wait(self.rooms.next_look(now)),
         }
     }
 
@@ -347,6 +352,7 @@ impl Worker {
 
     /// The batch was run and took `elapsed`; `now` is its end.
     pub fn on_done(&mut self, now: Instant, elapsed: Nanos) {
+        self.last_run = elapsed;
         let count = self.running.len() as u64;
         let each = Nanos::new(elapsed.get() / count.max(1));
         self.counters.add_worker(WorkerField::Runs, 1);

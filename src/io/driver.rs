@@ -177,7 +177,9 @@ pub struct SendFailure {
 pub trait Driver {
     /// Takes what has arrived, without waiting, at most about [`crate::base::limits::IO_BATCH_MAX`] messages.
     ///
-    /// `room[s]` is how many messages socket `s` may hand over now; 0 leaves its datagrams in the kernel. Sockets are
+    /// `room[s]` is how many messages socket `s` may hand over now; 0 leaves its datagrams in the kernel, and
+    /// [`crate::base::limits::IO_BATCH_ROOM`] or more takes what there is. A socket with less is read sparingly: it hands over
+    /// at most that many and does not end a [`Driver::wait`]. Sockets are
     /// served in their order, so the most urgent come first in the list.
     ///
     /// # Errors

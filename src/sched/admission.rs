@@ -228,6 +228,7 @@ impl Admission {
         if candidate.priority.enforces_deadline() && now >= candidate.deadline {
             return Err(DropReason::ExpiredOnArrival);
         }
+        self.demand.add(candidate.priority, candidate.service);
         match self.gates(now, candidate) {
             Ok(()) => Ok(false),
             Err(reason) if self.probe(now, candidate.priority) => {
@@ -248,9 +249,7 @@ impl Admission {
         }
         // If all that is queued, and this one, end in time whatever the order, no gate below can object: what goes before
         // this one is a part of that, and whoever goes behind it is due later.
-        let all = self.queue.backlog() + candidate.service;
-        let wait = self.demand.stretched(all, candidate.priority) + self.options.margin;
-        if now + wait + self.cushion[candidate.priority] <= candidate.deadline {
+        if self.queue.backlog() + candidate.service <= self.allowed(now, candidate) {
             return Ok(());
         }
         self.narrow_gates(now, candidate)
@@ -266,38 +265,36 @@ impl Admission {
             Predictor::SeedTotal => self.queue.backlog(),
             Predictor::Prefix => self.queue.work_before(&self.key(candidate)),
         };
-        let finish = now + before + candidate.service + self.options.margin;
-        if finish <= candidate.deadline {
-            return self.leaves_room(now, before, candidate);
+        let work = before + candidate.service;
+        let allowed = self.allowed(now, candidate);
+        if work <= allowed {
+            return self.harmless(now, candidate);
         }
-        if self.options.overload == Overload::Value
+        // Whoever would be harmed by the candidate now would be so after an eviction too.
+        let may_evict = self.options.overload == Overload::Value
             && self.options.predictor == Predictor::Prefix
-            && self.evict(finish.since(candidate.deadline), candidate)
-        {
-            let before = self.queue.work_before(&self.key(candidate));
-            return self.leaves_room(now, before, candidate);
+            && self.harmless(now, candidate).is_ok();
+        if may_evict && self.evict(work.saturating_sub(allowed), candidate) {
+            return Ok(());
         }
         Err(DropReason::PredictedMiss)
     }
 
-    /// What is worth less must leave room for what is worth more. While a candidate waits, packets of higher priorities
-    /// keep coming and go before it: the wait is stretched by the share of time that they have been taking. And it must be
-    /// over a cushion before the deadline, so that the candidate is out of the way before it would compete, as the earlier
+    /// How much work, its own included, may stand before the end of this candidate.
+    ///
+    /// Up to its deadline, less the margin. And what is worth less must leave room for what is worth more: while a candidate
+    /// waits, packets of higher priorities keep coming and go before it, so its time is cut to the share that they leave; and
+    /// it must be done a cushion before its deadline, so that it is out of the way before it would compete, as the earlier
     /// deadline, with fresh packets of the class above.
-    fn leaves_room(
-        &mut self,
-        now: Instant,
-        before: Nanos,
-        candidate: &Candidate,
-    ) -> Result<(), DropReason> {
+    #[inline]
+    fn allowed(&self, now: Instant, candidate: &Candidate) -> Nanos {
+        let slack = candidate.deadline.since(now);
+        let whole = slack.saturating_sub(self.options.margin);
         if self.options.overload == Overload::None || candidate.priority == Priority::High {
-            return Ok(());
+            return whole;
         }
-        let wait = self.demand.stretched(before + candidate.service, candidate.priority);
-        if now + wait + self.cushion[candidate.priority] > candidate.deadline {
-            return Err(DropReason::PredictedMiss);
-        }
-        self.harmless(now, candidate)
+        let early = slack.saturating_sub(self.cushion[candidate.priority]);
+        whole.min(self.demand.left_of(early, candidate.priority))
     }
 
     fn key(&self, candidate: &Candidate) -> Key {
@@ -386,7 +383,6 @@ impl Admission {
             Policy::Edf | Policy::EdfExpiry => candidate.queued_by,
             Policy::Fifo => candidate.released,
         };
-        self.demand.add(packet.priority, candidate.service);
         let pushed = self.queue.push(packet.priority, by, candidate.service, packet);
         assert!(pushed.is_ok(), "a packet was pushed that had not been admitted");
     }
@@ -404,7 +400,7 @@ impl Admission {
         self.evicted.pop()
     }
 
-    /// Time has passed: notes how much of it the work admitted for each class takes.
+    /// Time has passed: notes how much of it the work offered by each class would take.
     pub fn tick(&mut self, now: Instant) {
         self.demand.tick(now);
     }
@@ -502,38 +498,38 @@ impl Admission {
     }
 }
 
-/// The share of a worker's time that the admitted work of each class has been taking, of late.
+/// The share of a worker's time that the offered work of each class would have taken, of late. Offered, not admitted: where
+/// even High is refused, nothing is left for the rest.
 #[derive(Clone, Copy, Debug)]
 struct Demand {
-    admitted: PerPriority<u64>,
+    offered: PerPriority<u64>,
     /// In 1,024ths.
     share: PerPriority<u32>,
-    /// How much longer work of a class takes beside those above it, in 1,024ths: reckoned once a tick, because a division
-    /// a packet would cost more than the rest of the gates.
-    stretch: PerPriority<u64>,
+    /// What those above each class leave it, in 1,024ths.
+    left: PerPriority<u32>,
     since: Instant,
 }
 
 impl Default for Demand {
     fn default() -> Self {
         Self {
-            admitted: PerPriority::default(),
+            offered: PerPriority::default(),
             share: PerPriority::default(),
-            stretch: PerPriority::new([1_024; Priority::COUNT]),
+            left: PerPriority::new([1_024; Priority::COUNT]),
             since: Instant::ZERO,
         }
     }
 }
 
-/// How often shares are brought up to date, and the most that they are taken for: the rest is always left to a probe of
-/// what has changed.
+/// How often shares are brought up to date.
 const DEMAND_TICK: Nanos = Nanos::from_millis(5);
-const DEMAND_MAX: u32 = 1_003;
+/// With less than this left (one per cent), nothing is.
+const LEFT_MIN: u32 = 10;
 
 impl Demand {
     #[inline]
     fn add(&mut self, priority: Priority, service: Nanos) {
-        self.admitted[priority] += service.get();
+        self.offered[priority] += service.get();
     }
 
     fn tick(&mut self, now: Instant) {
@@ -542,32 +538,36 @@ impl Demand {
             return;
         }
         self.since = now;
-        for (p, admitted) in self.admitted.iter_mut() {
-            let share = std::mem::take(admitted).saturating_mul(1_024) / elapsed.get();
+        for (p, offered) in self.offered.iter_mut() {
+            let share = std::mem::take(offered).saturating_mul(1_024) / elapsed.get();
             let share = u32::try_from(share).unwrap_or(u32::MAX).min(1_024);
             let last = self.share[p];
             self.share[p] = last - last / 4 + share / 4;
         }
-        let mut above = 0;
+        let mut left = 1_024_u32;
         for p in Priority::ALL {
-            self.stretch[p] = 1_024 * 1_024 / u64::from(1_024 - DEMAND_MAX.min(above));
-            above += self.share[p];
+            self.left[p] = if left < LEFT_MIN { 0 } else { left };
+            left = left.saturating_sub(self.share[p]);
         }
     }
 
-    /// How long `work` of that class takes beside the classes above it.
+    /// What is left of `span` for that class beside the classes above it.
     #[inline]
-    fn stretched(&self, work: Nanos, priority: Priority) -> Nanos {
-        Nanos::new(work.saturating_mul(self.stretch[priority]).get() / 1_024)
+    fn left_of(&self, span: Nanos, priority: Priority) -> Nanos {
+        Nanos::new(span.saturating_mul(u64::from(self.left[priority])).get() / 1_024)
     }
 }
 
-/// The budget of the class above, but no more than a quarter of its own.
+/// Twice the budget of the class above, but no more than a quarter of its own: a packet that is delayed by as much as the
+/// class above may be is still due later than a fresh packet of that class.
 fn cushions(options: &Options, budgets: &PerPriority<Nanos>) -> PerPriority<Nanos> {
     PerPriority::from_fn(|p| match p {
         Priority::High | Priority::BestEffort => Nanos::ZERO,
         _ if options.overload == Overload::None => Nanos::ZERO,
-        _ => budgets[Priority::ALL[p.index() - 1]].min(Nanos::new(budgets[p].get() / 4)),
+        _ => {
+            let above = budgets[Priority::ALL[p.index() - 1]];
+            above.saturating_mul(2).min(Nanos::new(budgets[p].get() / 4))
+        }
     })
 }
 

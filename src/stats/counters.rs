@@ -46,7 +46,7 @@ pub enum ClassField {
     Samples,
     /// Gauge: the moving average of the service time, nanoseconds.
     ServiceEma,
-    /// Gauge: the smallest service time since the last plan, nanoseconds; 0: none.
+    /// Gauge: the smallest service time seen, nanoseconds; 0: none.
     ServiceMin,
     /// Time in kernels, nanoseconds.
     KernelTime,

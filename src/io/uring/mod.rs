@@ -20,10 +20,11 @@ use self::buffers::BufferRing;
 use self::inflow::{Inflow, Listening, PAYLOAD_AT};
 use super::arrivals::Arrivals;
 use super::driver::{Driver, ReceiveReport, Received, SendFailure, SocketSpec, TxBatch};
+use super::inbox::Inbox;
 use super::inbox::empty_header;
 use super::outgoing::{Outgoing, Owner, Sending, error_of, is_train, parts_of};
 use super::poll::TRAIN_MAX;
-use crate::base::limits::IO_BATCH_MAX;
+use crate::base::limits::{IO_BATCH_MAX, IO_BATCH_ROOM};
 use crate::base::{Instant, Nanos, SocketId};
 use crate::sys::message::{ADDRESS_LEN, RECEIVE_CONTROL_LEN};
 
@@ -57,6 +58,10 @@ pub struct UringDriver {
     refused: Box<[i32]>,
     arrivals: Arrivals,
     /// How many completions the last entry brought.
+    /// For sockets that are read sparingly.
+    inbox: Inbox,
+    /// The longest payload that is taken.
+    payload: usize,
     brought: usize,
     started: bool,
     /// An entry failed while submissions referred to a sender's memory: the ring must not be entered any more.
@@ -106,6 +111,8 @@ impl UringDriver {
             layout,
             outgoing: Outgoing::new(),
             refused: vec![0; IO_BATCH_MAX].into_boxed_slice(),
+            inbox: Inbox::new(payload),
+            payload,
             arrivals,
             brought: 0,
             started: false,
@@ -237,6 +244,25 @@ impl UringDriver {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
+    /// Takes at most `room` messages from a socket that does not listen. A multishot receive takes all that waits, whatever
+    /// the room, so a socket that is to be read sparingly is read by a call of its own.
+    fn glance(&mut self, s: usize, room: u32, sink: &mut impl FnMut(Received<'_>)) -> u32 {
+        let Self { inflow, inbox, payload, arrivals, .. } = self;
+        let count = usize::try_from(room).unwrap_or(0);
+        match inbox.fetch(inflow.ports[s].socket.as_fd(), count, *payload) {
+            Ok(count) => {
+                arrivals.refresh();
+                (0..count).for_each(|i| sink(arrivals.interpret(s, inbox.take(i))));
+                u32::try_from(count).unwrap_or(u32::MAX)
+            }
+            Err(e) => {
+                // Nothing there, or a fault of the route that the call has just taken away: the next glance sees more.
+                inflow.faults += u32::from(e.kind() != io::ErrorKind::WouldBlock);
+                0
+            }
+        }
+    }
+
     /// Describes one header, and sends what was described before when there is no room for it.
     fn describe(
         &mut self,
@@ -307,7 +333,7 @@ impl Driver for UringDriver {
     ) -> io::Result<ReceiveReport> {
         self.start()?;
         for (s, port) in self.inflow.ports.iter_mut().enumerate() {
-            port.open = room.get(s).is_some_and(|r| *r > 0);
+            port.open = room.get(s).is_some_and(|r| *r >= IO_BATCH_ROOM);
         }
         self.harvest();
         let mut rearmed = self.arm()?;
@@ -316,7 +342,12 @@ impl Driver for UringDriver {
         if self.inflow.waiting() == 0 && self.entry_is_due() {
             self.enter()?;
         }
-        let messages = self.hand_over(sink);
+        let mut messages = self.hand_over(sink);
+        for (s, room) in room.iter().enumerate() {
+            if *room > 0 && *room < IO_BATCH_ROOM && s < self.inflow.ports.len() {
+                messages += self.glance(s, *room, sink);
+            }
+        }
         // Receives that ended for want of buffers: now there are some.
         rearmed += self.arm()?;
         let more = self.inflow.waiting() > 0 || self.entry_is_due();

@@ -257,11 +257,11 @@ impl Cell<&mut [u64]> {
         self.0[FIELDS + reason.index()] += n;
     }
 
-    /// Takes one latency in.
+    /// Takes in the latency of `n` packets that had the same.
     #[inline]
-    pub fn latency(&mut self, latency: Nanos) {
-        self.0[Field::LatencySum as usize] += latency.get();
-        self.0[FIELDS + DropReason::COUNT + latency::cell(latency)] += 1;
+    pub fn latencies_of(&mut self, latency: Nanos, n: u64) {
+        self.0[Field::LatencySum as usize] += latency.saturating_mul(n).get();
+        self.0[FIELDS + DropReason::COUNT + latency::cell(latency)] += n;
     }
 }
 

@@ -277,10 +277,14 @@ fn keys_shown_as_in_force_are_in_the_reference() {
 #[test]
 fn the_reference_says_which_keys_are_live() {
     let source = read("src/cli/reload.rs");
-    let list = source.split_once("const LIVE").and_then(|(_, rest)| rest.split_once(';'));
-    // The first `;` is that of the array's type.
-    let list = list.and_then(|(_, rest)| rest.split_once(';')).expect("the list of live keys").0;
-    let live: BTreeSet<&str> = list.split('"').skip(1).step_by(2).collect();
+    // Each live key is taken up by a line `in_force.a.b = wanted.a.b;`.
+    let taken_up = |line: &str| {
+        let (to, from) = line.trim().strip_suffix(';')?.split_once(" = ")?;
+        let (to, from) = (to.strip_prefix("in_force.")?, from.strip_prefix("wanted.")?);
+        (to == from).then(|| to.to_owned())
+    };
+    let live: BTreeSet<String> = source.lines().filter_map(taken_up).collect();
+    let live: BTreeSet<&str> = live.iter().map(String::as_str).collect();
     let text = read("docs/configuration.md");
     let row = |line: &str| {
         let key = line.strip_prefix("| `")?.split_once('`')?.0;

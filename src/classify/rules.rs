@@ -96,7 +96,14 @@ impl Classifier {
     #[must_use]
     pub fn new(options: &Options) -> Self {
         let tightest = |p: Priority| {
-            let own = options.ingress_budget.unwrap_or(options.budgets[p]);
+            let class = options.budgets[p];
+            let own = match (options.ingress_budget, options.classify) {
+                (None, _) => class,
+                // One class: the ingress says what its budget is.
+                (Some(ingress), Classify::Fixed(_)) => ingress,
+                // Several: none gets longer than its own.
+                (Some(ingress), _) => ingress.min(class),
+            };
             own.min(options.egress_budget.unwrap_or(Nanos::MAX)).max(Nanos::new(1))
         };
         let mut dscp: [_; 64] = std::array::from_fn(|code_point| {

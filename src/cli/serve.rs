@@ -70,6 +70,10 @@ fn load(path: Option<&Path>) -> Result<Loaded, config::Faults> {
 
 fn serve(args: &ServeArgs, settings: &Settings) -> anyhow::Result<u8> {
     let signals = Signals::listen()?;
+    // Every session of a forwarding egress is a socket.
+    if let Err(error) = crate::sys::limits::raise_open_files() {
+        tracing::warn!(%error, "the limit of open files stays");
+    }
     let seed = args.seed.unwrap_or_else(super::random_seed);
     let service = Arc::new(Service::start(service_options(settings, seed))?);
     let shown = Shown::new(&service, settings);

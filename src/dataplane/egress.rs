@@ -184,7 +184,11 @@ impl<A: Copy> Egress<A> {
 
     /// The last [`Egress::batch`] was handed to the driver and these of its messages did not leave: every account goes
     /// to `settle` with the fault that met it, if any, and nothing waits any more.
-    pub fn settle(&mut self, failed: &[SendFailure], mut settle: impl FnMut(A, Option<SendError>)) {
+    pub fn settle(
+        &mut self,
+        failed: &[SendFailure],
+        mut settle: impl FnMut(&A, Option<SendError>),
+    ) {
         for failure in failed {
             if let Some(group) = self.groups.get_mut(failure.message as usize) {
                 group.fault = Some(failure.error);
@@ -195,7 +199,7 @@ impl<A: Copy> Egress<A> {
             let group = &mut self.groups[usize::from(piece.group)];
             let fault = group.fault.filter(|_| group.departed == 0);
             group.departed = group.departed.saturating_sub(1);
-            settle(piece.account, fault);
+            settle(&piece.account, fault);
         }
         self.pieces.clear();
         self.groups.clear();
@@ -275,7 +279,7 @@ mod tests {
         let mut seen = Vec::new();
         e.settle(
             &[SendFailure { message: 1, error: SendError::QueueFull, departed: 1 }],
-            |a, f| seen.push((a, f.is_some())),
+            |a, f| seen.push((*a, f.is_some())),
         );
         assert_eq!(seen, [(0, false), (1, false), (2, false), (3, true), (4, false), (5, true)]);
         assert!(e.is_empty());

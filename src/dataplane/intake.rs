@@ -2,6 +2,7 @@
 //!
 //! Knows no sockets: what was received is an argument.
 
+use super::egress::Route;
 use super::options::{Framing, Mode, Order, SocketRole};
 use super::outlet::{Account, Booking};
 use super::own::Beware;
@@ -22,7 +23,8 @@ struct Train {
     ingress: IngressId,
     /// The class under which datagrams are counted that are dropped before they have one.
     fallback: Priority,
-    origin: Origin,
+    /// The way back to the sender.
+    route: Route,
     released: Instant,
     tos: u8,
     framing: Framing,
@@ -37,6 +39,23 @@ struct Request {
     kernel: KernelId,
     flags: PacketFlags,
     flow: u32,
+}
+
+/// A request with what follows from it, reckoned once for all datagrams of a train that are alike: raw ones of one length.
+#[derive(Clone, Copy, Debug)]
+struct Ready {
+    request: Request,
+    len: usize,
+    bucket: u16,
+    candidate: Candidate,
+}
+
+/// Datagrams of one train and class that arrived, and those that were admitted, not yet among the figures.
+#[derive(Clone, Copy, Debug)]
+struct Tally {
+    priority: Priority,
+    arrived: u64,
+    admitted: u64,
 }
 
 /// What is to be done with a datagram.
@@ -68,38 +87,53 @@ impl Worker {
         received: &Received<'_>,
     ) {
         let ingress = &self.ingresses[id.index()];
-        let origin = Origin {
-            peer: received.peer,
-            local: received.local,
-            socket: received.socket,
-            note: None,
-        };
         let train = Train {
             ingress: id,
             fallback: class.unwrap_or_else(|| ingress.fallback()),
-            origin,
+            route: self.reply_route(received.socket, received.peer, received.local),
             released: received.stamp.instant(),
             tos: received.tos,
             framing: ingress.framing,
             banned: self.banned(id, received),
         };
-        let before = self.counters.view(id, train.fallback).get(Field::Received);
         let length = received.bytes.len().checked_div(received.segment).unwrap_or(0).max(1);
         self.rooms.read(train.fallback, length, now);
+        let mut ready = None;
+        let mut tally = Tally { priority: train.fallback, arrived: 0, admitted: 0 };
         for datagram in received.datagrams() {
-            self.handle_datagram(now, &train, datagram, received.truncated);
+            if let Err(reason) = self.prepare(&train, datagram, received.truncated, &mut ready) {
+                self.reject(now, &train, train.fallback, datagram, reason);
+                continue;
+            }
+            match &ready {
+                Some(ready) => self.handle_request(now, &train, ready, datagram, &mut tally),
+                None => self.pong(now, &train, datagram),
+            }
         }
-        let count = self.counters.view(id, train.fallback).get(Field::Received) - before;
-        self.count_stamps(&train, received.stamp, count.max(1));
+        self.count(&train, &mut tally);
+        self.count_stamps(&train, received);
     }
 
-    fn count_stamps(&mut self, train: &Train, stamp: Stamp, count: u64) {
-        let field = match stamp {
+    fn count_stamps(&mut self, train: &Train, received: &Received<'_>) {
+        let field = match received.stamp {
             Stamp::Kernel(_) => return,
             Stamp::Missing(_) => Field::StampMissing,
             Stamp::Anomaly(_) => Field::ClockAnomaly,
         };
+        let count = received.datagrams().count() as u64;
         self.counters.cell(train.ingress, train.fallback).add(field, count);
+    }
+
+    /// Takes what was tallied into the figures.
+    #[inline]
+    fn count(&mut self, train: &Train, tally: &mut Tally) {
+        let Tally { priority, arrived, admitted } = *tally;
+        self.counters.add_class(priority, ClassField::Arrivals, arrived);
+        self.counters.add_class(priority, ClassField::Admitted, admitted);
+        let mut cell = self.counters.cell(train.ingress, priority);
+        cell.add(Field::Received, admitted);
+        cell.add(Field::InFlight, admitted);
+        (tally.arrived, tally.admitted) = (0, 0);
     }
 
     /// Whether answering this sender could make a loop, or would reach nobody.
@@ -117,24 +151,74 @@ impl Worker {
         }
     }
 
+    /// Finds out what a datagram asks for. Raw datagrams of one train differ in nothing but their length: what was found
+    /// for the one before serves again. `None` is left for a ping.
     #[inline]
-    fn handle_datagram(&mut self, now: Instant, train: &Train, datagram: &[u8], truncated: bool) {
-        let request = match self.parse(train, datagram, truncated) {
-            Ok(Parsed::Request(request)) => request,
-            Ok(Parsed::Ping) => return self.pong(now, train, datagram),
-            Err(reason) => return self.reject(now, train, train.fallback, datagram, reason),
+    fn prepare(
+        &self,
+        train: &Train,
+        datagram: &[u8],
+        truncated: bool,
+        ready: &mut Option<Ready>,
+    ) -> Result<(), DropReason> {
+        if train.framing == Framing::Raw && ready.is_some_and(|r| r.len == datagram.len()) {
+            return Ok(());
+        }
+        *ready = match self.parse(train, datagram, truncated)? {
+            Parsed::Request(request) => Some(self.reckon(train, request, datagram.len())),
+            Parsed::Ping => None,
         };
-        let priority = request.class.priority;
-        self.counters.add_class(priority, ClassField::Arrivals, 1);
+        Ok(())
+    }
+
+    #[inline]
+    fn reckon(&self, train: &Train, request: Request, len: usize) -> Ready {
+        let Class { priority, budget } = request.class;
+        let deadline = train.released + budget;
+        let bucket = estimate::bucket(request.kernel, len);
+        let candidate = Candidate {
+            priority,
+            released: train.released,
+            deadline,
+            queued_by: deadline,
+            service: self.admission.predict(bucket, priority),
+        };
+        Ready { request, len, bucket, candidate }
+    }
+
+    #[inline]
+    fn handle_request(
+        &mut self,
+        now: Instant,
+        train: &Train,
+        ready: &Ready,
+        datagram: &[u8],
+        tally: &mut Tally,
+    ) {
+        let priority = ready.candidate.priority;
+        if tally.priority != priority {
+            self.count(train, tally);
+            tally.priority = priority;
+        }
+        tally.arrived += 1;
         if priority == Priority::High {
             self.high_gap.record(train.released);
         }
         if train.banned {
             return self.reject(now, train, priority, datagram, DropReason::EgressNoRoute);
         }
-        if let Err(reason) = self.admit(now, train, &request, datagram) {
-            self.reject(now, train, priority, datagram, reason);
+        match self.admit(now, train, ready, datagram) {
+            Ok(()) => tally.admitted += 1,
+            Err(reason) => self.reject(now, train, priority, datagram, reason),
         }
+        if self.admission.has_evicted() {
+            self.count(train, tally);
+            self.drop_evicted(now);
+        }
+    }
+
+    #[cold]
+    fn drop_evicted(&mut self, now: Instant) {
         while let Some(evicted) = self.admission.next_evicted() {
             self.leave_queue(&evicted);
             self.drop_packet(now, evicted, DropReason::Evicted);
@@ -190,20 +274,11 @@ impl Worker {
         &mut self,
         now: Instant,
         train: &Train,
-        request: &Request,
+        ready: &Ready,
         datagram: &[u8],
     ) -> Result<(), DropReason> {
-        let Class { priority, budget } = request.class;
-        let deadline = train.released + budget;
-        let bucket = estimate::bucket(request.kernel, datagram.len());
-        let mut candidate = Candidate {
-            priority,
-            released: train.released,
-            deadline,
-            queued_by: deadline,
-            service: self.admission.predict(bucket, priority),
-        };
-        let note = self.enter_flow(train, request, &mut candidate);
+        let mut candidate = ready.candidate;
+        let note = self.enter_flow(train, &ready.request, &mut candidate);
         let verdict = self.admission.admit(now, &candidate);
         let slot = verdict.and_then(|probe| {
             self.pool.insert(datagram).map(|slot| (slot, probe)).ok_or(DropReason::RxNoBuffer)
@@ -213,26 +288,23 @@ impl Worker {
                 self.flows.leave(note);
             }
         })?;
-        let flags = PacketFlags { probe, ..request.flags };
-        let len = u32::try_from(datagram.len()).unwrap_or(u32::MAX);
+        if probe {
+            self.counters.add_class(candidate.priority, ClassField::Probes, 1);
+        }
         let packet = Packet {
             slot,
             ingress: train.ingress,
-            kernel: request.kernel,
-            priority,
-            flags,
-            released: train.released,
-            deadline,
+            kernel: ready.request.kernel,
+            priority: candidate.priority,
+            flags: PacketFlags { probe, ..ready.request.flags },
+            released: candidate.released,
+            deadline: candidate.deadline,
             service: candidate.service,
-            bucket,
-            len,
+            bucket: ready.bucket,
+            len: u32::try_from(datagram.len()).unwrap_or(u32::MAX),
         };
-        self.origins[slot.index()] = Origin { note, ..train.origin };
+        self.origins[slot.index()] = Origin { route: train.route, note };
         self.admission.push(packet, &candidate);
-        let mut cell = self.counters.cell(train.ingress, priority);
-        cell.add(Field::Received, 1);
-        cell.add(Field::InFlight, 1);
-        self.counters.add_class(priority, ClassField::Admitted, 1);
         Ok(())
     }
 
@@ -278,8 +350,11 @@ impl Worker {
             return;
         }
         let Some(slot) = self.pool.insert(&datagram[..framed::LEN]) else { return };
-        self.origins[slot.index()] = train.origin;
-        let packet = self.headed(train, priority, slot);
+        self.origins[slot.index()] = Origin { route: train.route, note: None };
+        let packet = Packet {
+            len: u32::try_from(datagram.len()).unwrap_or(u32::MAX),
+            ..self.headed(train, priority, slot)
+        };
         if !self.refuse(now, packet, reason) {
             self.pool.release(slot);
         }
@@ -291,17 +366,19 @@ impl Worker {
             self.egresses[self.ingresses[train.ingress.index()].egress.index()].mode,
             Mode::Reply { .. }
         );
-        if train.banned || !replies {
+        if train.banned
+            || !replies
+            || !self.may_answer(train.ingress, datagram.len(), datagram.len())
+        {
             return self.reject(now, train, train.fallback, datagram, DropReason::EgressNoRoute);
         }
         let Some(slot) = self.pool.insert(datagram) else {
             return self.reject(now, train, train.fallback, datagram, DropReason::RxNoBuffer);
         };
         framed::turn_into(self.pool.slot_mut(slot), Kind::Pong, 0);
-        self.origins[slot.index()] = train.origin;
+        self.origins[slot.index()] = Origin { route: train.route, note: None };
         let packet = self.headed(train, train.fallback, slot);
-        let route = self.reply_route(&train.origin);
-        self.send_at_once(now, packet, &route, datagram.len(), Booking::Replied);
+        self.send_at_once(now, packet, &train.route, datagram.len(), Booking::Replied);
     }
 
     fn headed(&self, train: &Train, priority: Priority, slot: crate::packet::Slot) -> Packet {
@@ -324,7 +401,7 @@ impl Worker {
         &mut self,
         now: Instant,
         packet: Packet,
-        route: &super::egress::Route,
+        route: &Route,
         len: usize,
         booking: Booking,
     ) {
@@ -386,9 +463,8 @@ impl Worker {
             }
         };
         let client = way_back.client;
-        let origin =
-            Origin { peer: client.peer, local: client.local, socket: client.socket, note: None };
-        self.origins[slot.index()] = origin;
+        let route = self.reply_route(client.socket, client.peer, client.local);
+        self.origins[slot.index()] = Origin { route, note: None };
         let released = received.stamp.instant();
         let packet = Packet {
             slot,
@@ -402,7 +478,6 @@ impl Worker {
             bucket: 0,
             len: 0,
         };
-        let route = self.reply_route(&origin);
         self.send_at_once(now, packet, &route, datagram.len(), Booking::Forwarded);
     }
 }
@@ -411,6 +486,6 @@ impl Worker {
 fn flow_hash(train: &Train, flow: u32) -> u64 {
     use std::hash::{Hash as _, Hasher as _};
     let mut hasher = std::hash::DefaultHasher::new();
-    (train.origin.peer, train.origin.socket, flow).hash(&mut hasher);
+    (train.route.to, train.route.socket, flow).hash(&mut hasher);
     hasher.finish()
 }

@@ -2,11 +2,13 @@
 //!
 //! Knows no sockets, only their numbers.
 
+use std::net::{IpAddr, SocketAddr};
+
 use super::egress::Route;
 use super::options::{EgressOptions, Framing, Late, Mode};
 use super::sessions::{Client, Sessions, WayBack};
 use super::worker::Worker;
-use crate::base::{DropReason, IngressId, Instant, Nanos, Priority};
+use crate::base::{DropReason, IngressId, Instant, Nanos, Priority, SocketId};
 use crate::io::{Part, SendError};
 use crate::kernel::{Row, RowStatus};
 use crate::packet::framed::{self, Kind};
@@ -34,38 +36,80 @@ pub(super) struct Account {
     pub(super) kernel_time: Nanos,
 }
 
-/// Books results.
+/// Books results. Neighbours that are alike in all that is counted (the rest of a train, above all) are counted at once.
 #[derive(Debug)]
 pub(super) struct Outlet<'a> {
-    pub(super) now: Instant,
-    pub(super) pool: &'a mut BufPool,
-    pub(super) counters: &'a mut Counters,
+    now: Instant,
+    pool: &'a mut BufPool,
+    counters: &'a mut Counters,
+    /// The first of those that are alike and not yet booked, and how many they are.
+    alike: Option<(Account, u64)>,
 }
 
-impl Outlet<'_> {
-    /// A result has left, or met a fault.
+impl<'a> Outlet<'a> {
+    pub(super) const fn new(
+        now: Instant,
+        pool: &'a mut BufPool,
+        counters: &'a mut Counters,
+    ) -> Self {
+        Self { now, pool, counters, alike: None }
+    }
+
+    /// A result has left, or met a fault. [`Outlet::book`] follows the last.
     #[inline]
-    pub(super) fn settle(&mut self, account: Account, fault: Option<SendError>) {
+    pub(super) fn settle(&mut self, account: &Account, fault: Option<SendError>) {
         self.pool.release(account.slot);
+        if let Some(fault) = fault {
+            return self.book_fault(account, fault);
+        }
+        match &mut self.alike {
+            Some((first, count)) if first.counts_as(account) => *count += 1,
+            _ => {
+                self.book();
+                self.alike = Some((*account, 1));
+            }
+        }
+    }
+
+    #[cold]
+    fn book_fault(&mut self, account: &Account, fault: SendError) {
+        if account.booking != Booking::None {
+            let mut cell = self.counters.cell(account.ingress, account.priority);
+            cell.sub(Field::InFlight, 1);
+            cell.drop(fault_reason(fault), 1);
+        }
+    }
+
+    /// Takes into the figures what has left.
+    pub(super) fn book(&mut self) {
+        let Some((account, count)) = self.alike.take() else { return };
         let field = match account.booking {
             Booking::Replied => Field::Replied,
             Booking::Forwarded => Field::Forwarded,
             Booking::None => return,
         };
         let mut cell = self.counters.cell(account.ingress, account.priority);
-        cell.sub(Field::InFlight, 1);
-        if let Some(fault) = fault {
-            cell.drop(fault_reason(fault), 1);
-            return;
-        }
-        cell.add(field, 1);
-        cell.latency(self.now.since(account.released));
+        cell.sub(Field::InFlight, count);
+        cell.add(field, count);
+        cell.latencies_of(self.now.since(account.released), count);
         let on_time = self.now <= account.deadline || !account.priority.enforces_deadline();
-        cell.add(if on_time { Field::OnTime } else { Field::Late }, 1);
+        cell.add(if on_time { Field::OnTime } else { Field::Late }, count);
         if on_time {
-            let useful = account.kernel_time.get();
+            let useful = account.kernel_time.saturating_mul(count).get();
             self.counters.add_class(account.priority, ClassField::KernelTimeUseful, useful);
         }
+    }
+}
+
+impl Account {
+    /// Whether nothing but the slot tells them apart.
+    #[inline]
+    fn counts_as(&self, other: &Self) -> bool {
+        self.released == other.released
+            && self.deadline == other.deadline
+            && self.kernel_time == other.kernel_time
+            && (self.ingress, self.priority, self.booking)
+                == (other.ingress, other.priority, other.booking)
     }
 }
 
@@ -99,13 +143,19 @@ impl Worker {
             return self.drop_packet(now, packet, DropReason::LateAfterKernel);
         }
         let len = row.len + packet.header_len();
-        let Some((route, booking)) = self.way_out(now, &packet, len) else {
-            return self.drop_packet(now, packet, DropReason::EgressNoRoute);
+        let booking = match self.egresses[egress.index()].mode {
+            Mode::Reply { .. } => {
+                if !self.may_answer(packet.ingress, packet.len as usize, len) {
+                    return self.drop_packet(now, packet, DropReason::EgressNoRoute);
+                }
+                if packet.flags.framed {
+                    let status = u8::from(late);
+                    framed::turn_into(self.pool.slot_mut(packet.slot), Kind::Answer, status);
+                }
+                Booking::Replied
+            }
+            Mode::Send { .. } | Mode::Forward { .. } => Booking::Forwarded,
         };
-        if packet.flags.framed && booking == Booking::Replied {
-            framed::turn_into(self.pool.slot_mut(packet.slot), Kind::Answer, u8::from(late));
-        }
-        let part = self.part(packet.slot, len);
         let account = Account {
             slot: packet.slot,
             ingress: packet.ingress,
@@ -115,48 +165,62 @@ impl Worker {
             deadline: packet.deadline,
             kernel_time,
         };
-        if self.out.push(now, &route, part, account).is_err() {
+        let part = self.part(packet.slot, len);
+        let pushed = if booking == Booking::Replied {
+            let route = &self.origins[packet.slot.index()].route;
+            self.out.push(now, route, part, account)
+        } else {
+            let Some(route) = self.way_on(now, &packet) else {
+                return self.drop_packet(now, packet, DropReason::EgressNoRoute);
+            };
+            self.out.push(now, &route, part, account)
+        };
+        if pushed.is_err() {
             self.drop_packet(now, packet, DropReason::EgressQueueFull);
         }
     }
 
-    /// Which way a result of `len` bytes leaves, if there is a permitted one.
-    #[inline]
-    fn way_out(&mut self, now: Instant, packet: &Packet, len: usize) -> Option<(Route, Booking)> {
-        let origin = self.origins[packet.slot.index()];
+    /// By which socket a result is sent on, if there is one for it.
+    fn way_on(&mut self, now: Instant, packet: &Packet) -> Option<Route> {
         let egress = self.ingresses[packet.ingress.index()].egress;
-        match self.egresses[egress.index()].mode {
-            Mode::Reply { amplification_per_mille, .. } => {
-                // Bytes out never exceed bytes in by more than was allowed: the sender's address may be forged.
-                let allowed = u64::from(packet.len) * u64::from(amplification_per_mille) / 1_000;
-                (len as u64 <= allowed).then(|| (self.reply_route(&origin), Booking::Replied))
-            }
-            Mode::Send { socket } => {
-                let gso = self.sockets[socket.index()].gso;
-                Some((Route { socket, to: None, from: None, gso }, Booking::Forwarded))
-            }
+        let socket = match self.egresses[egress.index()].mode {
+            Mode::Reply { .. } => return None,
+            Mode::Send { socket } => socket,
             Mode::Forward { first_socket, .. } => {
-                let client =
-                    Client { peer: origin.peer, local: origin.local, socket: origin.socket };
+                let Route { to, from, socket, .. } = self.origins[packet.slot.index()].route;
+                let client = Client { peer: to?, local: from, socket };
                 let way_back =
                     WayBack { client, ingress: packet.ingress, priority: packet.priority };
                 let session = self.sessions[egress.index()].as_mut()?.request(now, way_back)?;
-                let socket = crate::base::SocketId(first_socket.0 + u16::try_from(session).ok()?);
-                let gso = self.sockets[socket.index()].gso;
-                Some((Route { socket, to: None, from: None, gso }, Booking::Forwarded))
+                SocketId(first_socket.0 + u16::try_from(session).ok()?)
             }
+        };
+        let gso = self.sockets[socket.index()].gso;
+        Some(Route { socket, to: None, from: None, gso })
+    }
+
+    /// Bytes out never exceed bytes in by more than was allowed: the sender's address may be forged.
+    #[inline]
+    pub(super) fn may_answer(&self, ingress: IngressId, len_in: usize, len_out: usize) -> bool {
+        match self.egresses[self.ingresses[ingress.index()].egress.index()].mode {
+            Mode::Reply { amplification_per_mille, .. } => {
+                len_out as u64 * 1_000 <= len_in as u64 * u64::from(amplification_per_mille)
+            }
+            Mode::Send { .. } | Mode::Forward { .. } => true,
         }
     }
 
-    pub(super) fn reply_route(&self, origin: &super::worker::Origin) -> Route {
-        Route {
-            socket: origin.socket,
-            to: Some(origin.peer),
-            from: origin.local,
-            gso: self.sockets[origin.socket.index()].gso,
-        }
+    #[inline]
+    pub(super) fn reply_route(
+        &self,
+        socket: SocketId,
+        peer: SocketAddr,
+        from: Option<IpAddr>,
+    ) -> Route {
+        Route { socket, to: Some(peer), from, gso: self.sockets[socket.index()].gso }
     }
 
+    #[inline]
     pub(super) fn part(&self, slot: Slot, len: usize) -> Part {
         let as_u32 = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Part { start: as_u32(self.pool.offset(slot)), len: as_u32(len) }
@@ -167,11 +231,11 @@ impl Worker {
     pub(super) fn refuse(&mut self, now: Instant, packet: Packet, reason: DropReason) -> bool {
         let ingress = &self.ingresses[packet.ingress.index()];
         let replies = matches!(self.egresses[ingress.egress.index()].mode, Mode::Reply { .. });
-        if !replies || ingress.framing != Framing::Framed {
+        let fits = self.may_answer(packet.ingress, packet.len as usize, framed::LEN);
+        if !replies || !fits || ingress.framing != Framing::Framed {
             return false;
         }
         framed::turn_into(self.pool.slot_mut(packet.slot), Kind::Refusal, reason as u8);
-        let route = self.reply_route(&self.origins[packet.slot.index()]);
         let part = self.part(packet.slot, framed::LEN);
         let account = Account {
             slot: packet.slot,
@@ -182,6 +246,7 @@ impl Worker {
             deadline: packet.deadline,
             kernel_time: Nanos::ZERO,
         };
-        self.out.push(now, &route, part, account).is_ok()
+        let route = &self.origins[packet.slot.index()].route;
+        self.out.push(now, route, part, account).is_ok()
     }
 }

@@ -3,9 +3,7 @@
 //! Knows no sockets, no clock and no thread: time is an argument, input comes by `handle_*`, and what is to be done is
 //! asked for by [`Worker::poll_output`] until it says [`Output::Wait`].
 
-use std::net::{IpAddr, SocketAddr};
-
-use super::egress::Egress;
+use super::egress::{Egress, Route};
 use super::options::{Ingress, Options, SocketOptions, SocketRole};
 use super::outlet::{Account, Outlet};
 use super::own::Beware;
@@ -47,9 +45,8 @@ pub enum Output {
 /// Where a packet came from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin {
-    pub(super) peer: SocketAddr,
-    pub(super) local: Option<IpAddr>,
-    pub(super) socket: SocketId,
+    /// The way back to the sender.
+    pub(super) route: Route,
     pub(super) note: Option<FlowNote>,
 }
 
@@ -94,9 +91,7 @@ impl Worker {
         let kernels = options.kernel_batch_max.len();
         let estimate = ServiceEstimate::with_weight(&options.budgets, kernels, options.ema_weight);
         let nowhere = Origin {
-            peer: SocketAddr::from(([0, 0, 0, 0], 0)),
-            local: None,
-            socket: SocketId(0),
+            route: Route { socket: SocketId(0), to: None, from: None, gso: false },
             note: None,
         };
         let pool = BufPool::new(options.slots, options.max_datagram);
@@ -285,34 +280,41 @@ impl Worker {
 
     /// Takes the next packets out of the queue, as many as one run is worth within a slice, all for one kernel.
     fn next_batch(&mut self, now: Instant) -> Option<KernelId> {
-        let first = self.next_packet(now, None)?;
-        let most = self.kernel_batch_max[first.kernel.index()].min(KERNEL_BATCH_MAX);
-        let ends = now + self.plan.slice;
-        // Each member is judged by when its turn within the batch will come.
-        let mut starts = now + first.service;
-        while self.running.len() < most && starts + first.service <= ends {
-            let Some(next) = self.next_packet(starts, Some(first.kernel)) else { break };
-            starts = starts + next.service;
+        let (kernel, first) = self.next_packet(now, None)?;
+        let most = self.kernel_batch_max[kernel.index()].min(KERNEL_BATCH_MAX);
+        let overhead = self.admission.overhead();
+        // Each member is judged by when its turn would come if each were received and sent between two runs. The slice
+        // is a matter of the kernel's time alone: receiving and sending are not done within it.
+        let mut starts = now + first;
+        let mut in_kernel = first.saturating_sub(overhead);
+        while self.running.len() < most
+            && in_kernel + first.saturating_sub(overhead) <= self.plan.slice
+        {
+            let Some((_, next)) = self.next_packet(starts, Some(kernel)) else { break };
+            starts = starts + next;
+            in_kernel += next.saturating_sub(overhead);
         }
-        Some(first.kernel)
+        Some(kernel)
     }
 
-    /// Takes the head of the queue into the batch if it is for `kernel`; drops heads that can no longer make it.
+    /// Takes the head of the queue into the batch if it is for `kernel`; drops heads that can no longer make it. Says for
+    /// which kernel it is, and what it is expected to cost.
     #[inline]
-    fn next_packet(&mut self, starts: Instant, kernel: Option<KernelId>) -> Option<Packet> {
+    fn next_packet(
+        &mut self,
+        starts: Instant,
+        kernel: Option<KernelId>,
+    ) -> Option<(KernelId, Nanos)> {
         loop {
-            if kernel.is_some() && self.admission.peek().is_none_or(|p| Some(p.kernel) != kernel) {
-                return None;
-            }
-            let dispatched = if kernel.is_none() && self.high_passes(starts) {
-                self.admission.dispatch_high(starts)
-            } else {
-                self.admission.dispatch(starts)
+            let dispatched = match kernel {
+                Some(kernel) => self.admission.dispatch_if(starts, |p| p.kernel == kernel),
+                None if self.high_passes(starts) => self.admission.dispatch_high(starts),
+                None => self.admission.dispatch(starts),
             };
             match dispatched {
                 Dispatch::Run(packet) => {
                     self.take(starts, packet);
-                    return Some(packet);
+                    return Some((packet.kernel, packet.service));
                 }
                 Dispatch::TooLate(packet) => {
                     self.leave_queue(&packet);
@@ -361,15 +363,26 @@ impl Worker {
         let each = Nanos::new(elapsed.get() / count.max(1));
         self.counters.add_worker(WorkerField::Runs, 1);
         self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
+        self.measure(now, each);
         for i in 0..self.running.len() {
             let (packet, row) = (self.running[i], self.rows[i]);
-            self.admission.estimate.record(now, packet.bucket, packet.priority, each);
-            self.counters.add_class(packet.priority, ClassField::Samples, 1);
-            self.counters.add_class(packet.priority, ClassField::KernelTime, each.get());
             self.finish(now, packet, row, each);
         }
         self.running.clear();
         self.rows.clear();
+    }
+
+    /// Takes in what each packet of the batch cost, neighbours that are alike at once.
+    fn measure(&mut self, now: Instant, each: Nanos) {
+        let Self { running, admission, counters, .. } = self;
+        for alike in running.chunk_by(|a, b| (a.bucket, a.priority) == (b.bucket, b.priority)) {
+            let Packet { bucket, priority, .. } = alike[0];
+            let count = u32::try_from(alike.len()).unwrap_or(u32::MAX);
+            admission.estimate.record_many(now, bucket, priority, each, count);
+            counters.add_class(priority, ClassField::Samples, u64::from(count));
+            let time = each.saturating_mul(u64::from(count));
+            counters.add_class(priority, ClassField::KernelTime, time.get());
+        }
     }
 
     /// The batch could not be run: its kernel panicked.
@@ -391,11 +404,10 @@ impl Worker {
     pub fn on_transmitted(&mut self, now: Instant, sends: usize, failed: &[SendFailure]) {
         self.counters.add_worker(WorkerField::Sends, sends as u64);
         let Self { out, pool, counters, handled, .. } = self;
-        let mut outlet = Outlet { now, pool, counters };
-        out.settle(failed, |account, fault| {
-            *handled += 1;
-            outlet.settle(account, fault);
-        });
+        *handled += out.len() as u64;
+        let mut outlet = Outlet::new(now, pool, counters);
+        out.settle(failed, |account, fault| outlet.settle(account, fault));
+        outlet.book();
     }
 
     /// Counts a drop of a packet that holds a slot, tells the sender where it asked to be told, and frees the slot.

@@ -85,7 +85,7 @@ impl Outbox {
     pub(super) fn settle(&mut self, failed: &[SendFailure], mut unsent: impl FnMut(u64)) {
         self.waiting.settle(failed, |id, fault| {
             if fault.is_some() {
-                unsent(id);
+                unsent(*id);
             }
         });
         self.used = 0;

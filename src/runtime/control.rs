@@ -134,7 +134,12 @@ impl Control {
 
     fn watch(&mut self, now: Instant) {
         for (w, (watch, worker)) in self.watches.iter_mut().zip(&self.workers).enumerate() {
-            let beat = Instant::from_nanos(worker.heartbeat.load(Ordering::Relaxed));
+            let beat = worker.heartbeat.load(Ordering::Relaxed);
+            if beat == 0 {
+                // It has not turned yet: its kernels are being warmed up.
+                continue;
+            }
+            let beat = Instant::from_nanos(beat);
             match watch.look(now, beat) {
                 Some(Notice::Stalled { since }) => {
                     tracing::warn!(

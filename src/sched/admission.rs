@@ -247,6 +247,16 @@ impl Admission {
         if self.queue.len() >= self.quota_total as usize {
             return Err(DropReason::QuotaTotal);
         }
+        // If all that is queued, and this one, end in time whatever the order, no gate below can object: what goes before
+        // this one is a part of that, and whoever goes behind it is due later.
+        if self.queue.backlog() + candidate.service <= self.allowed(now, candidate) {
+            return Ok(());
+        }
+        self.narrow_gates(now, candidate)
+    }
+
+    /// The gates that have to look into the queue.
+    fn narrow_gates(&mut self, now: Instant, candidate: &Candidate) -> Result<(), DropReason> {
         if !candidate.priority.enforces_deadline() {
             return self.harmless(now, candidate);
         }
@@ -255,38 +265,36 @@ impl Admission {
             Predictor::SeedTotal => self.queue.backlog(),
             Predictor::Prefix => self.queue.work_before(&self.key(candidate)),
         };
-        let finish = now + before + candidate.service + self.options.margin;
-        if finish <= candidate.deadline {
-            return self.leaves_room(now, before, candidate);
+        let work = before + candidate.service;
+        let allowed = self.allowed(now, candidate);
+        if work <= allowed {
+            return self.harmless(now, candidate);
         }
-        if self.options.overload == Overload::Value
+        // Whoever would be harmed by the candidate now would be so after an eviction too.
+        let may_evict = self.options.overload == Overload::Value
             && self.options.predictor == Predictor::Prefix
-            && self.evict(finish.since(candidate.deadline), candidate)
-        {
-            let before = self.queue.work_before(&self.key(candidate));
-            return self.leaves_room(now, before, candidate);
+            && self.harmless(now, candidate).is_ok();
+        if may_evict && self.evict(work.saturating_sub(allowed), candidate) {
+            return Ok(());
         }
         Err(DropReason::PredictedMiss)
     }
 
-    /// What is worth less must leave room for what is worth more. While a candidate waits, packets of higher priorities
-    /// keep coming and go before it: the wait is stretched by the share of time that they have been taking. And it must be
-    /// over a cushion before the deadline, so that the candidate is out of the way before it would compete, as the earlier
+    /// How much work, its own included, may stand before the end of this candidate.
+    ///
+    /// Up to its deadline, less the margin. And what is worth less must leave room for what is worth more: while a candidate
+    /// waits, packets of higher priorities keep coming and go before it, so its time is cut to the share that they leave; and
+    /// it must be done a cushion before its deadline, so that it is out of the way before it would compete, as the earlier
     /// deadline, with fresh packets of the class above.
-    fn leaves_room(
-        &mut self,
-        now: Instant,
-        before: Nanos,
-        candidate: &Candidate,
-    ) -> Result<(), DropReason> {
+    #[inline]
+    fn allowed(&self, now: Instant, candidate: &Candidate) -> Nanos {
+        let slack = candidate.deadline.since(now);
+        let whole = slack.saturating_sub(self.options.margin);
         if self.options.overload == Overload::None || candidate.priority == Priority::High {
-            return Ok(());
+            return whole;
         }
-        let wait = self.demand.stretched(before + candidate.service, candidate.priority);
-        if now + wait + self.cushion[candidate.priority] > candidate.deadline {
-            return Err(DropReason::PredictedMiss);
-        }
-        self.harmless(now, candidate)
+        let early = slack.saturating_sub(self.cushion[candidate.priority]);
+        whole.min(self.demand.left_of(early, candidate.priority))
     }
 
     fn key(&self, candidate: &Candidate) -> Key {
@@ -379,6 +387,13 @@ impl Admission {
         assert!(pushed.is_ok(), "a packet was pushed that had not been admitted");
     }
 
+    /// Whether packets gave way to another.
+    #[must_use]
+    #[inline]
+    pub const fn has_evicted(&self) -> bool {
+        !self.evicted.is_empty()
+    }
+
     /// A packet that gave way to another: drop it.
     #[inline]
     pub fn next_evicted(&mut self) -> Option<Packet> {
@@ -394,13 +409,24 @@ impl Admission {
     /// A head of a lower priority lets a packet of a higher one pass that would be late behind it.
     #[inline]
     pub fn dispatch(&mut self, start: Instant) -> Dispatch {
-        if let Some(key) = self.would_be_late(start) {
-            return match self.queue.remove(&key) {
-                Some(entry) => Dispatch::Run(entry.item),
-                None => Dispatch::Empty,
+        self.dispatch_if(start, |_| true)
+    }
+
+    /// The same, but only if what is to be taken is `wanted`; else nothing is.
+    #[inline]
+    pub fn dispatch_if(
+        &mut self,
+        start: Instant,
+        wanted: impl FnOnce(&Packet) -> bool,
+    ) -> Dispatch {
+        if let Some((key, packet)) = self.would_be_late(start) {
+            return if wanted(&packet) && self.queue.remove(&key).is_some() {
+                Dispatch::Run(packet)
+            } else {
+                Dispatch::Empty
             };
         }
-        match self.queue.pop() {
+        match self.queue.pop_if(wanted) {
             Some(entry) if self.too_late(start, &entry.item) => Dispatch::TooLate(entry.item),
             Some(entry) => Dispatch::Run(entry.item),
             None => Dispatch::Empty,
@@ -420,7 +446,7 @@ impl Admission {
     /// The first packet of a higher priority than the head's that would be in time if it were run now, and late after the
     /// head. Deadline order alone would keep the head; value order, which holds once not everything fits, does not.
     #[inline]
-    fn would_be_late(&mut self, start: Instant) -> Option<Key> {
+    fn would_be_late(&mut self, start: Instant) -> Option<(Key, Packet)> {
         let head = self.queue.peek_key()?;
         if head.priority == Priority::High
             || self.options.policy != Policy::Edf
@@ -435,7 +461,7 @@ impl Admission {
         self.squeezed(start, head)
     }
 
-    fn squeezed(&mut self, start: Instant, head: Key) -> Option<Key> {
+    fn squeezed(&mut self, start: Instant, head: Key) -> Option<(Key, Packet)> {
         let own = self.queue.peek()?.service;
         let tight = |p: &&Priority| {
             let service = self.estimate.ema(**p) + self.overhead.get();
@@ -444,7 +470,7 @@ impl Admission {
             })
         };
         let squeezed = Priority::ALL[..head.priority.index()].iter().find(tight).copied()?;
-        self.queue.in_order().map(|e| e.key).find(|k| k.priority == squeezed)
+        self.queue.in_order().find(|e| e.key.priority == squeezed).map(|e| (e.key, *e.item))
     }
 
     #[inline]
@@ -474,12 +500,25 @@ impl Admission {
 
 /// The share of a worker's time that the offered work of each class would have taken, of late. Offered, not admitted: where
 /// even High is refused, nothing is left for the rest.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Demand {
     offered: PerPriority<u64>,
     /// In 1,024ths.
     share: PerPriority<u32>,
+    /// What those above each class leave it, in 1,024ths.
+    left: PerPriority<u32>,
     since: Instant,
+}
+
+impl Default for Demand {
+    fn default() -> Self {
+        Self {
+            offered: PerPriority::default(),
+            share: PerPriority::default(),
+            left: PerPriority::new([1_024; Priority::COUNT]),
+            since: Instant::ZERO,
+        }
+    }
 }
 
 /// How often shares are brought up to date.
@@ -505,16 +544,17 @@ impl Demand {
             let last = self.share[p];
             self.share[p] = last - last / 4 + share / 4;
         }
+        let mut left = 1_024_u32;
+        for p in Priority::ALL {
+            self.left[p] = if left < LEFT_MIN { 0 } else { left };
+            left = left.saturating_sub(self.share[p]);
+        }
     }
 
-    /// How long `work` of that class takes beside the classes above it; for ever, where they leave nothing.
-    fn stretched(&self, work: Nanos, priority: Priority) -> Nanos {
-        let above: u32 = Priority::ALL[..priority.index()].iter().map(|p| self.share[*p]).sum();
-        let left = 1_024u32.saturating_sub(above);
-        if left < LEFT_MIN {
-            return Nanos::MAX;
-        }
-        Nanos::new(work.get().saturating_mul(1_024) / u64::from(left))
+    /// What is left of `span` for that class beside the classes above it.
+    #[inline]
+    fn left_of(&self, span: Nanos, priority: Priority) -> Nanos {
+        Nanos::new(span.saturating_mul(u64::from(self.left[priority])).get() / 1_024)
     }
 }
 

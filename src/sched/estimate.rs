@@ -30,6 +30,9 @@ pub const INITIAL: PerPriority<Nanos> = PerPriority::new([
 
 const _: () = assert!(KERNELS_MAX * SIZES <= u16::MAX as usize, "a bucket's number fits 16 bits");
 
+/// The full weight of the past in a bucket.
+const WEIGHT: u8 = 8;
+
 /// One priority's average.
 #[derive(Clone, Copy, Debug)]
 struct Class {
@@ -63,17 +66,42 @@ impl Bucket {
         Some(Nanos::new(if ns == 0 { 1 } else { ns }))
     }
 
-    fn record(&mut self, now: Instant, observed: Nanos) {
-        let limit = self.get().map_or(Nanos::MAX, |e| e.saturating_mul(RISE_MAX));
+    /// Takes in `count` equal observations.
+    #[inline]
+    fn record(&mut self, now: Instant, observed: Nanos, count: u32) {
         self.least = self.least.min(observed);
         self.sampled = now;
-        self.weight = if self.weight < 8 { self.weight + 1 } else { 8 };
-        self.approach(observed.min(limit));
+        for _ in 0..count {
+            let limit = self.get().map_or(Nanos::MAX, |e| e.saturating_mul(RISE_MAX));
+            let before = self.scaled;
+            if self.weight < WEIGHT {
+                self.weight += 1;
+                self.approach(observed.min(limit));
+            } else {
+                self.approach_full(observed.min(limit));
+                if self.scaled == before {
+                    // As near as the eighth parts go: more of the same change nothing.
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One step of full weight towards `target`: the same as [`Bucket::approach`], without a division.
+    #[inline]
+    fn approach_full(&mut self, target: Nanos) {
+        const _: () = assert!(WEIGHT == 8, "the shift");
+        let target = scale(target);
+        self.scaled = if target >= self.scaled {
+            self.scaled + ((target - self.scaled) >> 3)
+        } else {
+            self.scaled - ((self.scaled - target) >> 3)
+        };
     }
 
     /// One step towards `target`, as far as the weight says.
     fn approach(&mut self, target: Nanos) {
-        let target = target.get().min(1 << 50) << 8;
+        let target = scale(target);
         let weight = u64::from(self.weight.max(1));
         self.scaled = if target >= self.scaled {
             self.scaled + (target - self.scaled) / weight
@@ -87,6 +115,12 @@ impl Bucket {
             self.approach(self.least);
         }
     }
+}
+
+/// Nanoseconds × 256, cut at 13 days so that the shift cannot overflow.
+const fn scale(ns: Nanos) -> u64 {
+    let ns = ns.get();
+    (if ns < 1 << 50 { ns } else { 1 << 50 }) << 8
 }
 
 /// One worker's estimates. Only that worker records and reads; the controller is given copies.
@@ -155,18 +189,33 @@ impl ServiceEstimate {
     /// Takes in what a packet did cost, from dispatch to result. Cut to half its class's budget.
     #[inline]
     pub fn record(&mut self, now: Instant, bucket: u16, priority: Priority, elapsed: Nanos) {
+        self.record_many(now, bucket, priority, elapsed, 1);
+    }
+
+    /// The same for `count` packets that were run together and cost `each`.
+    #[inline]
+    pub fn record_many(
+        &mut self,
+        now: Instant,
+        bucket: u16,
+        priority: Priority,
+        each: Nanos,
+        count: u32,
+    ) {
         let class = &mut self.classes[priority];
-        let observed = elapsed.min(class.cut).max(Nanos::new(1));
-        class.ema.record(observed);
+        let observed = each.min(class.cut).max(Nanos::new(1));
+        for _ in 0..count {
+            class.ema.record(observed);
+        }
         class.least = Some(class.least.map_or(observed, |l| l.min(observed)));
-        class.samples += 1;
+        class.samples += u64::from(count);
         class.sampled = now;
         let bucket = usize::from(bucket);
         if let Some(b) = self.buckets.get_mut(bucket) {
-            b.record(now, observed);
+            b.record(now, observed, count);
         }
         if let Some(k) = self.kernels.get_mut(bucket / SIZES) {
-            k.record(now, observed);
+            k.record(now, observed, count);
         }
     }
 

@@ -46,7 +46,7 @@ pub enum ClassField {
     Samples,
     /// Gauge: the moving average of the service time, nanoseconds.
     ServiceEma,
-    /// Gauge: the smallest service time since the last plan, nanoseconds; 0: none.
+    /// Gauge: the smallest service time seen, nanoseconds; 0: none.
     ServiceMin,
     /// Time in kernels, nanoseconds.
     KernelTime,
@@ -257,11 +257,11 @@ impl Cell<&mut [u64]> {
         self.0[FIELDS + reason.index()] += n;
     }
 
-    /// Takes one latency in.
+    /// Takes in the latency of `n` packets that had the same.
     #[inline]
-    pub fn latency(&mut self, latency: Nanos) {
-        self.0[Field::LatencySum as usize] += latency.get();
-        self.0[FIELDS + DropReason::COUNT + latency::cell(latency)] += 1;
+    pub fn latencies_of(&mut self, latency: Nanos, n: u64) {
+        self.0[Field::LatencySum as usize] += latency.saturating_mul(n).get();
+        self.0[FIELDS + DropReason::COUNT + latency::cell(latency)] += n;
     }
 }
 

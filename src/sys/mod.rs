@@ -5,6 +5,7 @@
 pub mod addresses;
 pub mod affinity;
 pub mod clock;
+pub mod limits;
 pub mod meminfo;
 pub mod message;
 pub mod realtime;

@@ -29,7 +29,7 @@ fn first_worker() -> Counters {
     orders.drop(DropReason::PredictedMiss, 2);
     orders.drop(DropReason::LateAfterKernel, 1);
     for us in [3, 3, 3, 4, 900] {
-        orders.latency(Nanos::from_micros(us));
+        orders.latencies_of(Nanos::from_micros(us), 1);
     }
     c.cell(IngressId(1), Priority::BestEffort).add(Field::KernelDropped, 6);
     for (field, n) in [
@@ -64,6 +64,6 @@ fn second_worker() -> Counters {
     orders.add(Field::StampMissing, 1);
     orders.drop(DropReason::PredictedMiss, 1);
     orders.drop(DropReason::LateAtDispatch, 1);
-    orders.latency(Nanos::from_secs(3));
+    orders.latencies_of(Nanos::from_secs(3), 1);
     c
 }

@@ -53,6 +53,10 @@ struct Load {
 pub struct EdfQueue<T> {
     /// The first key of each ring and of the heap, [`NONE`] where empty: the minimum is found without touching them.
     heads: [u128; HEAP + 1],
+    /// The place of the smallest head, and the smallest of the others: as long as the first place's head stays below it,
+    /// nothing has to be compared.
+    first: usize,
+    rival: u128,
     len: usize,
     capacity: usize,
     next_seq: u64,
@@ -74,6 +78,8 @@ impl<T: Copy> EdfQueue<T> {
         assert!((1..=key::SLAB_MAX).contains(&capacity), "capacity is 1 to {}", key::SLAB_MAX);
         Self {
             heads: [NONE; HEAP + 1],
+            first: 0,
+            rival: NONE,
             len: 0,
             capacity,
             next_seq: 0,
@@ -118,11 +124,13 @@ impl<T: Copy> EdfQueue<T> {
         let ring = &mut self.rings[class];
         if ring.takes(packed) {
             ring.push(packed, service, item);
-            // Right for an empty ring, where the head is NONE, and without effect on any other.
-            self.heads[class] = self.heads[class].min(packed);
+            // Only an empty ring's head changes: it was NONE.
+            if packed < self.heads[class] {
+                self.head_fell(class, packed);
+            }
         } else {
             self.heap.push(packed, service, item);
-            self.heads[HEAP] = self.heap.top();
+            self.head_fell(HEAP, self.heap.top());
         }
         Ok(key)
     }
@@ -130,20 +138,41 @@ impl<T: Copy> EdfQueue<T> {
     /// Takes out the first entry.
     #[inline]
     pub fn pop(&mut self) -> Option<Entry<T>> {
-        if self.len == 0 {
+        self.pop_if(|_| true)
+    }
+
+    /// Takes out the first entry if it is `wanted`.
+    #[inline]
+    pub fn pop_if(&mut self, wanted: impl FnOnce(&T) -> bool) -> Option<Entry<T>> {
+        if self.len == 0 || !wanted(self.peek_item()?) {
             return None;
         }
-        let first = self.first();
-        let (packed, service, item) = if first == HEAP {
-            let (packed, held) = self.heap.pop()?;
-            self.heads[HEAP] = self.heap.top();
-            (packed, held.service, held.item)
+        let class = self.first;
+        if class == HEAP {
+            return self.pop_heap();
+        }
+        let cell = self.rings[class].pop()?;
+        self.head_rose(class, self.rings[class].head().map_or(NONE, |c| c.key));
+        Some(self.leave(cell.key, cell.service, cell.item))
+    }
+
+    fn pop_heap(&mut self) -> Option<Entry<T>> {
+        let (packed, held) = self.heap.pop()?;
+        self.head_rose(HEAP, self.heap.top());
+        Some(self.leave(packed, held.service, held.item))
+    }
+
+    /// What was queued with the first entry, which stays.
+    #[must_use]
+    #[inline]
+    pub fn peek_item(&self) -> Option<&T> {
+        if self.len == 0 {
+            None
+        } else if self.first == HEAP {
+            Some(&self.heap.held(self.heads[HEAP]).item)
         } else {
-            let cell = self.rings[first].pop()?;
-            self.heads[first] = self.rings[first].head().map_or(NONE, |c| c.key);
-            (cell.key, cell.service, cell.item)
-        };
-        Some(self.leave(packed, service, item))
+            self.rings[self.first].head().map(|c| &c.item)
+        }
     }
 
     /// The first entry, which stays.
@@ -153,13 +182,12 @@ impl<T: Copy> EdfQueue<T> {
         if self.len == 0 {
             return None;
         }
-        let first = self.first();
-        let packed = self.heads[first];
-        let (service, item) = if first == HEAP {
+        let packed = self.heads[self.first];
+        let (service, item) = if self.first == HEAP {
             let held = self.heap.held(packed);
             (held.service, held.item)
         } else {
-            let cell = self.rings[first].head()?;
+            let cell = self.rings[self.first].head()?;
             (cell.service, cell.item)
         };
         Some(Entry { key: Key::unpack(packed), service: Nanos::new(service), item })
@@ -169,7 +197,7 @@ impl<T: Copy> EdfQueue<T> {
     #[must_use]
     #[inline]
     pub fn peek_key(&self) -> Option<Key> {
-        (self.len > 0).then(|| Key::unpack(self.heads[self.first()]))
+        (self.len > 0).then(|| Key::unpack(self.heads[self.first]))
     }
 
     /// The earliest deadline of one class. Constant time unless its entries came unsorted; then a scan of the heap.
@@ -191,11 +219,11 @@ impl<T: Copy> EdfQueue<T> {
         let packed = key.pack();
         let class = key.priority.index();
         if let Some(cell) = self.rings[class].remove(packed) {
-            self.heads[class] = self.rings[class].head().map_or(NONE, |c| c.key);
+            self.head_rose(class, self.rings[class].head().map_or(NONE, |c| c.key));
             return Some(self.leave(packed, cell.service, cell.item));
         }
         let held = self.heap.remove(packed)?;
-        self.heads[HEAP] = self.heap.top();
+        self.head_rose(HEAP, self.heap.top());
         Some(self.leave(packed, held.service, held.item))
     }
 
@@ -279,17 +307,40 @@ impl<T: Copy> EdfQueue<T> {
         self.heap.len()
     }
 
-    /// Which ring, or the heap, has the first key.
+    /// `place` has a smaller head than before.
     #[inline]
-    fn first(&self) -> usize {
-        let mut first = 0;
-        let mut least = self.heads[0];
+    fn head_fell(&mut self, place: usize, head: u128) {
+        self.heads[place] = head;
+        if place == self.first {
+            return;
+        }
+        let first = self.heads[self.first];
+        if head < first {
+            (self.first, self.rival) = (place, first);
+        } else {
+            self.rival = self.rival.min(head);
+        }
+    }
+
+    /// `place` has a larger head than before.
+    #[inline]
+    fn head_rose(&mut self, place: usize, head: u128) {
+        self.heads[place] = head;
+        if place != self.first || head > self.rival {
+            self.compare_heads();
+        }
+    }
+
+    /// Finds the smallest head and the one after it.
+    fn compare_heads(&mut self) {
+        let (mut first, mut least, mut rival) = (0, self.heads[0], NONE);
         for (i, head) in self.heads.iter().enumerate().skip(1) {
             let smaller = *head < least;
+            rival = if smaller { least } else { rival.min(*head) };
             first = if smaller { i } else { first };
             least = if smaller { *head } else { least };
         }
-        first
+        (self.first, self.rival) = (first, rival);
     }
 
     #[inline]
@@ -327,6 +378,10 @@ impl<T: Copy> EdfQueue<T> {
         for (kept, counted) in self.loads.iter().zip(&loads) {
             assert_eq!((kept.depth, kept.work), (counted.depth, counted.work), "depth and work");
         }
+        let least = *self.heads.iter().min().expect("there are heads");
+        assert_eq!(self.heads[self.first], least, "first head");
+        let others = self.heads.iter().enumerate().filter(|(i, _)| *i != self.first);
+        assert_eq!(others.map(|(_, h)| *h).min(), Some(self.rival), "rival");
         let total: usize = loads.iter().map(|l| l.depth as usize).sum();
         assert_eq!(self.len, total, "length");
         assert!(self.len <= self.capacity, "bound");

@@ -35,6 +35,25 @@ fn earlier_deadlines_run_first_whatever_came_first() {
     assert_eq!(ports, [4_000, 4_001, 4_002]);
 }
 
+/// A budget shorter than the cushion that its class keeps before its deadlines: an idle worker serves it all the same.
+#[test]
+fn a_short_budget_of_its_own_does_not_close_an_ingress() {
+    let mut options = options();
+    for (ingress, budget_us) in [(1, 1_500), (2, 15_000)] {
+        options.ingresses[ingress].classify.ingress_budget = Some(Nanos::from_micros(budget_us));
+    }
+    options.admission.probe_interval = None;
+    let mut rig = Rig::new(&options, &plan(QUOTA));
+    for _ in 0..10 {
+        for socket in [1, 2] {
+            rig.send(socket, 4_000, 20_000);
+            rig.settle();
+        }
+    }
+    assert_eq!(rig.get(1, Priority::Medium, Field::OnTime), 10);
+    assert_eq!(rig.get(2, Priority::Low, Field::OnTime), 10);
+}
+
 #[test]
 fn what_has_expired_is_dropped_on_arrival_and_never_run() {
     let mut rig = Rig::new(&options(), &plan(QUOTA));

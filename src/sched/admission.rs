@@ -293,7 +293,9 @@ impl Admission {
         if self.options.overload == Overload::None || candidate.priority == Priority::High {
             return whole;
         }
-        let early = slack.saturating_sub(self.cushion[candidate.priority]);
+        // A budget of the packet's own may be far shorter than its class's: no cushion takes more than a quarter of it.
+        let quarter = Nanos::new(candidate.deadline.since(candidate.released).get() / 4);
+        let early = slack.saturating_sub(self.cushion[candidate.priority].min(quarter));
         whole.min(self.demand.left_of(early, candidate.priority))
     }
 

@@ -62,8 +62,8 @@ fn under_load(io: &str, signal: Signal) {
         service.program.wait()
     });
     assert_eq!(status.code(), Some(0), "{}", service.program.log());
-    // Its drain time and a second.
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    // Its drain time and a second, and patience with a machine that is busy with other things.
+    assert!(took < Duration::from_secs(5), "{took:?}");
     let last = service.last_figures();
     assert!(last.total("received") > 1_000 && last.workers() == 2, "{}", last.0);
 }

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use super::{Seen, provoke};
 use crate::rig::framing::{ANSWER, REFUSAL};
-use crate::rig::{Ask, Service, receive, received, until, v4, work};
+use crate::rig::{Ask, Service, ask, receive, until, v4, work};
 
 const CONFIG: &str = r#"
 [priority.high]
-budget = "400ms"
+budget = "4s"
 [priority.medium]
-budget = "400ms"
+budget = "4s"
 [priority.low]
-budget = "400ms"
+budget = "4s"
 [controller]
 probes = false
 [[ingress]]
@@ -61,22 +61,22 @@ pub(super) fn provoke_all(io: &str, seen: &mut Seen) {
     let service = Service::start(io, CONFIG);
     let to = service.at("dropping");
     let socket = v4();
-    let send = |ask: Ask| {
-        socket.send_to(&ask.bytes(), to).unwrap();
+    let send = |asking: Ask| {
+        socket.send_to(&asking.bytes(), to).unwrap();
     };
     provoke(seen, &service, ("dropping", "medium", "kernel_error"), || {
         send(Ask::new(b"???").priority(MEDIUM));
     });
     provoke(seen, &service, ("dropping", "medium", "late_after_kernel"), || {
-        teach(&socket, to, Duration::ZERO, 40);
+        teach(to, Duration::ZERO, 40);
         send(request(MEDIUM, ms(150), 40).budget(ms(100)));
     });
     late_but_sent(&service);
     predicted(seen, &service, &socket, to);
     // While the worker hangs, what follows waits in the kernel, and is then read in one go.
     provoke(seen, &service, ("dropping", "medium", "late_at_dispatch"), || {
-        teach(&socket, to, Duration::ZERO, 40);
-        teach(&socket, to, Duration::ZERO, 80);
+        teach(to, Duration::ZERO, 40);
+        teach(to, Duration::ZERO, 80);
         send(request(MEDIUM, ms(150), 40).budget(ms(390)));
         send(request(MEDIUM, ms(300), 80).budget(ms(350)));
         for _ in 0..5 {
@@ -84,26 +84,23 @@ pub(super) fn provoke_all(io: &str, seen: &mut Seen) {
         }
     });
     provoke(seen, &service, ("dropping", "low", "evicted"), || {
-        teach(&socket, to, ms(40), 300);
+        teach(to, ms(40), 300);
         send(request(MEDIUM, ms(100), 40));
-        for priority in [LOW, HIGH] {
-            for _ in 0..8 {
-                send(request(priority, ms(40), 300).budget(ms(380)));
+        // Low fills most of the second, High wants two thirds of it: also where 40 ms take three times as long.
+        for (priority, count) in [(LOW, 12), (HIGH, 16)] {
+            for _ in 0..count {
+                send(request(priority, ms(40), 300).budget(ms(1_000)));
             }
         }
     });
 }
 
 /// Eight answers of that cost make the estimate of that size.
-fn teach(socket: &UdpSocket, to: SocketAddr, cost: Duration, len: usize) {
-    received(socket);
+fn teach(to: SocketAddr, cost: Duration, len: usize) {
+    // A socket of its own: an answer that comes late must not be taken for one to the next question.
+    let socket = v4();
     for _ in 0..8 {
-        let mut bytes = [0; 2_048];
-        until("an answer to a lesson", || {
-            socket.send_to(&request(MEDIUM, cost, len).bytes(), to).unwrap();
-            socket.set_read_timeout(Some(ms(600))).unwrap();
-            socket.recv_from(&mut bytes).ok()
-        });
+        ask(&socket, to, &request(MEDIUM, cost, len).bytes());
     }
 }
 
@@ -112,9 +109,9 @@ fn late_but_sent(service: &Service) {
     let socket = v4();
     let to = service.at("sending");
     until("a late answer", || {
-        teach(&socket, to, Duration::ZERO, 40);
-        let ask = request(MEDIUM, ms(150), 40).budget(ms(100)).wants_refusal();
-        socket.send_to(&ask.bytes(), to).unwrap();
+        teach(to, Duration::ZERO, 40);
+        let asking = request(MEDIUM, ms(150), 40).budget(ms(100)).wants_refusal();
+        socket.send_to(&asking.bytes(), to).unwrap();
         let (answer, _) = receive(&socket);
         (answer[5] == ANSWER).then(|| assert_eq!((answer[7], answer.len()), (1, 72)))
     });
@@ -126,9 +123,9 @@ fn late_but_sent(service: &Service) {
 /// What is known to take 40 ms is refused at once when it may take 20.
 fn predicted(seen: &mut Seen, service: &Service, socket: &UdpSocket, to: SocketAddr) {
     provoke(seen, service, ("dropping", "medium", "predicted_miss"), || {
-        teach(socket, to, ms(40), 150);
-        let ask = request(MEDIUM, ms(40), 150).budget(ms(20)).wants_refusal();
-        socket.send_to(&ask.bytes(), to).unwrap();
+        teach(to, ms(40), 150);
+        let asking = request(MEDIUM, ms(40), 150).budget(ms(20)).wants_refusal();
+        socket.send_to(&asking.bytes(), to).unwrap();
         let (refusal, _) = receive(socket);
         assert_eq!((refusal.len(), refusal[5]), (32, REFUSAL));
         // A machine that stole 20 ms makes it expired: then again.

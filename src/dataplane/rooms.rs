@@ -91,16 +91,25 @@ impl Rooms {
         starving.then(|| now + LOOK_EVERY.saturating_mul(u64::from(LOOKS_MAX)))
     }
 
+    /// Which classes starve.
+    pub(super) fn starving(&self) -> PerPriority<bool> {
+        PerPriority::from_fn(|p| self.lately[p].starving)
+    }
+
     /// Time has passed: classes are judged anew.
     pub(super) fn tick(&mut self, now: Instant) {
         if now.since(self.ticked) < TICK {
             return;
         }
         self.ticked = now;
+        let mut above = false;
         for (class, l) in self.lately.iter_mut() {
             // High is always read: nothing is above it, and its budget is shorter than what a full buffer holds.
             l.starving = class != Priority::High
-                && l.refused > REFUSED_PER_SERVED.saturating_mul(l.served.saturating_add(1));
+                && (above
+                    || l.refused > REFUSED_PER_SERVED.saturating_mul(l.served.saturating_add(1)));
+            // What a class above is denied is not for those below it.
+            above |= l.starving;
             l.refused -= l.refused / 4;
             l.served -= l.served / 4;
         }
@@ -134,6 +143,15 @@ mod tests {
         (0..10).for_each(|_| rooms.served(medium));
         rooms.tick(at(105));
         assert_eq!(rooms.of(medium, at(105)), IO_BATCH_ROOM);
+    }
+
+    #[test]
+    fn below_a_starving_class_all_starve() {
+        let mut rooms = Rooms::default();
+        (0..200).for_each(|_| rooms.refused(Priority::Medium));
+        (0..200).for_each(|_| rooms.served(Priority::Low));
+        rooms.tick(at(100));
+        assert_eq!(*rooms.starving().as_array(), [false, true, true, true]);
     }
 
     #[test]

@@ -236,8 +236,8 @@ impl Worker {
 
     /// Time has passed: estimates that nothing renews drift back.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.admission.tick(now);
         self.rooms.tick(now);
+        self.admission.tick(now, &self.rooms.starving());
         if now.since(self.decayed) >= DECAY_EVERY {
             self.decayed = now;
             self.admission.estimate.decay(now);

@@ -3,14 +3,14 @@
 //! Knows no sockets. A class below High is *starving* when of late nearly all of its packets have been refused for want of
 //! time: the classes above it take everything. Then whatever is read of it is read only to be dropped, which costs about
 //! half a microsecond a packet, and at ten times saturation that would be a fifth of the core. So a starving class is looked
-//! at with about half a per cent of the time, until more of its packets are run again.
+//! at with about an eighth of a per cent of the time, until more of its packets are run again.
 
 use crate::base::limits::IO_BATCH_ROOM;
 use crate::base::token_bucket::TokenBucket;
 use crate::base::{Instant, Nanos, PerPriority, Priority};
 
-/// Time between two looks at starving classes: half a per cent of the time at 0.6 µs each.
-const LOOK_EVERY: Nanos = Nanos::from_micros(120);
+/// Time between two looks at starving classes: an eighth of a per cent of the time at 0.6 µs each.
+const LOOK_EVERY: Nanos = Nanos::from_micros(480);
 /// Looks saved up.
 const LOOKS_MAX: u32 = 16;
 /// Datagrams of a train that cost as much as one look: most of a look is the system call's part.
@@ -138,11 +138,11 @@ mod tests {
         rooms.read(medium, 100, at(100));
         assert_eq!(rooms.of(medium, at(100)), 0);
         // Saved up before they are spent.
-        assert_eq!(rooms.of(medium, at(101)), 0);
-        assert_eq!(rooms.of(medium, at(102)), LOOKS_MAX);
+        assert_eq!(rooms.of(medium, at(107)), 0);
+        assert_eq!(rooms.of(medium, at(108)), LOOKS_MAX);
         (0..10).for_each(|_| rooms.served(medium));
-        rooms.tick(at(105));
-        assert_eq!(rooms.of(medium, at(105)), IO_BATCH_ROOM);
+        rooms.tick(at(109));
+        assert_eq!(rooms.of(medium, at(109)), IO_BATCH_ROOM);
     }
 
     #[test]

@@ -96,8 +96,7 @@ impl Worker {
             framing: ingress.framing,
             banned: self.banned(id, received),
         };
-        let length = received.bytes.len().checked_div(received.segment).unwrap_or(0).max(1);
-        self.rooms.read(train.fallback, length, now);
+        self.rooms.read(train.fallback, now);
         let mut ready = None;
         let mut tally = Tally { priority: train.fallback, arrived: 0, admitted: 0 };
         for datagram in received.datagrams() {

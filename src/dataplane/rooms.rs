@@ -2,19 +2,18 @@
 //!
 //! Knows no sockets. A class below High is *starving* when of late nearly all of its packets have been refused for want of
 //! time: the classes above it take everything. Then whatever is read of it is read only to be dropped, which costs about
-//! half a microsecond a packet, and at ten times saturation that would be a fifth of the core. So a starving class is looked
-//! at with about an eighth of a per cent of the time, until more of its packets are run again.
+//! half a microsecond a packet, and at ten times saturation that would be a fifth of the core. So a worker that has other
+//! work looks at a starving class once a millisecond, for one message, until more of its packets are run again.
 
 use crate::base::limits::IO_BATCH_ROOM;
 use crate::base::token_bucket::TokenBucket;
 use crate::base::{Instant, Nanos, PerPriority, Priority};
 
-/// Time between two looks at starving classes: an eighth of a per cent of the time at 0.6 µs each.
-const LOOK_EVERY: Nanos = Nanos::from_micros(480);
-/// Looks saved up.
-const LOOKS_MAX: u32 = 16;
-/// Datagrams of a train that cost as much as one look: most of a look is the system call's part.
-const TRAIN_PER_LOOK: usize = 4;
+/// Time between two looks at starving classes while there is other work: one message, which may be a train.
+const LOOK_EVERY: Nanos = Nanos::from_millis(1);
+/// Messages taken from a starving class by a worker that has nothing else to do: read sparingly all the same, so that a
+/// driver does not start and stop listening for every lull.
+const IDLE_ROOM: u32 = IO_BATCH_ROOM / 2;
 /// A class starves when it has more than this many packets refused for each one that is run.
 const REFUSED_PER_SERVED: u32 = 32;
 /// The sums halve about every three ticks of this: a class is judged by its last 15 to 20 ms.
@@ -33,8 +32,6 @@ pub(super) struct Rooms {
     lately: PerPriority<Lately>,
     ticked: Instant,
     looks: TokenBucket,
-    /// Saved looks are being spent.
-    looking: bool,
 }
 
 impl Default for Rooms {
@@ -42,31 +39,27 @@ impl Default for Rooms {
         Self {
             lately: PerPriority::default(),
             ticked: Instant::ZERO,
-            looks: TokenBucket::new(LOOK_EVERY, LOOKS_MAX, Instant::ZERO),
-            looking: false,
+            looks: TokenBucket::new(LOOK_EVERY, 1, Instant::ZERO),
         }
     }
 }
 
 impl Rooms {
-    /// How many messages of that class may be read now.
+    /// How many messages of that class may be read now; `busy`: packets are queued.
     #[inline]
-    pub(super) fn of(&mut self, class: Priority, now: Instant) -> u32 {
-        if !self.lately[class].starving {
-            return IO_BATCH_ROOM;
+    pub(super) fn of(&mut self, class: Priority, busy: bool, now: Instant) -> u32 {
+        match (self.lately[class].starving, busy) {
+            (false, _) => IO_BATCH_ROOM,
+            (true, false) => IDLE_ROOM,
+            (true, true) => self.looks.available(now),
         }
-        // Looks are saved up and spent together: to open and close a socket for each would cost more than the look.
-        let saved = self.looks.available(now);
-        self.looking = saved == LOOKS_MAX || (self.looking && saved > 0);
-        if self.looking { saved.min(IO_BATCH_ROOM) } else { 0 }
     }
 
-    /// A message of that many datagrams was read.
+    /// A message of that class was read.
     #[inline]
-    pub(super) fn read(&mut self, class: Priority, datagrams: usize, now: Instant) {
+    pub(super) fn read(&mut self, class: Priority, now: Instant) {
         if self.lately[class].starving {
-            let looks = 1 + datagrams / TRAIN_PER_LOOK;
-            self.looks.take_up_to(u32::try_from(looks).unwrap_or(u32::MAX), now);
+            self.looks.take_up_to(1, now);
         }
     }
 
@@ -88,7 +81,7 @@ impl Rooms {
     #[inline]
     pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
         let starving = self.lately.iter().any(|(_, l)| l.starving);
-        starving.then(|| now + LOOK_EVERY.saturating_mul(u64::from(LOOKS_MAX)))
+        starving.then(|| now + LOOK_EVERY)
     }
 
     /// Which classes starve.
@@ -130,19 +123,16 @@ mod tests {
         let medium = Priority::Medium;
         (0..200).for_each(|_| rooms.refused(medium));
         rooms.served(medium);
-        assert_eq!(rooms.of(medium, at(100)), IO_BATCH_ROOM);
+        assert_eq!(rooms.of(medium, true, at(100)), IO_BATCH_ROOM);
         rooms.tick(at(100));
-        assert_eq!(rooms.of(medium, at(100)), LOOKS_MAX);
-        rooms.read(medium, 40, at(100));
-        assert_eq!(rooms.of(medium, at(100)), LOOKS_MAX - 11);
-        rooms.read(medium, 100, at(100));
-        assert_eq!(rooms.of(medium, at(100)), 0);
-        // Saved up before they are spent.
-        assert_eq!(rooms.of(medium, at(107)), 0);
-        assert_eq!(rooms.of(medium, at(108)), LOOKS_MAX);
+        assert_eq!(rooms.of(medium, true, at(100)), 1);
+        rooms.read(medium, at(100));
+        assert_eq!(rooms.of(medium, true, at(100)), 0);
+        assert_eq!(rooms.of(medium, false, at(100)), IDLE_ROOM);
+        assert_eq!(rooms.of(medium, true, at(101)), 1);
         (0..10).for_each(|_| rooms.served(medium));
-        rooms.tick(at(109));
-        assert_eq!(rooms.of(medium, at(109)), IO_BATCH_ROOM);
+        rooms.tick(at(105));
+        assert_eq!(rooms.of(medium, true, at(105)), IO_BATCH_ROOM);
     }
 
     #[test]
@@ -161,7 +151,7 @@ mod tests {
         (0..300).for_each(|_| rooms.refused(Priority::Low));
         (0..10).for_each(|_| rooms.served(Priority::Low));
         rooms.tick(at(100));
-        assert_eq!(rooms.of(Priority::High, at(100)), IO_BATCH_ROOM);
-        assert_eq!(rooms.of(Priority::Low, at(100)), IO_BATCH_ROOM);
+        assert_eq!(rooms.of(Priority::High, true, at(100)), IO_BATCH_ROOM);
+        assert_eq!(rooms.of(Priority::Low, true, at(100)), IO_BATCH_ROOM);
     }
 }

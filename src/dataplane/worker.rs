@@ -182,6 +182,7 @@ impl Worker {
     /// it back.
     pub fn take_rooms(&mut self, now: Instant) -> Vec<u32> {
         let mut table = std::mem::take(&mut self.room_table);
+        let busy = !self.admission.queue().is_empty();
         for (room, socket) in table.iter_mut().zip(&self.sockets) {
             *room = match socket.role {
                 // Answers to what was forwarded come in until the end.
@@ -190,7 +191,7 @@ impl Worker {
                 SocketRole::Send => 0,
                 SocketRole::Listen { class: None, .. } => IO_BATCH_ROOM,
                 SocketRole::Listen { class: Some(class), .. } => match self.admission.policy() {
-                    Policy::Edf => self.rooms.of(class, now),
+                    Policy::Edf => self.rooms.of(class, busy, now),
                     Policy::EdfExpiry | Policy::Fifo => {
                         self.admission.quota_room(class).min(IO_BATCH_ROOM)
                     }

@@ -3,17 +3,17 @@
 //! Knows no sockets. A class below High is *starving* when of late nearly all of its packets have been refused for want of
 //! time: the classes above it take everything. Then whatever is read of it is read only to be dropped, which costs about
 //! half a microsecond a packet, and at ten times saturation that would be a fifth of the core. So a worker that has other
-//! work looks at a starving class once a millisecond, for one message, until more of its packets are run again.
+//! work looks at its starving classes once in 4 ms, for one message each, until more of its packets are run again.
 
 use crate::base::limits::IO_BATCH_ROOM;
 use crate::base::token_bucket::TokenBucket;
 use crate::base::{Instant, Nanos, PerPriority, Priority};
 
 /// Time between two looks at starving classes while there is other work: one message, which may be a train.
-const LOOK_EVERY: Nanos = Nanos::from_millis(1);
+const LOOK_EVERY: Nanos = Nanos::from_millis(4);
 /// Messages taken from a starving class by a worker that has nothing else to do: read sparingly all the same, so that a
 /// driver does not start and stop listening for every lull.
-const IDLE_ROOM: u32 = IO_BATCH_ROOM / 2;
+const IDLE_ROOM: u32 = 2;
 /// A class starves when it has more than this many packets refused for each one that is run.
 const REFUSED_PER_SERVED: u32 = 32;
 /// The sums halve about every three ticks of this: a class is judged by its last 15 to 20 ms.
@@ -129,7 +129,7 @@ mod tests {
         rooms.read(medium, at(100));
         assert_eq!(rooms.of(medium, true, at(100)), 0);
         assert_eq!(rooms.of(medium, false, at(100)), IDLE_ROOM);
-        assert_eq!(rooms.of(medium, true, at(101)), 1);
+        assert_eq!(rooms.of(medium, true, at(104)), 1);
         (0..10).for_each(|_| rooms.served(medium));
         rooms.tick(at(105));
         assert_eq!(rooms.of(medium, true, at(105)), IO_BATCH_ROOM);

@@ -84,6 +84,8 @@ fn taken_admin_address(io: &str) {
 fn without_io_uring() {
     let refuse = [
         "strace",
+        // The tracer as a grandchild: the program itself is ours to stop.
+        "-D",
         "-f",
         "-qq",
         "-o",

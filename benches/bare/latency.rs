@@ -99,7 +99,7 @@ fn probe(core: usize, noise: &mut Noise) {
                 noise.over_250 += u32::from(gap > 250);
                 last = now;
             }
-            noise.looked = noise.looked + last.since(start);
+            noise.looked += last.since(start);
         });
     });
 }

@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 
 use punctual::base::{
-    Clock as _, DropReason, EgressId, IngressId, KernelId, Nanos, PerPriority, Priority, WorkerId,
+    Clock as _, DropReason, EgressId, IngressId, KernelId, PerPriority, Priority, WorkerId,
 };
 use punctual::classify::{self, Classify};
 use punctual::dataplane::{

@@ -175,7 +175,7 @@ impl Worker {
     /// How many messages each socket may hand over now.
     ///
     /// Everything is read at once, so that verdicts are made while they can still help and kernel buffers stay short. The
-    /// exception is a starving class (see [`Rooms`]): reading its packets only to drop them takes time from the classes
+    /// exception is a starving class (`dataplane/rooms.rs`): reading its packets only to drop them takes time from the classes
     /// above it, and a full socket buffer drops them for nothing.
     ///
     /// The table is handed out, because the driver fills the worker while it reads the table; [`Worker::put_rooms`] gives

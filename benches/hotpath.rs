@@ -11,8 +11,8 @@ use punctual::base::{
 };
 use punctual::classify::{self, Classify};
 use punctual::dataplane::{
-    EgressOptions, Framing, Ingress, Late, Mode, Options, Order, Output, Own, SocketOptions,
-    SocketRole, Worker,
+    EgressOptions, Framing, Ingress, KernelOptions, Late, Mode, Options, Order, Output, Own,
+    SocketOptions, SocketRole, Worker,
 };
 use punctual::io::{Received, Stamp};
 use punctual::kernel::{Kernel, Kernels, echo::Echo};
@@ -97,7 +97,7 @@ fn options(scenario: Scenario) -> Options {
             mode: Mode::Reply { amplification_per_mille: 1_000, low_source_ports: false },
             late: Late::Drop,
         }],
-        kernel_batch_max: vec![Echo.batch_max()],
+        kernels: vec![KernelOptions::of(&Echo)],
         budgets: PerPriority::from_fn(Priority::default_budget),
         ema_weight: 8,
         admission: admission::Options::default(),

@@ -16,8 +16,8 @@ use punctual::base::{
 };
 use punctual::classify::{self, Classify};
 use punctual::dataplane::{
-    EgressOptions, EventLoop, Framing, Idle, Ingress, Late, Mode, Options, Order, Own, Shared,
-    SocketOptions, SocketRole, Worker, sessions,
+    EgressOptions, EventLoop, Framing, Idle, Ingress, KernelOptions, Late, Mode, Options, Order,
+    Own, Shared, SocketOptions, SocketRole, Worker, sessions,
 };
 use punctual::io::capability::try_uring;
 use punctual::io::{Driver, PollDriver, SocketSpec, UringDriver};
@@ -150,7 +150,7 @@ fn options(case: &Case) -> Options {
             late: Late::Drop,
         }],
         sockets: roles.map(|role| SocketOptions { role, gso: true }).collect(),
-        kernel_batch_max: vec![64],
+        kernels: vec![KernelOptions { batch_max: 64, grows: false }],
         budgets: PerPriority::from_fn(Priority::default_budget),
         ema_weight: 8,
         admission: admission::Options::default(),

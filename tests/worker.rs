@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::{FAIL, PANIC, Rig, options, payload, plan};
-use punctual::base::{DropReason, Nanos, Priority};
-use punctual::dataplane::Options;
+use common::{FAIL, PANIC, Rig, SHORT, options, payload, plan};
+use punctual::base::{DropReason, IngressId, Instant, KernelId, Nanos, Priority};
+use punctual::dataplane::{Options, Output, Own, Worker};
 use punctual::io::memory::Incoming;
 use punctual::io::{SendError, Stamp};
-use punctual::stats::{ClassField, Field};
+use punctual::stats::{ClassField, Field, WorkerField};
 
 const QUOTA: [u32; 4] = [50, 97, 322, 128];
 
@@ -260,6 +260,102 @@ fn trains_are_taken_apart_and_put_together_again() {
     let sent = &rig.turns.driver_mut().sent;
     assert_eq!(sent.len(), 16);
     assert_eq!(sent.iter().flat_map(|s| s.bytes.clone()).collect::<Vec<_>>(), bytes);
+    rig.check_law();
+}
+
+/// Numbered datagrams of 64 bytes that cost so many nanoseconds, as one train.
+fn train(rig: &mut Rig, costs: &[u32]) {
+    let now = rig.now();
+    let bytes: Vec<u8> = (0..).zip(costs).flat_map(|(i, cost)| numbered(i, *cost)).collect();
+    rig.arrive(Incoming { segment: 64, ..Incoming::new(1, 4_000, now, bytes) });
+}
+
+fn numbered(i: u8, cost: u32) -> Vec<u8> {
+    let mut bytes = payload(cost);
+    bytes[4] = i;
+    bytes
+}
+
+/// A rig whose kernel takes several rows, and which knows that they cost 100 ns.
+fn neighbourly() -> Rig {
+    let mut options = options();
+    options.kernels[0].batch_max = 64;
+    let mut rig = Rig::new(&options, &plan([512; 4]));
+    teach(&mut rig, 1, 100);
+    rig.turns.driver_mut().sent.clear();
+    rig
+}
+
+#[test]
+fn neighbours_of_a_train_are_queued_run_and_sent_as_one() {
+    let mut rig = neighbourly();
+    let (runs, sends) = (WorkerField::Runs, WorkerField::Sends);
+    let before = [runs, sends].map(|f| rig.counters().worker(f));
+    train(&mut rig, &[100; 4]);
+    rig.turn();
+    assert_eq!([runs, sends].map(|f| rig.counters().worker(f)), before.map(|n| n + 1));
+    let sent: Vec<_> = rig.turns.driver_mut().sent.iter().map(|s| s.bytes.clone()).collect();
+    assert_eq!(sent, (0..4).map(|i| numbered(i, 100)).collect::<Vec<_>>());
+    assert_eq!(rig.get(1, Priority::Medium, Field::InFlight), 0);
+    assert_eq!(rig.counters().class(Priority::Medium, ClassField::Samples), 64 + 4);
+    rig.check_law();
+}
+
+#[test]
+fn neighbours_whose_results_differ_leave_in_order_and_fail_alone() {
+    let mut rig = neighbourly();
+    let slots = rig.turns.worker().slots_free();
+    train(&mut rig, &[FAIL, 100, SHORT, FAIL, 100]);
+    rig.settle();
+    let sent: Vec<_> = rig.turns.driver_mut().sent.iter().map(|s| s.bytes.clone()).collect();
+    assert_eq!(sent, [numbered(1, 100), numbered(2, SHORT)[..5].to_vec(), numbered(4, 100)]);
+    assert_eq!(rig.dropped(1, Priority::Medium, DropReason::KernelError), 2);
+    assert_eq!(rig.turns.worker().slots_free(), slots);
+    rig.check_law();
+}
+
+#[test]
+fn neighbours_whose_results_are_shorter_are_moved_together() {
+    let mut rig = neighbourly();
+    train(&mut rig, &[SHORT; 4]);
+    rig.settle();
+    let sent: Vec<_> = rig.turns.driver_mut().sent.iter().map(|s| s.bytes.clone()).collect();
+    assert_eq!(sent, (0..4).map(|i| numbered(i, SHORT)[..5].to_vec()).collect::<Vec<_>>());
+}
+
+#[test]
+fn of_neighbours_that_do_not_all_make_it_the_last_are_dropped() {
+    let mut options = options();
+    options.kernels[0].batch_max = 64;
+    let mut worker = Worker::new(&options, &Own::default());
+    worker.set_plan(plan([512; 4]));
+    let now = Instant::from_nanos(1_000_000_000);
+    (0..64).for_each(|_| worker.record_warm_up(now, KernelId(0), 64, Nanos::new(100)));
+    let bytes = payload(100).repeat(4);
+    let train = Incoming { segment: 64, ..Incoming::new(1, 4_000, now, bytes) };
+    worker.handle_rx(now, &train.received());
+    assert_eq!(worker.admission().queue().len(), 4);
+    // Something else took the time up to 250 ns before the deadline; sending costs a nanosecond each.
+    let start = now + Nanos::from_millis(10).saturating_sub(Nanos::new(250));
+    assert_eq!(worker.poll_output(start), Output::Run(KernelId(0)));
+    assert_eq!(worker.batch().len(), 2);
+    let cell = worker.counters().view(IngressId(1), Priority::Medium);
+    assert_eq!(cell.dropped(DropReason::LateAtDispatch), 2);
+    assert_eq!((cell.get(Field::InFlight), cell.unaccounted()), (2, 0));
+}
+
+#[test]
+fn a_train_that_does_not_fit_its_quota_is_refused_from_there_on() {
+    let mut options = options();
+    options.kernels[0].batch_max = 64;
+    options.admission.probe_interval = None;
+    let mut rig = Rig::new(&options, &plan([512, 5, 512, 128]));
+    teach(&mut rig, 1, 100);
+    train(&mut rig, &[100; 4]);
+    train(&mut rig, &[100; 4]);
+    rig.settle();
+    assert_eq!(rig.get(1, Priority::Medium, Field::OnTime), 64 + 5);
+    assert_eq!(rig.dropped(1, Priority::Medium, DropReason::QuotaPriority), 3);
     rig.check_law();
 }
 

@@ -7,8 +7,8 @@ use punctual::base::{
 };
 use punctual::classify::{self, Classify};
 use punctual::dataplane::{
-    EgressOptions, EventLoop, Framing, Idle, Ingress, Late, Mode, Options, Order, Own, Shared,
-    SocketOptions, SocketRole, Worker,
+    EgressOptions, EventLoop, Framing, Idle, Ingress, KernelOptions, Late, Mode, Options, Order,
+    Own, Shared, SocketOptions, SocketRole, Worker,
 };
 use punctual::io::{Driver, SocketSpec};
 use punctual::kernel::{Kernel as _, Kernels, echo::Echo};
@@ -55,7 +55,7 @@ fn options() -> Options {
             role: SocketRole::Listen { ingress: IngressId(0), class: Some(CLASS) },
             gso: true,
         }],
-        kernel_batch_max: vec![Echo.batch_max()],
+        kernels: vec![KernelOptions::of(&Echo)],
         budgets: PerPriority::from_fn(Priority::default_budget),
         ema_weight: 8,
         admission: admission::Options::default(),

@@ -10,7 +10,7 @@ use crate::base::{Instant, SocketId};
 use crate::io::{Part, SendError, SendFailure, TxBatch, TxMessage};
 
 /// The longest segment that is joined: an Ethernet frame's payload. Longer ones would need fragments, which a train cannot have.
-const SEGMENT_MAX: u32 = 1_472;
+pub(super) const SEGMENT_MAX: u32 = 1_472;
 /// Places in the table of trains that may still grow; peers beyond that only miss a chance to be joined.
 const OPEN: usize = 64;
 const NO_GROUP: u16 = u16::MAX;
@@ -33,7 +33,8 @@ struct Group {
     route: Route,
     segment: u32,
     bytes: u32,
-    count: u32,
+    datagrams: u32,
+    pieces: u32,
     closed: bool,
     next_part: u32,
     /// Why the train did not leave as a whole, and how many of its results did.
@@ -45,6 +46,8 @@ struct Group {
 struct Piece<A> {
     part: Part,
     group: u16,
+    /// How many results it is, all of one length.
+    count: u16,
     account: A,
 }
 
@@ -52,6 +55,8 @@ struct Piece<A> {
 #[derive(Debug)]
 pub struct Egress<A> {
     pieces: Vec<Piece<A>>,
+    /// How many results the pieces are.
+    results: usize,
     groups: Vec<Group>,
     open: [u16; OPEN],
     batch: TxBatch,
@@ -70,6 +75,7 @@ impl<A: Copy> Egress<A> {
     pub fn new() -> Self {
         Self {
             pieces: Vec::with_capacity(EGRESS_PENDING_MAX),
+            results: 0,
             groups: Vec::with_capacity(EGRESS_PENDING_MAX),
             open: [NO_GROUP; OPEN],
             batch: TxBatch {
@@ -84,7 +90,7 @@ impl<A: Copy> Egress<A> {
     #[must_use]
     #[inline]
     pub const fn len(&self) -> usize {
-        self.pieces.len()
+        self.results
     }
 
     /// Whether none waits.
@@ -94,7 +100,7 @@ impl<A: Copy> Egress<A> {
         self.pieces.is_empty()
     }
 
-    /// How many more may wait.
+    /// How many more pieces may wait.
     #[must_use]
     #[inline]
     pub const fn room(&self) -> usize {
@@ -108,41 +114,53 @@ impl<A: Copy> Egress<A> {
         self.since
     }
 
-    /// Adds a result.
+    /// Adds `count` results that lie side by side, each of `part.len / count` bytes. More than one only where the route sends
+    /// trains, and no more than one train holds.
     ///
     /// # Errors
     /// Gives `account` back when there is no room: send first.
     #[inline]
-    pub fn push(&mut self, now: Instant, route: &Route, part: Part, account: A) -> Result<(), A> {
+    pub fn push(
+        &mut self,
+        now: Instant,
+        route: &Route,
+        part: Part,
+        count: u16,
+        account: A,
+    ) -> Result<(), A> {
         if self.room() == 0 {
             return Err(account);
         }
         if self.pieces.is_empty() {
             self.since = now;
         }
-        let group = self.join(route, part.len);
-        self.pieces.push(Piece { part, group, account });
+        let group = self.join(route, part.len, u32::from(count));
+        self.results += usize::from(count);
+        self.pieces.push(Piece { part, group, count, account });
         Ok(())
     }
 
-    /// The train that a result of `len` bytes to that peer may ride in, or a new one.
+    /// The train in which `count` results of `bytes` together to that peer may ride, or a new one.
     #[inline]
-    fn join(&mut self, route: &Route, len: u32) -> u16 {
+    fn join(&mut self, route: &Route, bytes: u32, count: u32) -> u16 {
         let place = place(route);
         if let Some(group) = self.groups.get_mut(usize::from(self.open[place]))
-            && group.takes(route, len)
+            && group.takes(route, bytes, count)
         {
-            group.count += 1;
-            group.bytes += len;
-            group.closed = len < group.segment;
+            group.datagrams += count;
+            group.pieces += 1;
+            group.bytes += bytes;
+            group.closed = bytes < group.segment;
             return self.open[place];
         }
+        let len = if count == 1 { bytes } else { bytes / count };
         let closed = !route.gso || len == 0 || len > SEGMENT_MAX;
         let group = Group {
             route: *route,
             segment: len,
-            bytes: len,
-            count: 1,
+            bytes,
+            datagrams: count,
+            pieces: 1,
             closed,
             next_part: 0,
             fault: None,
@@ -160,12 +178,12 @@ impl<A: Copy> Egress<A> {
         let mut at = 0;
         for group in &mut self.groups {
             group.next_part = at;
-            at += group.count;
+            at += group.pieces;
             self.batch.messages.push(TxMessage {
                 socket: group.route.socket,
                 to: group.route.to,
                 from: group.route.from,
-                segment: if group.count > 1 {
+                segment: if group.datagrams > 1 {
                     u16::try_from(group.segment).unwrap_or(0)
                 } else {
                     0
@@ -183,11 +201,11 @@ impl<A: Copy> Egress<A> {
     }
 
     /// The last [`Egress::batch`] was handed to the driver and these of its messages did not leave: every account goes
-    /// to `settle` with the fault that met it, if any, and nothing waits any more.
+    /// to `settle` with how many of its results left and the fault that met the others, and nothing waits any more.
     pub fn settle(
         &mut self,
         failed: &[SendFailure],
-        mut settle: impl FnMut(&A, Option<SendError>),
+        mut settle: impl FnMut(&A, u16, Option<(SendError, u16)>),
     ) {
         for failure in failed {
             if let Some(group) = self.groups.get_mut(failure.message as usize) {
@@ -197,11 +215,16 @@ impl<A: Copy> Egress<A> {
         }
         for piece in &self.pieces {
             let group = &mut self.groups[usize::from(piece.group)];
-            let fault = group.fault.filter(|_| group.departed == 0);
-            group.departed = group.departed.saturating_sub(1);
-            settle(&piece.account, fault);
+            let left = match group.fault {
+                None => piece.count,
+                Some(_) => u16::try_from(group.departed).unwrap_or(u16::MAX).min(piece.count),
+            };
+            group.departed = group.departed.saturating_sub(u32::from(left));
+            let met = piece.count - left;
+            settle(&piece.account, left, group.fault.filter(|_| met > 0).map(|f| (f, met)));
         }
         self.pieces.clear();
+        self.results = 0;
         self.groups.clear();
         self.open = [NO_GROUP; OPEN];
     }
@@ -209,12 +232,15 @@ impl<A: Copy> Egress<A> {
 
 impl Group {
     #[inline]
-    fn takes(&self, route: &Route, len: u32) -> bool {
-        !self.closed
-            && len <= self.segment
-            && len > 0
-            && (self.count as usize) < GSO_SEGMENTS_MAX
-            && (self.bytes + len) as usize <= GSO_BYTES_MAX
+    fn takes(&self, route: &Route, bytes: u32, count: u32) -> bool {
+        let fits = if count == 1 {
+            bytes <= self.segment && bytes > 0
+        } else {
+            bytes == self.segment * count
+        };
+        fits && !self.closed
+            && (self.datagrams + count) as usize <= GSO_SEGMENTS_MAX
+            && (self.bytes + bytes) as usize <= GSO_BYTES_MAX
             && self.route == *route
     }
 }
@@ -235,7 +261,7 @@ mod tests {
     }
 
     fn push(e: &mut Egress<u32>, port: u16, len: u32, n: u32) {
-        e.push(Instant::ZERO, &route(port, true), Part { start: n * 100, len }, n).unwrap();
+        e.push(Instant::ZERO, &route(port, true), Part { start: n * 100, len }, 1, n).unwrap();
     }
 
     #[test]
@@ -264,7 +290,7 @@ mod tests {
     fn without_gso_every_result_is_a_send_of_its_own() {
         let mut e = Egress::new();
         for n in 0..3 {
-            e.push(Instant::ZERO, &route(1, false), Part { start: 0, len: 64 }, n).unwrap();
+            e.push(Instant::ZERO, &route(1, false), Part { start: 0, len: 64 }, 1, n).unwrap();
         }
         assert_eq!(e.batch().messages.len(), 3);
     }
@@ -279,10 +305,32 @@ mod tests {
         let mut seen = Vec::new();
         e.settle(
             &[SendFailure { message: 1, error: SendError::QueueFull, departed: 1 }],
-            |a, f| seen.push((*a, f.is_some())),
+            |a, _, f| seen.push((*a, f.is_some())),
         );
         assert_eq!(seen, [(0, false), (1, false), (2, false), (3, true), (4, false), (5, true)]);
         assert!(e.is_empty());
+    }
+
+    #[test]
+    fn neighbours_ride_as_one_piece_and_part_where_a_train_is_full_or_fails() {
+        let mut e = Egress::new();
+        let mut add = |start, len, count| {
+            e.push(Instant::ZERO, &route(1, true), Part { start, len }, count, start).unwrap();
+        };
+        add(0, 40 * 64, 40);
+        add(1, 24 * 64, 24);
+        add(2, 3 * 64, 3);
+        add(3, 2 * 32, 2);
+        add(4, 30, 1);
+        let b = e.batch();
+        let shape: Vec<_> = b.messages.iter().map(|m| (m.segment, m.parts.clone())).collect();
+        assert_eq!(shape, [(64, 0..2), (64, 2..3), (32, 3..5)]);
+        assert_eq!(e.len(), 70);
+        let mut seen = Vec::new();
+        let failure = SendFailure { message: 0, error: SendError::QueueFull, departed: 45 };
+        e.settle(&[failure], |a, left, f| seen.push((*a, left, f.is_some())));
+        let all = [(0, 40, false), (1, 5, true), (2, 3, false), (3, 2, false), (4, 1, false)];
+        assert_eq!(seen, all);
     }
 
     #[test]
@@ -291,7 +339,8 @@ mod tests {
         for n in 0..EGRESS_PENDING_MAX {
             push(&mut e, 1, 64, n as u32);
         }
-        assert_eq!(e.push(Instant::ZERO, &route(1, true), Part { start: 0, len: 1 }, 77), Err(77));
+        let part = Part { start: 0, len: 1 };
+        assert_eq!(e.push(Instant::ZERO, &route(1, true), part, 1, 77), Err(77));
     }
 
     proptest! {

@@ -2,34 +2,30 @@
 //!
 //! Knows no sockets: what was received is an argument.
 
-use super::egress::Route;
-use super::options::{Framing, Mode, Order, SocketRole};
-use super::outlet::{Account, Booking};
-use super::own::Beware;
+use super::door::{Door, Listen};
+use super::egress::{Route, SEGMENT_MAX};
+use super::options::Framing;
 use super::worker::{Origin, Worker};
-use crate::base::limits::KERNELS_MAX;
-use crate::base::{DropReason, EgressId, IngressId, Instant, KernelId, Nanos, Priority};
+use crate::base::limits::{GSO_BYTES_MAX, KERNELS_MAX};
+use crate::base::{DropReason, Instant, KernelId, Nanos, Priority};
 use crate::classify::{Class, Input};
 use crate::io::{Received, Stamp};
+use crate::kernel::RESULT_ALWAYS_FITS;
 use crate::packet::framed::{self, Header, Kind};
 use crate::packet::{Packet, PacketFlags};
 use crate::sched::admission::Candidate;
 use crate::sched::estimate;
+use crate::sched::flow::FlowNote;
 use crate::stats::{ClassField, Field, WorkerField};
 
 /// What is the same for all datagrams of one train.
-#[derive(Clone, Copy, Debug)]
-struct Train {
-    ingress: IngressId,
-    /// The class under which datagrams are counted that are dropped before they have one.
-    fallback: Priority,
-    /// The way back to the sender.
-    route: Route,
-    released: Instant,
-    tos: u8,
-    framing: Framing,
+#[derive(Debug)]
+pub(super) struct Train<'a> {
+    pub(super) door: Listen,
+    pub(super) received: &'a Received<'a>,
+    pub(super) released: Instant,
     /// The sender may not be answered.
-    banned: bool,
+    pub(super) banned: bool,
 }
 
 /// What a datagram asks for.
@@ -41,137 +37,206 @@ struct Request {
     flow: u32,
 }
 
-/// A request with what follows from it, reckoned once for all datagrams of a train that are alike: raw ones of one length.
+/// A request with what follows from it.
 #[derive(Clone, Copy, Debug)]
 struct Ready {
     request: Request,
-    len: usize,
     bucket: u16,
     candidate: Candidate,
 }
 
-/// Datagrams of one train and class that arrived, and those that were admitted, not yet among the figures.
+/// Neighbours of a train that are alike: `count` datagrams of `len` bytes each, without a gap.
 #[derive(Clone, Copy, Debug)]
-struct Tally {
-    priority: Priority,
-    arrived: u64,
-    admitted: u64,
+struct Run<'a> {
+    bytes: &'a [u8],
+    len: usize,
+    count: u32,
 }
 
-/// What is to be done with a datagram.
+impl<'a> Run<'a> {
+    /// `count` of them, from the `at`th.
+    #[inline]
+    const fn part(&self, at: u32, count: u32) -> Self {
+        let (from, len) = (at as usize * self.len, count as usize * self.len);
+        let (_, rest) = self.bytes.split_at(from);
+        let (bytes, _) = rest.split_at(len);
+        Self { bytes, len: self.len, count }
+    }
+}
+
+/// What is to be done with a framed datagram.
 enum Parsed {
     Request(Request),
     Ping,
+}
+
+impl Train<'_> {
+    /// The way back to the sender.
+    #[inline]
+    pub(super) const fn route(&self) -> Route {
+        let Received { socket, peer, local, .. } = *self.received;
+        Route { socket, to: Some(peer), from: local, gso: self.door.gso }
+    }
 }
 
 impl Worker {
     /// Takes in what one receive has brought.
     pub fn handle_rx(&mut self, now: Instant, received: &Received<'_>) {
         self.counters.add_worker(WorkerField::Receives, 1);
-        match self.sockets[received.socket.index()].role {
-            SocketRole::Listen { ingress, class } => {
-                self.handle_requests(now, ingress, class, received);
-            }
-            SocketRole::Upstream { egress, session } => {
+        match self.doors[received.socket.index()] {
+            Door::Listen(door) => self.handle_requests(now, door, received),
+            Door::Upstream { egress, session } => {
                 self.handle_answers(now, egress, session, received);
             }
-            SocketRole::Send => {}
+            Door::Closed => {}
         }
     }
 
-    fn handle_requests(
-        &mut self,
-        now: Instant,
-        id: IngressId,
-        class: Option<Priority>,
-        received: &Received<'_>,
-    ) {
-        let ingress = &self.ingresses[id.index()];
+    #[inline]
+    fn handle_requests(&mut self, now: Instant, door: Listen, received: &Received<'_>) {
         let train = Train {
-            ingress: id,
-            fallback: class.unwrap_or_else(|| ingress.fallback()),
-            route: self.reply_route(received.socket, received.peer, received.local),
             released: received.stamp.instant(),
-            tos: received.tos,
-            framing: ingress.framing,
-            banned: self.banned(id, received),
+            banned: self.banned(&door, received),
+            door,
+            received,
         };
-        self.rooms.read(train.fallback, now);
-        let mut ready = None;
-        let mut tally = Tally { priority: train.fallback, arrived: 0, admitted: 0 };
-        for datagram in received.datagrams() {
-            if let Err(reason) = self.prepare(&train, datagram, received.truncated, &mut ready) {
-                self.reject(now, &train, train.fallback, datagram, reason);
-                continue;
-            }
-            match &ready {
-                Some(ready) => self.handle_request(now, &train, ready, datagram, &mut tally),
-                None => self.pong(now, &train, datagram),
+        self.rooms.read(door.fallback, now);
+        match door.framing {
+            Framing::Raw => self.handle_raw(now, &train),
+            Framing::Framed => {
+                for datagram in received.datagrams() {
+                    self.handle_framed(now, &train, datagram);
+                }
             }
         }
-        self.count(&train, &mut tally);
-        self.count_stamps(&train, received);
+        self.count_stamps(&train);
     }
 
-    fn count_stamps(&mut self, train: &Train, received: &Received<'_>) {
-        let field = match received.stamp {
+    #[inline]
+    fn count_stamps(&mut self, train: &Train<'_>) {
+        let field = match train.received.stamp {
             Stamp::Kernel(_) => return,
             Stamp::Missing(_) => Field::StampMissing,
             Stamp::Anomaly(_) => Field::ClockAnomaly,
         };
-        let count = received.datagrams().count() as u64;
-        self.counters.cell(train.ingress, train.fallback).add(field, count);
-    }
-
-    /// Takes what was tallied into the figures.
-    #[inline]
-    fn count(&mut self, train: &Train, tally: &mut Tally) {
-        let Tally { priority, arrived, admitted } = *tally;
-        self.counters.add_class(priority, ClassField::Arrivals, arrived);
-        self.counters.add_class(priority, ClassField::Admitted, admitted);
-        let mut cell = self.counters.cell(train.ingress, priority);
-        cell.add(Field::Received, admitted);
-        cell.add(Field::InFlight, admitted);
-        (tally.arrived, tally.admitted) = (0, 0);
+        let count = train.received.datagrams().count() as u64;
+        self.counters.cell(train.door.ingress, train.door.fallback).add(field, count);
     }
 
     /// Whether answering this sender could make a loop, or would reach nobody.
-    fn banned(&self, id: IngressId, received: &Received<'_>) -> bool {
-        let (ingress, peer) = (&self.ingresses[id.index()], &received.peer);
-        if Beware::nobody(peer) || self.beware.ourselves(peer) {
-            return true;
+    #[inline]
+    fn banned(&self, door: &Listen, received: &Received<'_>) -> bool {
+        self.beware.is_odd(&received.peer)
+            && self.beware.bans(
+                &received.peer,
+                door.replies,
+                door.low_source_ports,
+                door.framing == Framing::Raw,
+            )
+    }
+
+    /// Raw datagrams of one train differ in nothing but their bytes, and the last in its length.
+    #[inline]
+    fn handle_raw(&mut self, now: Instant, train: &Train<'_>) {
+        let Received { bytes, segment, .. } = *train.received;
+        if segment == 0 || segment >= bytes.len() {
+            return self.handle_run(now, train, Run { bytes, len: bytes.len(), count: 1 });
         }
-        match self.egresses[ingress.egress.index()].mode {
-            Mode::Reply { low_source_ports, .. } => {
-                (peer.port() < 1_024 && !low_source_ports)
-                    || (ingress.framing == Framing::Raw && self.beware.our_port(peer))
-            }
-            Mode::Send { .. } | Mode::Forward { .. } => false,
+        let whole = bytes.len() / segment;
+        let (alike, last) = bytes.split_at(whole * segment);
+        let count = u32::try_from(whole).unwrap_or(u32::MAX);
+        self.handle_run(now, train, Run { bytes: alike, len: segment, count });
+        if !last.is_empty() {
+            self.handle_run(now, train, Run { bytes: last, len: last.len(), count: 1 });
         }
     }
 
-    /// Finds out what a datagram asks for. Raw datagrams of one train differ in nothing but their length: what was found
-    /// for the one before serves again. `None` is left for a ping.
     #[inline]
-    fn prepare(
-        &self,
-        train: &Train,
-        datagram: &[u8],
-        truncated: bool,
-        ready: &mut Option<Ready>,
-    ) -> Result<(), DropReason> {
-        if train.framing == Framing::Raw && ready.is_some_and(|r| r.len == datagram.len()) {
-            return Ok(());
-        }
-        *ready = match self.parse(train, datagram, truncated)? {
-            Parsed::Request(request) => Some(self.reckon(train, request, datagram.len())),
-            Parsed::Ping => None,
+    fn handle_run(&mut self, now: Instant, train: &Train<'_>, run: Run<'_>) {
+        let request = match self.read_raw(train, run.len) {
+            Ok(request) => request,
+            Err(reason) => return self.refuse_run(train, train.door.fallback, reason, run.count),
         };
-        Ok(())
+        let ready = self.reckon(train, request, run.len);
+        let priority = ready.candidate.priority;
+        self.note_arrivals(train, priority, run.count);
+        if train.banned {
+            return self.refuse_run(train, priority, DropReason::EgressNoRoute, run.count);
+        }
+        if run.count == 1 {
+            if let Err(reason) = self.admit(now, train, &ready, run) {
+                self.refuse_run(train, priority, reason, 1);
+            }
+        } else {
+            self.handle_neighbours(now, train, &ready, run);
+        }
+    }
+
+    /// As many neighbours as can be one packet are admitted as one. Where that many do not fit, they are judged singly; once
+    /// one of them is refused, nothing has changed for those behind it, which are all alike.
+    fn handle_neighbours(&mut self, now: Instant, train: &Train<'_>, ready: &Ready, run: Run<'_>) {
+        let most = self.side_by_side(train, ready, run.len);
+        let mut at = 0;
+        while at < run.count {
+            let count = most.min(run.count - at);
+            if count > 1
+                && self.admission.admits_all(now, &ready.candidate, count)
+                && self.queue_packet(train, ready, run.part(at, count), false, None).is_ok()
+            {
+                at += count;
+                continue;
+            }
+            for one in at..at + count {
+                if let Err(reason) = self.admit(now, train, ready, run.part(one, 1)) {
+                    let rest = run.count - one;
+                    self.admission.note_refused(&ready.candidate, rest - 1);
+                    return self.refuse_run(train, ready.candidate.priority, reason, rest);
+                }
+            }
+            at += count;
+        }
+    }
+
+    /// The most of them that may be one packet: they must fit a slot and a send, and be run within a slice.
+    #[inline]
+    fn side_by_side(&self, train: &Train<'_>, ready: &Ready, len: usize) -> u32 {
+        if train.door.side_by_side == 1 || len < RESULT_ALWAYS_FITS || len > SEGMENT_MAX as usize {
+            return 1;
+        }
+        let each = ready.candidate.service.saturating_sub(self.admission.overhead());
+        let in_slice = self.plan.slice.get() / each.get().max(1);
+        let in_slot = self.pool.slot_len().min(GSO_BYTES_MAX) / len;
+        let most = u32::from(train.door.side_by_side);
+        let bytes = u32::try_from(in_slot).unwrap_or(most);
+        most.min(bytes).min(u32::try_from(in_slice).unwrap_or(most)).max(1)
     }
 
     #[inline]
-    fn reckon(&self, train: &Train, request: Request, len: usize) -> Ready {
+    fn note_arrivals(&mut self, train: &Train<'_>, priority: Priority, count: u32) {
+        self.counters.add_class(priority, ClassField::Arrivals, u64::from(count));
+        if priority == Priority::High {
+            for _ in 0..count {
+                self.high_gap.record(train.released);
+            }
+        }
+    }
+
+    /// What raw datagrams of that length ask for.
+    #[inline]
+    fn read_raw(&self, train: &Train<'_>, len: usize) -> Result<Request, DropReason> {
+        if train.received.truncated || len > self.max_datagram {
+            return Err(DropReason::RxTruncated);
+        }
+        if len == 0 && !train.door.serve_empty {
+            return Err(DropReason::ParseError);
+        }
+        let input = Input { tos: train.received.tos, header: None, len };
+        let class = self.classifiers[train.door.ingress.index()].classify(&input)?;
+        Ok(Request { class, kernel: train.door.kernel, flags: PacketFlags::default(), flow: 0 })
+    }
+
+    #[inline]
+    fn reckon(&self, train: &Train<'_>, request: Request, len: usize) -> Ready {
         let Class { priority, budget } = request.class;
         let deadline = train.released + budget;
         let bucket = estimate::bucket(request.kernel, len);
@@ -182,38 +247,128 @@ impl Worker {
             queued_by: deadline,
             service: self.admission.predict(bucket, priority),
         };
-        Ready { request, len, bucket, candidate }
+        Ready { request, bucket, candidate }
     }
 
-    #[inline]
-    fn handle_request(
-        &mut self,
-        now: Instant,
-        train: &Train,
-        ready: &Ready,
-        datagram: &[u8],
-        tally: &mut Tally,
-    ) {
+    fn handle_framed(&mut self, now: Instant, train: &Train<'_>, datagram: &[u8]) {
+        let request = match self.parse(train, datagram) {
+            Ok(Parsed::Request(request)) => request,
+            Ok(Parsed::Ping) => return self.pong(now, train, datagram),
+            Err(reason) => return self.reject(now, train, train.door.fallback, datagram, reason),
+        };
+        let mut ready = self.reckon(train, request, datagram.len());
         let priority = ready.candidate.priority;
-        if tally.priority != priority {
-            self.count(train, tally);
-            tally.priority = priority;
-        }
-        tally.arrived += 1;
-        if priority == Priority::High {
-            self.high_gap.record(train.released);
-        }
+        self.note_arrivals(train, priority, 1);
         if train.banned {
             return self.reject(now, train, priority, datagram, DropReason::EgressNoRoute);
         }
-        match self.admit(now, train, ready, datagram) {
-            Ok(()) => tally.admitted += 1,
-            Err(reason) => self.reject(now, train, priority, datagram, reason),
+        let note = self.enter_flow(train, &request, &mut ready.candidate);
+        let run = Run { bytes: datagram, len: datagram.len(), count: 1 };
+        if let Err(reason) = self.admit_noted(now, train, &ready, run, note) {
+            if let Some(note) = note {
+                self.flows.leave(note);
+            }
+            self.reject(now, train, priority, datagram, reason);
         }
+    }
+
+    fn parse(&self, train: &Train<'_>, datagram: &[u8]) -> Result<Parsed, DropReason> {
+        if train.received.truncated || datagram.len() > self.max_datagram {
+            return Err(DropReason::RxTruncated);
+        }
+        let Ok((header, kind)) = Header::parse(datagram) else {
+            return Err(DropReason::ParseError);
+        };
+        match kind {
+            Kind::Request => {}
+            Kind::Ping => return Ok(Parsed::Ping),
+            // Never answered: that is how two services that trust each other would talk for ever.
+            Kind::Answer | Kind::Refusal | Kind::Pong => return Err(DropReason::ParseError),
+        }
+        let flags = PacketFlags {
+            framed: true,
+            wants_refusal: header.wants_refusal(),
+            ..PacketFlags::default()
+        };
+        let kernel = self.kernel(header.kernel.get(), train.door.kernel)?;
+        let input = Input { tos: train.received.tos, header: Some(header), len: datagram.len() };
+        let class = self.classifiers[train.door.ingress.index()].classify(&input)?;
+        Ok(Parsed::Request(Request { class, kernel, flags, flow: header.flow.get() }))
+    }
+
+    fn kernel(&self, number: u16, own: KernelId) -> Result<KernelId, DropReason> {
+        const _: () =
+            assert!(KERNELS_MAX < u16::MAX as usize, "kernel numbers fit the header's field");
+        match number.checked_sub(1) {
+            None => Ok(own),
+            Some(n) if usize::from(n) < self.kernels.len() => Ok(KernelId(n)),
+            Some(_) => Err(DropReason::Unclassified),
+        }
+    }
+
+    #[inline]
+    fn admit(
+        &mut self,
+        now: Instant,
+        train: &Train<'_>,
+        ready: &Ready,
+        run: Run<'_>,
+    ) -> Result<(), DropReason> {
+        self.admit_noted(now, train, ready, run, None)
+    }
+
+    /// The gates for one datagram, and its place in the queue.
+    #[inline]
+    fn admit_noted(
+        &mut self,
+        now: Instant,
+        train: &Train<'_>,
+        ready: &Ready,
+        run: Run<'_>,
+        note: Option<FlowNote>,
+    ) -> Result<(), DropReason> {
+        let probe = self.admission.admit(now, &ready.candidate)?;
+        if probe {
+            self.counters.add_class(ready.candidate.priority, ClassField::Probes, 1);
+        }
+        let queued = self.queue_packet(train, ready, run, probe, note);
         if self.admission.has_evicted() {
-            self.count(train, tally);
             self.drop_evicted(now);
         }
+        queued
+    }
+
+    /// Copies admitted datagrams into a slot, queues them as one packet and counts them.
+    #[inline]
+    fn queue_packet(
+        &mut self,
+        train: &Train<'_>,
+        ready: &Ready,
+        run: Run<'_>,
+        probe: bool,
+        note: Option<FlowNote>,
+    ) -> Result<(), DropReason> {
+        let Ready { request, bucket, candidate } = ready;
+        let slot = self.pool.insert(run.bytes).ok_or(DropReason::RxNoBuffer)?;
+        self.origins[slot.index()] = Origin { route: train.route(), note };
+        let packet = Packet {
+            released: candidate.released,
+            deadline: candidate.deadline,
+            service: candidate.service,
+            slot,
+            len: u16::try_from(run.len).unwrap_or(u16::MAX),
+            count: u16::try_from(run.count).unwrap_or(u16::MAX),
+            ingress: train.door.ingress,
+            kernel: request.kernel,
+            bucket: *bucket,
+            priority: candidate.priority,
+            flags: PacketFlags { probe, noted: note.is_some(), ..request.flags },
+        };
+        self.admission.push(packet, candidate);
+        let count = u64::from(run.count);
+        self.counters.add_class(candidate.priority, ClassField::Admitted, count);
+        self.counters.cell(train.door.ingress, candidate.priority).take_in(count);
+        Ok(())
     }
 
     #[cold]
@@ -224,100 +379,15 @@ impl Worker {
         }
     }
 
-    #[inline]
-    fn parse(&self, train: &Train, datagram: &[u8], truncated: bool) -> Result<Parsed, DropReason> {
-        if truncated || datagram.len() > self.max_datagram {
-            return Err(DropReason::RxTruncated);
-        }
-        let ingress = &self.ingresses[train.ingress.index()];
-        if datagram.is_empty() && !ingress.serve_empty {
-            return Err(DropReason::ParseError);
-        }
-        let mut flags = PacketFlags::default();
-        let mut kernel = ingress.kernel;
-        let mut flow = 0;
-        let mut header = None;
-        if train.framing == Framing::Framed {
-            let Ok((parsed, kind)) = Header::parse(datagram) else {
-                return Err(DropReason::ParseError);
-            };
-            match kind {
-                Kind::Request => {}
-                Kind::Ping => return Ok(Parsed::Ping),
-                // Never answered: that is how two services that trust each other would talk for ever.
-                Kind::Answer | Kind::Refusal | Kind::Pong => return Err(DropReason::ParseError),
-            }
-            flags.framed = true;
-            flags.wants_refusal = parsed.wants_refusal();
-            flow = parsed.flow.get();
-            kernel = self.kernel(parsed.kernel.get(), kernel)?;
-            header = Some(parsed);
-        }
-        let input = Input { tos: train.tos, header, len: datagram.len() };
-        let class = self.classifiers[train.ingress.index()].classify(&input)?;
-        Ok(Parsed::Request(Request { class, kernel, flags, flow }))
-    }
-
-    fn kernel(&self, number: u16, own: KernelId) -> Result<KernelId, DropReason> {
-        const _: () =
-            assert!(KERNELS_MAX < u16::MAX as usize, "kernel numbers fit the header's field");
-        match number.checked_sub(1) {
-            None => Ok(own),
-            Some(n) if usize::from(n) < self.kernel_batch_max.len() => Ok(KernelId(n)),
-            Some(_) => Err(DropReason::Unclassified),
-        }
-    }
-
-    #[inline]
-    fn admit(
-        &mut self,
-        now: Instant,
-        train: &Train,
-        ready: &Ready,
-        datagram: &[u8],
-    ) -> Result<(), DropReason> {
-        let mut candidate = ready.candidate;
-        let note = self.enter_flow(train, &ready.request, &mut candidate);
-        let verdict = self.admission.admit(now, &candidate);
-        let slot = verdict.and_then(|probe| {
-            self.pool.insert(datagram).map(|slot| (slot, probe)).ok_or(DropReason::RxNoBuffer)
-        });
-        let (slot, probe) = slot.inspect_err(|_| {
-            if let Some(note) = note {
-                self.flows.leave(note);
-            }
-        })?;
-        if probe {
-            self.counters.add_class(candidate.priority, ClassField::Probes, 1);
-        }
-        let packet = Packet {
-            slot,
-            ingress: train.ingress,
-            kernel: ready.request.kernel,
-            priority: candidate.priority,
-            flags: PacketFlags { probe, ..ready.request.flags },
-            released: candidate.released,
-            deadline: candidate.deadline,
-            service: candidate.service,
-            bucket: ready.bucket,
-            len: u32::try_from(datagram.len()).unwrap_or(u32::MAX),
-        };
-        self.origins[slot.index()] = Origin { route: train.route, note };
-        self.admission.push(packet, &candidate);
-        Ok(())
-    }
-
     /// Notes the packet's flow where its budget could let it overtake: with one budget for all, arrival order is deadline
     /// order.
-    #[inline]
     fn enter_flow(
         &mut self,
-        train: &Train,
+        train: &Train<'_>,
         request: &Request,
         candidate: &mut Candidate,
-    ) -> Option<crate::sched::flow::FlowNote> {
-        let ordered = self.ingresses[train.ingress.index()].order == Order::Flow;
-        if train.framing == Framing::Raw || !ordered {
+    ) -> Option<FlowNote> {
+        if !train.door.ordered {
             return None;
         }
         let flow = flow_hash(train, request.flow);
@@ -326,32 +396,42 @@ impl Worker {
         Some(note)
     }
 
-    /// Counts a datagram that is not taken in, and tells its sender where that was asked for.
-    fn reject(
+    /// Counts raw datagrams that are not taken in.
+    fn refuse_run(
+        &mut self,
+        train: &Train<'_>,
+        priority: Priority,
+        reason: DropReason,
+        count: u32,
+    ) {
+        if reason.is_overload() {
+            self.rooms.refused(priority, count);
+        }
+        let mut cell = self.counters.cell(train.door.ingress, priority);
+        cell.add(Field::Received, u64::from(count));
+        cell.drop(reason, u64::from(count));
+    }
+
+    /// Counts a framed datagram that is not taken in, and tells its sender where that was asked for.
+    pub(super) fn reject(
         &mut self,
         now: Instant,
-        train: &Train,
+        train: &Train<'_>,
         priority: Priority,
         datagram: &[u8],
         reason: DropReason,
     ) {
-        if reason.is_overload() {
-            self.rooms.refused(priority);
-        }
-        let mut cell = self.counters.cell(train.ingress, priority);
-        cell.add(Field::Received, 1);
-        cell.drop(reason, 1);
-        let wants = train.framing == Framing::Framed
-            && !train.banned
+        self.refuse_run(train, priority, reason, 1);
+        let wants = !train.banned
             && Header::parse(datagram)
                 .is_ok_and(|(h, kind)| kind == Kind::Request && h.wants_refusal());
         if !wants {
             return;
         }
         let Some(slot) = self.pool.insert(&datagram[..framed::LEN]) else { return };
-        self.origins[slot.index()] = Origin { route: train.route, note: None };
+        self.origins[slot.index()] = Origin { route: train.route(), note: None };
         let packet = Packet {
-            len: u32::try_from(datagram.len()).unwrap_or(u32::MAX),
+            len: u16::try_from(datagram.len()).unwrap_or(u16::MAX),
             ..self.headed(train, priority, slot)
         };
         if !self.refuse(now, packet, reason) {
@@ -359,132 +439,33 @@ impl Worker {
         }
     }
 
-    /// A ping is answered at once, besides the queue.
-    fn pong(&mut self, now: Instant, train: &Train, datagram: &[u8]) {
-        let replies = matches!(
-            self.egresses[self.ingresses[train.ingress.index()].egress.index()].mode,
-            Mode::Reply { .. }
-        );
-        if train.banned
-            || !replies
-            || !self.may_answer(train.ingress, datagram.len(), datagram.len())
-        {
-            return self.reject(now, train, train.fallback, datagram, DropReason::EgressNoRoute);
-        }
-        let Some(slot) = self.pool.insert(datagram) else {
-            return self.reject(now, train, train.fallback, datagram, DropReason::RxNoBuffer);
-        };
-        framed::turn_into(self.pool.slot_mut(slot), Kind::Pong, 0);
-        self.origins[slot.index()] = Origin { route: train.route, note: None };
-        let packet = self.headed(train, train.fallback, slot);
-        self.send_at_once(now, packet, &train.route, datagram.len(), Booking::Replied);
-    }
-
-    fn headed(&self, train: &Train, priority: Priority, slot: crate::packet::Slot) -> Packet {
+    /// A packet of a framed ingress that passes no gates.
+    pub(super) fn headed(
+        &self,
+        train: &Train<'_>,
+        priority: Priority,
+        slot: crate::packet::Slot,
+    ) -> Packet {
         Packet {
-            slot,
-            ingress: train.ingress,
-            kernel: KernelId(0),
-            priority,
-            flags: PacketFlags { framed: true, ..PacketFlags::default() },
             released: train.released,
             deadline: train.released + self.budgets[priority],
             service: Nanos::ZERO,
-            bucket: 0,
-            len: 0,
-        }
-    }
-
-    /// Books a packet as received and puts it straight into the send queue.
-    fn send_at_once(
-        &mut self,
-        now: Instant,
-        packet: Packet,
-        route: &Route,
-        len: usize,
-        booking: Booking,
-    ) {
-        let mut cell = self.counters.cell(packet.ingress, packet.priority);
-        cell.add(Field::Received, 1);
-        cell.add(Field::InFlight, 1);
-        let account = Account {
-            slot: packet.slot,
-            ingress: packet.ingress,
-            priority: packet.priority,
-            booking,
-            released: packet.released,
-            deadline: packet.deadline,
-            kernel_time: Nanos::ZERO,
-        };
-        let part = self.part(packet.slot, len);
-        if self.out.push(now, route, part, account).is_err() {
-            self.drop_packet(now, packet, DropReason::EgressQueueFull);
-        }
-    }
-
-    /// Answers from an upstream go straight to their clients: the work is done, only the last step is left.
-    fn handle_answers(
-        &mut self,
-        now: Instant,
-        egress: EgressId,
-        session: u32,
-        received: &Received<'_>,
-    ) {
-        let Mode::Forward { answers, .. } = self.egresses[egress.index()].mode else { return };
-        for datagram in received.datagrams() {
-            self.handle_answer(now, answers, (egress, session), received, datagram);
-        }
-    }
-
-    fn handle_answer(
-        &mut self,
-        now: Instant,
-        counted_as: IngressId,
-        (egress, session): (EgressId, u32),
-        received: &Received<'_>,
-        datagram: &[u8],
-    ) {
-        let way_back = self.sessions[egress.index()].as_mut().and_then(|s| s.answer(now, session));
-        let priority = way_back.map_or(Priority::BestEffort, |w| w.priority);
-        let slot = match way_back {
-            None => Err(DropReason::EgressNoRoute),
-            Some(_) if received.truncated || datagram.len() > self.max_datagram => {
-                Err(DropReason::RxTruncated)
-            }
-            Some(w) => self.pool.insert(datagram).map(|s| (s, w)).ok_or(DropReason::RxNoBuffer),
-        };
-        let (slot, way_back) = match slot {
-            Ok(both) => both,
-            Err(reason) => {
-                let mut cell = self.counters.cell(counted_as, priority);
-                cell.add(Field::Received, 1);
-                return cell.drop(reason, 1);
-            }
-        };
-        let client = way_back.client;
-        let route = self.reply_route(client.socket, client.peer, client.local);
-        self.origins[slot.index()] = Origin { route, note: None };
-        let released = received.stamp.instant();
-        let packet = Packet {
             slot,
-            ingress: counted_as,
-            kernel: KernelId(0),
-            priority,
-            flags: PacketFlags::default(),
-            released,
-            deadline: released + self.budgets[priority],
-            service: Nanos::ZERO,
-            bucket: 0,
             len: 0,
-        };
-        self.send_at_once(now, packet, &route, datagram.len(), Booking::Forwarded);
+            count: 1,
+            ingress: train.door.ingress,
+            kernel: KernelId(0),
+            bucket: 0,
+            priority,
+            flags: PacketFlags { framed: true, ..PacketFlags::default() },
+        }
     }
 }
 
 /// Mixes what tells flows apart. Not for tables that outsiders could fill: a clash only costs the chance to overtake.
-fn flow_hash(train: &Train, flow: u32) -> u64 {
+fn flow_hash(train: &Train<'_>, flow: u32) -> u64 {
     use std::hash::{Hash as _, Hasher as _};
     let mut hasher = std::hash::DefaultHasher::new();
-    (train.route.to, train.route.socket, flow).hash(&mut hasher);
+    (Some(train.received.peer), train.received.socket, flow).hash(&mut hasher);
     hasher.finish()
 }

@@ -3,6 +3,8 @@
 //! Knows no threads and no files. The loop is generic over the clock and the driver, so that the service and the
 //! simulator run the very same code.
 
+mod answers;
+mod door;
 pub mod egress;
 pub mod event_loop;
 mod guard;
@@ -16,6 +18,7 @@ mod worker;
 
 pub use event_loop::{EventLoop, Idle, Shared};
 pub use options::{
-    EgressOptions, Framing, Ingress, Late, Mode, Options, Order, Own, SocketOptions, SocketRole,
+    EgressOptions, Framing, Ingress, KernelOptions, Late, Mode, Options, Order, Own, SocketOptions,
+    SocketRole,
 };
 pub use worker::{Output, Worker};

@@ -7,6 +7,7 @@ use crate::base::{
     EgressId, IngressId, KernelId, Nanos, PerPriority, Priority, SocketId, WorkerId,
 };
 use crate::classify::{self, Classify};
+use crate::kernel::Kernel;
 use crate::sched::admission;
 
 /// What stands at the start of a datagram.
@@ -107,6 +108,23 @@ pub struct EgressOptions {
     pub late: Late,
 }
 
+/// What a worker must know of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelOptions {
+    /// The most rows that it takes at once.
+    pub batch_max: usize,
+    /// Whether its results may be longer than their payloads ([`Kernel::grows`]).
+    pub grows: bool,
+}
+
+impl KernelOptions {
+    /// As that kernel says.
+    #[must_use]
+    pub fn of(kernel: &dyn Kernel) -> Self {
+        Self { batch_max: kernel.batch_max(), grows: kernel.grows() }
+    }
+}
+
 /// What a socket of a worker is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketRole {
@@ -159,8 +177,8 @@ pub struct Options {
     pub egresses: Vec<EgressOptions>,
     /// Its sockets, in the order of the driver's list.
     pub sockets: Vec<SocketOptions>,
-    /// How many kernels there are, and the most rows each takes at once.
-    pub kernel_batch_max: Vec<usize>,
+    /// What the kernels take, in the order of their ids.
+    pub kernels: Vec<KernelOptions>,
     /// Budgets by priority.
     pub budgets: PerPriority<Nanos>,
     /// Weight of the past in the averages of service time: a power of two from 2 to 64, default 8.

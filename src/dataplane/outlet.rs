@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::egress::Route;
-use super::options::{EgressOptions, Framing, Late, Mode};
+use super::options::{EgressOptions, Ingress, Late, Mode, Options};
 use super::sessions::{Client, Sessions, WayBack};
 use super::worker::Worker;
 use crate::base::{DropReason, IngressId, Instant, Nanos, Priority, SocketId};
@@ -24,16 +24,18 @@ pub(super) enum Booking {
     None,
 }
 
-/// What has to be booked and freed when a result has left.
+/// What has to be booked and freed when results have left. They lie in one slot and are alike in all that is counted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Account {
-    pub(super) slot: Slot,
+    pub(super) released: Instant,
+    pub(super) deadline: Instant,
+    /// Of each.
+    pub(super) kernel_time: Nanos,
+    /// What is freed; `None`: another account frees it.
+    pub(super) slot: Option<Slot>,
     pub(super) ingress: IngressId,
     pub(super) priority: Priority,
     pub(super) booking: Booking,
-    pub(super) released: Instant,
-    pub(super) deadline: Instant,
-    pub(super) kernel_time: Nanos,
 }
 
 /// Books results. Neighbours that are alike in all that is counted (the rest of a train, above all) are counted at once.
@@ -55,32 +57,38 @@ impl<'a> Outlet<'a> {
         Self { now, pool, counters, alike: None }
     }
 
-    /// A result has left, or met a fault. [`Outlet::book`] follows the last.
+    /// So many results have left, the others of `count` have met a fault. [`Outlet::book`] follows the last.
     #[inline]
-    pub(super) fn settle(&mut self, account: &Account, fault: Option<SendError>) {
-        self.pool.release(account.slot);
-        if let Some(fault) = fault {
-            return self.book_fault(account, fault);
+    pub(super) fn settle(&mut self, account: &Account, left: u16, fault: Option<(SendError, u16)>) {
+        if let Some(slot) = account.slot {
+            self.pool.release(slot);
+        }
+        if let Some((fault, met)) = fault {
+            self.book_fault(account, fault, u64::from(met));
+        }
+        if left == 0 {
+            return;
         }
         match &mut self.alike {
-            Some((first, count)) if first.counts_as(account) => *count += 1,
+            Some((first, count)) if first.counts_as(account) => *count += u64::from(left),
             _ => {
                 self.book();
-                self.alike = Some((*account, 1));
+                self.alike = Some((*account, u64::from(left)));
             }
         }
     }
 
     #[cold]
-    fn book_fault(&mut self, account: &Account, fault: SendError) {
+    fn book_fault(&mut self, account: &Account, fault: SendError, count: u64) {
         if account.booking != Booking::None {
             let mut cell = self.counters.cell(account.ingress, account.priority);
-            cell.sub(Field::InFlight, 1);
-            cell.drop(fault_reason(fault), 1);
+            cell.sub(Field::InFlight, count);
+            cell.drop(fault_reason(fault), count);
         }
     }
 
     /// Takes into the figures what has left.
+    #[inline]
     pub(super) fn book(&mut self) {
         let Some((account, count)) = self.alike.take() else { return };
         let field = match account.booking {
@@ -102,6 +110,20 @@ impl<'a> Outlet<'a> {
 }
 
 impl Account {
+    /// What is booked for the results of `packet`.
+    #[inline]
+    pub(super) const fn of(packet: &Packet, booking: Booking, kernel_time: Nanos) -> Self {
+        Self {
+            released: packet.released,
+            deadline: packet.deadline,
+            kernel_time,
+            slot: Some(packet.slot),
+            ingress: packet.ingress,
+            priority: packet.priority,
+            booking,
+        }
+    }
+
     /// Whether nothing but the slot tells them apart.
     #[inline]
     fn counts_as(&self, other: &Self) -> bool {
@@ -131,52 +153,117 @@ impl EgressOptions {
 }
 
 impl Worker {
-    /// A packet has been run: its result goes out, or the packet is dropped (gate G5).
+    /// A packet has been run, and these rows from `first` on are its results: they go out, or the packet is dropped (gate G5).
     #[inline]
-    pub(super) fn finish(&mut self, now: Instant, packet: Packet, row: Row, kernel_time: Nanos) {
+    pub(super) fn finish(
+        &mut self,
+        now: Instant,
+        packet: Packet,
+        first: usize,
+        kernel_time: Nanos,
+    ) {
+        let way = self.ways[packet.ingress.index()];
+        let late = packet.priority.enforces_deadline() && now > packet.deadline;
+        if late && way.late == Late::Drop {
+            return self.drop_packet(now, packet, DropReason::LateAfterKernel);
+        }
+        let row = self.rows[first];
+        if packet.count > 1 {
+            return self.finish_neighbours(now, packet, first, kernel_time);
+        }
         if row.status == RowStatus::Failed {
             return self.drop_packet(now, packet, DropReason::KernelError);
         }
-        let egress = self.ingresses[packet.ingress.index()].egress;
-        let late = packet.priority.enforces_deadline() && now > packet.deadline;
-        if late && self.egresses[egress.index()].late == Late::Drop {
-            return self.drop_packet(now, packet, DropReason::LateAfterKernel);
-        }
         let len = row.len + packet.header_len();
-        let booking = match self.egresses[egress.index()].mode {
-            Mode::Reply { .. } => {
-                if !self.may_answer(packet.ingress, packet.len as usize, len) {
-                    return self.drop_packet(now, packet, DropReason::EgressNoRoute);
-                }
-                if packet.flags.framed {
-                    let status = u8::from(late);
-                    framed::turn_into(self.pool.slot_mut(packet.slot), Kind::Answer, status);
-                }
-                Booking::Replied
-            }
-            Mode::Send { .. } | Mode::Forward { .. } => Booking::Forwarded,
-        };
-        let account = Account {
-            slot: packet.slot,
-            ingress: packet.ingress,
-            priority: packet.priority,
-            booking,
-            released: packet.released,
-            deadline: packet.deadline,
-            kernel_time,
-        };
-        let part = self.part(packet.slot, len);
-        let pushed = if booking == Booking::Replied {
-            let route = &self.origins[packet.slot.index()].route;
-            self.out.push(now, route, part, account)
-        } else {
-            let Some(route) = self.way_on(now, &packet) else {
+        if way.replies {
+            if !way.may_answer(usize::from(packet.len), len) {
                 return self.drop_packet(now, packet, DropReason::EgressNoRoute);
-            };
-            self.out.push(now, &route, part, account)
-        };
-        if pushed.is_err() {
+            }
+            if packet.flags.framed {
+                let status = u8::from(late);
+                framed::turn_into(self.pool.slot_mut(packet.slot), Kind::Answer, status);
+            }
+            self.reply(now, packet, len, kernel_time);
+        } else {
+            self.send_on(now, packet, len, kernel_time);
+        }
+    }
+
+    #[inline]
+    fn reply(&mut self, now: Instant, packet: Packet, len: usize, kernel_time: Nanos) {
+        let account = Account::of(&packet, Booking::Replied, kernel_time);
+        let part = self.part(packet.slot, len);
+        let route = &self.origins[packet.slot.index()].route;
+        if self.out.push(now, route, part, packet.count, account).is_err() {
             self.drop_packet(now, packet, DropReason::EgressQueueFull);
+        }
+    }
+
+    fn send_on(&mut self, now: Instant, packet: Packet, len: usize, kernel_time: Nanos) {
+        let Some(route) = self.way_on(now, &packet) else {
+            return self.drop_packet(now, packet, DropReason::EgressNoRoute);
+        };
+        let account = Account::of(&packet, Booking::Forwarded, kernel_time);
+        if self.out.push(now, &route, self.part(packet.slot, len), 1, account).is_err() {
+            self.drop_packet(now, packet, DropReason::EgressQueueFull);
+        }
+    }
+
+    /// Neighbours whose results are alike too leave as one, moved together where they have become shorter.
+    fn finish_neighbours(
+        &mut self,
+        now: Instant,
+        packet: Packet,
+        first: usize,
+        kernel_time: Nanos,
+    ) {
+        let rows = &self.rows[first..][..usize::from(packet.count)];
+        let Row { len, status, .. } = rows[0];
+        let alike = status == RowStatus::Done
+            && len > 0
+            && rows.iter().all(|r| r.status == RowStatus::Done && r.len == len);
+        let may_answer = self.ways[packet.ingress.index()].may_answer(usize::from(packet.len), len);
+        if !alike || !may_answer {
+            return self.finish_singly(now, packet, first, kernel_time);
+        }
+        let stride = usize::from(packet.len);
+        if len != stride {
+            let slot = self.pool.slot_mut(packet.slot);
+            for i in 1..usize::from(packet.count) {
+                slot.copy_within(i * stride..i * stride + len, i * len);
+            }
+        }
+        self.reply(now, packet, len * usize::from(packet.count), kernel_time);
+    }
+
+    /// Neighbours whose results differ leave one by one, or are dropped one by one. The slot is freed with the first that
+    /// leaves: all that wait are sent, and settled, together.
+    #[cold]
+    fn finish_singly(&mut self, now: Instant, packet: Packet, first: usize, kernel_time: Nanos) {
+        let way = self.ways[packet.ingress.index()];
+        let mut slot = Some(packet.slot);
+        for i in 0..usize::from(packet.count) {
+            let row = self.rows[first + i];
+            let reason = if row.status == RowStatus::Failed {
+                DropReason::KernelError
+            } else if !way.may_answer(usize::from(packet.len), row.len) {
+                DropReason::EgressNoRoute
+            } else {
+                let account =
+                    Account { slot, ..Account::of(&packet, Booking::Replied, kernel_time) };
+                let whole = self.part(packet.slot, row.len);
+                let start = whole.start + u32::from(packet.len) * u32::try_from(i).unwrap_or(0);
+                let route = &self.origins[packet.slot.index()].route;
+                if self.out.push(now, route, Part { start, ..whole }, 1, account).is_ok() {
+                    slot = None;
+                    continue;
+                }
+                DropReason::EgressQueueFull
+            };
+            self.count_drop(&packet, 1, reason);
+        }
+        if let Some(slot) = slot {
+            self.pool.release(slot);
         }
     }
 
@@ -202,12 +289,7 @@ impl Worker {
     /// Bytes out never exceed bytes in by more than was allowed: the sender's address may be forged.
     #[inline]
     pub(super) fn may_answer(&self, ingress: IngressId, len_in: usize, len_out: usize) -> bool {
-        match self.egresses[self.ingresses[ingress.index()].egress.index()].mode {
-            Mode::Reply { amplification_per_mille, .. } => {
-                len_out as u64 * 1_000 <= len_in as u64 * u64::from(amplification_per_mille)
-            }
-            Mode::Send { .. } | Mode::Forward { .. } => true,
-        }
+        self.ways[ingress.index()].may_answer(len_in, len_out)
     }
 
     #[inline]
@@ -229,24 +311,44 @@ impl Worker {
     /// Tells the sender of a dropped packet, whose header lies in its slot. `false`: it cannot be told, the slot is still
     /// the caller's. A refusal is 32 bytes, never more than its request was.
     pub(super) fn refuse(&mut self, now: Instant, packet: Packet, reason: DropReason) -> bool {
-        let ingress = &self.ingresses[packet.ingress.index()];
-        let replies = matches!(self.egresses[ingress.egress.index()].mode, Mode::Reply { .. });
-        let fits = self.may_answer(packet.ingress, packet.len as usize, framed::LEN);
-        if !replies || !fits || ingress.framing != Framing::Framed {
+        let way = self.ways[packet.ingress.index()];
+        let fits = way.may_answer(usize::from(packet.len), framed::LEN);
+        if !way.replies || !fits || !packet.flags.framed {
             return false;
         }
         framed::turn_into(self.pool.slot_mut(packet.slot), Kind::Refusal, reason as u8);
+        let account = Account::of(&packet, Booking::None, Nanos::ZERO);
         let part = self.part(packet.slot, framed::LEN);
-        let account = Account {
-            slot: packet.slot,
-            ingress: packet.ingress,
-            priority: packet.priority,
-            booking: Booking::None,
-            released: packet.released,
-            deadline: packet.deadline,
-            kernel_time: Nanos::ZERO,
-        };
         let route = &self.origins[packet.slot.index()].route;
-        self.out.push(now, route, part, account).is_ok()
+        self.out.push(now, route, part, 1, account).is_ok()
+    }
+}
+
+/// What becomes of an ingress's results, gathered at construction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    pub(super) late: Late,
+    pub(super) replies: bool,
+    /// The most bytes out for a thousand bytes in.
+    per_mille: u32,
+}
+
+impl Way {
+    /// Of each ingress.
+    pub(super) fn all(options: &Options) -> Box<[Self]> {
+        let of = |ingress: &Ingress| {
+            let egress = options.egresses[ingress.egress.index()];
+            let (replies, per_mille) = match egress.mode {
+                Mode::Reply { amplification_per_mille, .. } => (true, amplification_per_mille),
+                Mode::Send { .. } | Mode::Forward { .. } => (false, u32::MAX),
+            };
+            Self { late: egress.late, replies, per_mille }
+        };
+        options.ingresses.iter().map(of).collect()
+    }
+
+    #[inline]
+    const fn may_answer(self, len_in: usize, len_out: usize) -> bool {
+        !self.replies || len_out as u64 * 1_000 <= len_in as u64 * self.per_mille as u64
     }
 }

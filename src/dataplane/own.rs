@@ -7,6 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::options::Own;
 
+/// Ports below this belong to services, which might answer back.
+const LOW_PORTS: u16 = 1_024;
+
 /// The addresses and ports to beware of, ready for one look a datagram.
 #[derive(Debug)]
 pub struct Beware {
@@ -38,6 +41,27 @@ impl Beware {
                 IpAddr::V4(ip) => ip.is_broadcast() || ip.is_multicast() || ip.is_unspecified(),
                 IpAddr::V6(ip) => ip.is_multicast() || ip.is_unspecified(),
             }
+    }
+
+    /// Whether there is anything about that sender that asks for a closer look ([`Beware::bans`]): nearly none has it.
+    #[must_use]
+    #[inline]
+    pub fn is_odd(&self, peer: &SocketAddr) -> bool {
+        let odd_address = match peer {
+            // From 224.0.0.0 on: multicast, reserved, broadcast.
+            SocketAddr::V4(peer) => matches!(peer.ip().octets()[0], 0 | 224..),
+            SocketAddr::V6(peer) => peer.ip().is_multicast() || peer.ip().is_unspecified(),
+        };
+        odd_address || peer.port() < LOW_PORTS || self.our_port(peer)
+    }
+
+    /// Whether answering that sender could make a loop, or would reach nobody. `raw`: requests do not tell themselves from
+    /// answers, so whoever sends from a port of ours may be a service like us.
+    #[must_use]
+    pub fn bans(&self, peer: &SocketAddr, replies: bool, low_ports: bool, raw: bool) -> bool {
+        Self::nobody(peer)
+            || self.ourselves(peer)
+            || replies && (peer.port() < LOW_PORTS && !low_ports || raw && self.our_port(peer))
     }
 
     /// Whether one of our ingresses has that port number.

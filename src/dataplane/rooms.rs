@@ -63,18 +63,18 @@ impl Rooms {
         }
     }
 
-    /// A packet of that class was dropped at the gates for want of time.
+    /// So many packets of that class were dropped at the gates for want of time.
     #[inline]
-    pub(super) fn refused(&mut self, class: Priority) {
+    pub(super) fn refused(&mut self, class: Priority, count: u32) {
         let lately = &mut self.lately[class];
-        lately.refused = lately.refused.saturating_add(1);
+        lately.refused = lately.refused.saturating_add(count);
     }
 
-    /// A packet of that class is run.
+    /// So many packets of that class are run.
     #[inline]
-    pub(super) fn served(&mut self, class: Priority) {
+    pub(super) fn served(&mut self, class: Priority, count: u32) {
         let lately = &mut self.lately[class];
-        lately.served = lately.served.saturating_add(1);
+        lately.served = lately.served.saturating_add(count);
     }
 
     /// When a starving class is to be looked at again: a worker must not sleep past it.
@@ -121,8 +121,8 @@ mod tests {
     fn a_starving_class_is_looked_at_now_and_then_and_read_again_once_it_is_served() {
         let mut rooms = Rooms::default();
         let medium = Priority::Medium;
-        (0..200).for_each(|_| rooms.refused(medium));
-        rooms.served(medium);
+        (0..200).for_each(|_| rooms.refused(medium, 1));
+        rooms.served(medium, 1);
         assert_eq!(rooms.of(medium, true, at(100)), IO_BATCH_ROOM);
         rooms.tick(at(100));
         assert_eq!(rooms.of(medium, true, at(100)), 1);
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(rooms.of(medium, true, at(100)), 0);
         assert_eq!(rooms.of(medium, false, at(100)), IDLE_ROOM);
         assert_eq!(rooms.of(medium, true, at(104)), 1);
-        (0..10).for_each(|_| rooms.served(medium));
+        (0..10).for_each(|_| rooms.served(medium, 1));
         rooms.tick(at(105));
         assert_eq!(rooms.of(medium, true, at(105)), IO_BATCH_ROOM);
     }
@@ -138,8 +138,8 @@ mod tests {
     #[test]
     fn below_a_starving_class_all_starve() {
         let mut rooms = Rooms::default();
-        (0..200).for_each(|_| rooms.refused(Priority::Medium));
-        (0..200).for_each(|_| rooms.served(Priority::Low));
+        (0..200).for_each(|_| rooms.refused(Priority::Medium, 1));
+        (0..200).for_each(|_| rooms.served(Priority::Low, 1));
         rooms.tick(at(100));
         assert_eq!(*rooms.starving().as_array(), [false, true, true, true]);
     }
@@ -147,9 +147,9 @@ mod tests {
     #[test]
     fn high_never_starves_and_a_class_that_is_partly_served_does_not() {
         let mut rooms = Rooms::default();
-        (0..9_000).for_each(|_| rooms.refused(Priority::High));
-        (0..300).for_each(|_| rooms.refused(Priority::Low));
-        (0..10).for_each(|_| rooms.served(Priority::Low));
+        (0..9_000).for_each(|_| rooms.refused(Priority::High, 1));
+        (0..300).for_each(|_| rooms.refused(Priority::Low, 1));
+        (0..10).for_each(|_| rooms.served(Priority::Low, 1));
         rooms.tick(at(100));
         assert_eq!(rooms.of(Priority::High, true, at(100)), IO_BATCH_ROOM);
         assert_eq!(rooms.of(Priority::Low, true, at(100)), IO_BATCH_ROOM);

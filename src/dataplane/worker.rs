@@ -3,9 +3,10 @@
 //! Knows no sockets, no clock and no thread: time is an argument, input comes by `handle_*`, and what is to be done is
 //! asked for by [`Worker::poll_output`] until it says [`Output::Wait`].
 
+use super::door::Door;
 use super::egress::{Egress, Route};
-use super::options::{Ingress, Options, SocketOptions, SocketRole};
-use super::outlet::{Account, Outlet};
+use super::options::{Ingress, KernelOptions, Options, SocketOptions, SocketRole};
+use super::outlet::{Account, Outlet, Way};
 use super::own::Beware;
 use super::rooms::Rooms;
 use super::sessions::Sessions;
@@ -15,7 +16,7 @@ use crate::base::{
 };
 use crate::classify::Classifier;
 use crate::io::{SendFailure, TxBatch};
-use crate::kernel::{Batch, Row};
+use crate::kernel::{Batch, Row, RowStatus};
 use crate::packet::{BufPool, Packet};
 use crate::sched::admission::{Admission, Dispatch, Policy};
 use crate::sched::flow::{FlowNote, FlowTable};
@@ -59,7 +60,9 @@ pub struct Worker {
     pub(super) egresses: Box<[super::options::EgressOptions]>,
     pub(super) sessions: Box<[Option<Sessions>]>,
     pub(super) sockets: Box<[SocketOptions]>,
-    pub(super) kernel_batch_max: Box<[usize]>,
+    pub(super) kernels: Box<[KernelOptions]>,
+    pub(super) doors: Box<[Door]>,
+    pub(super) ways: Box<[Way]>,
     pub(super) budgets: PerPriority<Nanos>,
     pub(super) max_datagram: usize,
     pub(super) beware: Beware,
@@ -76,7 +79,7 @@ pub struct Worker {
     room_table: Vec<u32>,
     intake_open: bool,
     running: Vec<Packet>,
-    rows: Vec<Row>,
+    pub(super) rows: Vec<Row>,
     kernel_drops: Vec<u64>,
     decayed: Instant,
     last_run: Nanos,
@@ -88,7 +91,7 @@ impl Worker {
     #[must_use]
     pub fn new(options: &Options, own: &super::options::Own) -> Self {
         let Options { ingresses, egresses, sockets, .. } = options;
-        let kernels = options.kernel_batch_max.len();
+        let kernels = options.kernels.len();
         let estimate = ServiceEstimate::with_weight(&options.budgets, kernels, options.ema_weight);
         let nowhere = Origin {
             route: Route { socket: SocketId(0), to: None, from: None, gso: false },
@@ -112,7 +115,9 @@ impl Worker {
             guard: super::guard::Guard::new(options),
             room_table: vec![0; sockets.len()],
             sockets: sockets.clone().into_boxed_slice(),
-            kernel_batch_max: options.kernel_batch_max.clone().into_boxed_slice(),
+            kernels: options.kernels.clone().into_boxed_slice(),
+            doors: Door::all(options),
+            ways: Way::all(options),
             budgets: options.budgets,
             max_datagram: options.max_datagram,
             beware: Beware::new(own),
@@ -280,42 +285,46 @@ impl Worker {
     }
 
     /// Takes the next packets out of the queue, as many as one run is worth within a slice, all for one kernel.
+    #[inline]
     fn next_batch(&mut self, now: Instant) -> Option<KernelId> {
-        let (kernel, first) = self.next_packet(now, None)?;
-        let most = self.kernel_batch_max[kernel.index()].min(KERNEL_BATCH_MAX);
+        let first = self.next_packet(now, None)?;
+        let most = self.kernels[first.kernel.index()].batch_max.min(KERNEL_BATCH_MAX);
         let overhead = self.admission.overhead();
         // Each member is judged by when its turn would come if each were received and sent between two runs. The slice
         // is a matter of the kernel's time alone: receiving and sending are not done within it.
-        let mut starts = now + first;
-        let mut in_kernel = first.saturating_sub(overhead);
-        while self.running.len() < most
-            && in_kernel + first.saturating_sub(overhead) <= self.plan.slice
-        {
-            let Some((_, next)) = self.next_packet(starts, Some(kernel)) else { break };
-            starts = starts + next;
-            in_kernel += next.saturating_sub(overhead);
+        let mut starts = now + whole(first.service, &first);
+        let each = first.service.saturating_sub(overhead);
+        let mut in_kernel = whole(each, &first);
+        while self.rows.len() < most && in_kernel + each <= self.plan.slice {
+            let room = u16::try_from(most - self.rows.len()).unwrap_or(u16::MAX);
+            let Some(next) = self.next_packet(starts, Some((first.kernel, room))) else { break };
+            starts = starts + whole(next.service, &next);
+            in_kernel += whole(next.service.saturating_sub(overhead), &next);
         }
-        Some(kernel)
+        Some(first.kernel)
     }
 
-    /// Takes the head of the queue into the batch if it is for `kernel`; drops heads that can no longer make it. Says for
-    /// which kernel it is, and what it is expected to cost.
+    /// Takes the head of the queue into the batch, if it is for the kernel that is named and has no more datagrams than there
+    /// is room for; drops what can no longer make it.
     #[inline]
-    fn next_packet(
-        &mut self,
-        starts: Instant,
-        kernel: Option<KernelId>,
-    ) -> Option<(KernelId, Nanos)> {
+    fn next_packet(&mut self, starts: Instant, only: Option<(KernelId, u16)>) -> Option<Packet> {
         loop {
-            let dispatched = match kernel {
-                Some(kernel) => self.admission.dispatch_if(starts, |p| p.kernel == kernel),
+            let dispatched = match only {
+                Some((kernel, room)) => {
+                    self.admission.dispatch_if(starts, |p| p.kernel == kernel && p.count <= room)
+                }
                 None if self.high_passes(starts) => self.admission.dispatch_high(starts),
                 None => self.admission.dispatch(starts),
             };
             match dispatched {
                 Dispatch::Run(packet) => {
-                    self.take(starts, packet);
-                    return Some((packet.kernel, packet.service));
+                    self.take(starts, &packet);
+                    return Some(packet);
+                }
+                Dispatch::Part(packet, late) => {
+                    self.count_drop(&packet, late, DropReason::LateAtDispatch);
+                    self.take(starts, &packet);
+                    return Some(packet);
                 }
                 Dispatch::TooLate(packet) => {
                     self.leave_queue(&packet);
@@ -336,20 +345,27 @@ impl Worker {
                 .is_some_and(|head| self.guard.lets_high_pass(now, &head, &self.admission))
     }
 
-    fn take(&mut self, now: Instant, packet: Packet) {
-        self.rooms.served(packet.priority);
+    #[inline]
+    fn take(&mut self, now: Instant, packet: &Packet) {
+        self.rooms.served(packet.priority, u32::from(packet.count));
         if packet.priority.enforces_deadline() && now >= packet.deadline {
-            self.counters.add_class(packet.priority, ClassField::StartedExpired, 1);
+            let count = packet.datagrams();
+            self.counters.add_class(packet.priority, ClassField::StartedExpired, count);
         }
-        self.leave_queue(&packet);
+        self.leave_queue(packet);
         let header = packet.header_len();
-        self.rows.push(Row {
-            start: self.pool.offset(packet.slot) + header,
-            len: packet.len as usize - header,
-            capacity: self.pool.slot_len() - header,
-            status: crate::kernel::RowStatus::Failed,
-        });
-        self.running.push(packet);
+        let start = self.pool.offset(packet.slot);
+        let stride = usize::from(packet.len);
+        let capacity = if packet.count == 1 { self.pool.slot_len() } else { stride };
+        for i in 0..usize::from(packet.count) {
+            self.rows.push(Row {
+                start: start + i * stride + header,
+                len: stride - header,
+                capacity: capacity - header,
+                status: RowStatus::Failed,
+            });
+        }
+        self.running.push(*packet);
     }
 
     /// The packets to be run now.
@@ -360,14 +376,16 @@ impl Worker {
     /// The batch was run and took `elapsed`; `now` is its end.
     pub fn on_done(&mut self, now: Instant, elapsed: Nanos) {
         self.last_run = elapsed;
-        let count = self.running.len() as u64;
+        let count = self.rows.len() as u64;
         let each = Nanos::new(elapsed.get() / count.max(1));
         self.counters.add_worker(WorkerField::Runs, 1);
         self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
         self.measure(now, each);
+        let mut first = 0;
         for i in 0..self.running.len() {
-            let (packet, row) = (self.running[i], self.rows[i]);
-            self.finish(now, packet, row, each);
+            let packet = self.running[i];
+            self.finish(now, packet, first, each);
+            first += usize::from(packet.count);
         }
         self.running.clear();
         self.rows.clear();
@@ -378,7 +396,7 @@ impl Worker {
         let Self { running, admission, counters, .. } = self;
         for alike in running.chunk_by(|a, b| (a.bucket, a.priority) == (b.bucket, b.priority)) {
             let Packet { bucket, priority, .. } = alike[0];
-            let count = u32::try_from(alike.len()).unwrap_or(u32::MAX);
+            let count = alike.iter().map(|p| u32::from(p.count)).sum();
             admission.estimate.record_many(now, bucket, priority, each, count);
             counters.add_class(priority, ClassField::Samples, u64::from(count));
             let time = each.saturating_mul(u64::from(count));
@@ -407,25 +425,34 @@ impl Worker {
         let Self { out, pool, counters, handled, .. } = self;
         *handled += out.len() as u64;
         let mut outlet = Outlet::new(now, pool, counters);
-        out.settle(failed, |account, fault| outlet.settle(account, fault));
+        out.settle(failed, |account, left, fault| outlet.settle(account, left, fault));
         outlet.book();
     }
 
     /// Counts a drop of a packet that holds a slot, tells the sender where it asked to be told, and frees the slot.
     pub(super) fn drop_packet(&mut self, now: Instant, packet: Packet, reason: DropReason) {
-        self.handled += 1;
-        let mut cell = self.counters.cell(packet.ingress, packet.priority);
-        cell.drop(reason, 1);
-        cell.sub(Field::InFlight, 1);
+        self.count_drop(&packet, packet.count, reason);
         if !(packet.flags.wants_refusal && self.refuse(now, packet, reason)) {
             self.pool.release(packet.slot);
         }
     }
 
+    /// Counts a drop of so many of the packet's datagrams.
+    pub(super) fn count_drop(&mut self, packet: &Packet, count: u16, reason: DropReason) {
+        let count = u64::from(count);
+        self.handled += count;
+        let mut cell = self.counters.cell(packet.ingress, packet.priority);
+        cell.drop(reason, count);
+        cell.sub(Field::InFlight, count);
+    }
+
     /// A packet has left the queue: its flow's note is taken back.
+    #[inline]
     pub(super) fn leave_queue(&mut self, packet: &Packet) {
         self.guard.release(packet.slot);
-        if let Some(note) = self.origins[packet.slot.index()].note.take() {
+        if packet.flags.noted
+            && let Some(note) = self.origins[packet.slot.index()].note.take()
+        {
             self.flows.leave(note);
         }
     }
@@ -495,4 +522,10 @@ impl Worker {
             self.drop_packet(now, packet, DropReason::Shutdown);
         }
     }
+}
+
+/// What all datagrams of a packet take when one takes `each`.
+#[inline]
+fn whole(each: Nanos, packet: &Packet) -> Nanos {
+    if packet.count == 1 { each } else { each.saturating_mul(packet.datagrams()) }
 }

@@ -130,7 +130,8 @@ pub struct TxMessage {
     pub to: Option<SocketAddr>,
     /// From which of our addresses, where the socket is bound to a wildcard.
     pub from: Option<IpAddr>,
-    /// Zero: one datagram (its parts are joined). Else a train: every part but the last has this length.
+    /// Zero: one datagram (its parts are joined). Else a train: its parts, joined, are cut into datagrams of this length, of
+    /// which only the last may be shorter. No part but the last ends within a datagram.
     pub segment: u16,
     /// Its pieces, in [`TxBatch::parts`].
     pub parts: Range<u32>,

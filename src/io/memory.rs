@@ -6,7 +6,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use super::driver::{Driver, ReceiveReport, Received, SendError, SendFailure, Stamp, TxBatch};
+use super::driver::{
+    Driver, Part, ReceiveReport, Received, SendError, SendFailure, Stamp, TxBatch,
+};
+use super::outgoing::{datagrams_of, is_train, parts_of};
 use crate::base::limits::IO_BATCH_MAX;
 use crate::base::{Instant, Nanos, SocketId};
 
@@ -44,6 +47,23 @@ impl Incoming {
             segment: 0,
             truncated: false,
             bytes,
+        }
+    }
+}
+
+impl Incoming {
+    /// As a driver hands it over.
+    #[must_use]
+    pub fn received(&self) -> Received<'_> {
+        Received {
+            socket: self.socket,
+            peer: self.peer,
+            local: self.local,
+            tos: self.tos,
+            stamp: self.stamp,
+            segment: self.segment,
+            truncated: self.truncated,
+            bytes: &self.bytes,
         }
     }
 }
@@ -116,16 +136,7 @@ impl Driver for MemoryDriver {
             let left = IO_BATCH_MAX.saturating_sub(report.messages as usize);
             for incoming in queue.drain(..queue.len().min(*room as usize).min(left)) {
                 report.messages += 1;
-                sink(Received {
-                    socket: incoming.socket,
-                    peer: incoming.peer,
-                    local: incoming.local,
-                    tos: incoming.tos,
-                    stamp: incoming.stamp,
-                    segment: incoming.segment,
-                    truncated: incoming.truncated,
-                    bytes: &incoming.bytes,
-                });
+                sink(incoming.received());
             }
         }
         report.more = self.pending() > 0;
@@ -143,10 +154,16 @@ impl Driver for MemoryDriver {
                 failed.push(SendFailure { message: i, error, departed: 0 });
                 continue;
             }
-            let parts = &batch.parts[message.parts.start as usize..message.parts.end as usize];
-            for part in parts {
-                let bytes = memory[part.start as usize..][..part.len as usize].to_vec();
+            let parts = parts_of(batch, message);
+            let mut keep = |bytes: Vec<u8>| {
                 self.sent.push(Sent { socket: message.socket, to: message.to, bytes });
+            };
+            let bytes_of =
+                |part: &Part| memory[part.start as usize..][..part.len as usize].to_vec();
+            if is_train(message, parts) {
+                datagrams_of(parts, message.segment).for_each(|p| keep(bytes_of(&p)));
+            } else {
+                keep(parts.iter().flat_map(bytes_of).collect());
             }
         }
         Ok(())

@@ -103,12 +103,12 @@ impl<'a> Sending<'a> {
     #[cold]
     pub(super) fn on_refusal(&mut self, socket: BorrowedFd<'_>, owner: Owner, errno: i32) -> bool {
         let message = self.message(owner);
-        if owner.singles > 0 || !is_train(message) || !refused_as_train(errno) {
+        let parts = parts_of(self.batch, message);
+        if owner.singles > 0 || !is_train(message, parts) || !refused_as_train(errno) {
             self.record(owner, error_of(errno));
             return false;
         }
-        let (departed, error) =
-            send_singly(socket, self.memory, message, parts_of(self.batch, message));
+        let (departed, error) = send_singly(socket, self.memory, message, parts);
         if let Some(error) = error {
             self.failed.push(SendFailure { message: owner.message, error, departed });
         }
@@ -261,11 +261,23 @@ pub(super) fn parts_of<'a>(batch: &'a TxBatch, message: &TxMessage) -> &'a [Part
 }
 
 /// Whether a message is to go as a train: more than one datagram in it.
-pub(super) fn is_train(message: &TxMessage) -> bool {
-    message.segment != 0 && message.parts.len() > 1
+pub(super) fn is_train(message: &TxMessage, parts: &[Part]) -> bool {
+    message.segment != 0
+        && (parts.len() > 1 || parts.first().is_some_and(|p| p.len > u32::from(message.segment)))
 }
 
-/// Sends the pieces of a train one by one. Says how many left, and the first error.
+/// The datagrams of a train, each as a piece of memory of its own.
+pub(super) fn datagrams_of(parts: &[Part], segment: u16) -> impl Iterator<Item = Part> {
+    let segment = u32::from(segment.max(1));
+    parts.iter().flat_map(move |part| {
+        let end = part.start + part.len;
+        (part.start..end.max(part.start + 1))
+            .step_by(segment as usize)
+            .map(move |start| Part { start, len: segment.min(end - start) })
+    })
+}
+
+/// Sends the datagrams of a train one by one. Says how many left, and the first error.
 fn send_singly(
     socket: BorrowedFd<'_>,
     memory: &[u8],
@@ -274,8 +286,8 @@ fn send_singly(
 ) -> (u32, Option<SendError>) {
     let mut departed = 0;
     let mut first = None;
-    for part in parts {
-        match send_one(socket, piece(memory, *part), message.to, message.from) {
+    for part in datagrams_of(parts, message.segment) {
+        match send_one(socket, piece(memory, part), message.to, message.from) {
             Ok(()) => departed += 1,
             Err(e) => first = first.or_else(|| Some(error_of(errno_of(&e)))),
         }

@@ -19,7 +19,9 @@ use rustix::time::{
 use super::arrivals::Arrivals;
 use super::driver::{Driver, ReceiveReport, Received, SendFailure, SocketSpec, TxBatch};
 use super::inbox::Inbox;
-use super::outgoing::{Outgoing, Owner, Sending, errno_of, error_of, is_train, parts_of};
+use super::outgoing::{
+    Outgoing, Owner, Sending, datagrams_of, errno_of, error_of, is_train, parts_of,
+};
 use crate::base::limits::IO_BATCH_MAX;
 use crate::base::{Clock, Instant, Nanos, SocketId};
 use crate::sys::clock::MonotonicClock;
@@ -212,15 +214,17 @@ impl PollDriver {
             }
             let parts = parts_of(batch, m);
             let whole = Owner { message, singles: 0 };
-            if is_train(m) && !self.ports[s].gso {
-                let singles = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-                for part in parts.chunks(1) {
+            let train = is_train(m, parts);
+            if train && !self.ports[s].gso {
+                let count = datagrams_of(parts, m.segment).count();
+                let singles = u32::try_from(count).unwrap_or(u32::MAX);
+                for part in datagrams_of(parts, m.segment) {
                     self.make_room(s, 1, sending);
-                    self.outgoing.push(sending, Owner { message, singles }, part, 0);
+                    self.outgoing.push(sending, Owner { message, singles }, &[part], 0);
                 }
             } else if Outgoing::fits_alone(parts.len()) {
                 self.make_room(s, parts.len(), sending);
-                let segment = if is_train(m) { m.segment } else { 0 };
+                let segment = if train { m.segment } else { 0 };
                 self.outgoing.push(sending, whole, parts, segment);
             } else {
                 sending.record(whole, error_of(libc::EMSGSIZE));

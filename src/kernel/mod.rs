@@ -11,6 +11,9 @@ pub use registry::{KernelSpec, Kernels, Registry};
 
 use crate::base::limits::KERNEL_BATCH_MAX;
 
+/// A result of up to so many bytes has room in its row, however short the payload was.
+pub const RESULT_ALWAYS_FITS: usize = 16;
+
 /// What became of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowStatus {
@@ -96,6 +99,12 @@ impl<'a> Batch<'a> {
 pub trait Kernel: Send + std::fmt::Debug {
     /// Works on every row: each is left `Done` with its result, or `Failed`.
     fn run(&mut self, batch: &mut Batch<'_>);
+
+    /// Whether a result may be longer than its payload and longer than [`RESULT_ALWAYS_FITS`]: the payloads of such a kernel
+    /// are not laid side by side in one slot, and each row's capacity is the whole slot.
+    fn grows(&self) -> bool {
+        false
+    }
 
     /// The most rows that one run is worth: past this, a batch gains nothing.
     fn batch_max(&self) -> usize {

@@ -123,10 +123,8 @@ impl Kernels {
         self.all[id.index()].run(batch);
     }
 
-    /// The most rows that one run of `id` is worth.
-    #[must_use]
-    #[inline]
-    pub fn batch_max(&self, id: KernelId) -> usize {
-        self.all[id.index()].batch_max()
+    /// Each kernel, in the order of the ids.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Kernel> {
+        self.all.iter().map(|k| &**k as &dyn Kernel)
     }
 }

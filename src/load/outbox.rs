@@ -60,7 +60,7 @@ impl Outbox {
         self.used += due.size;
         let part = Part { start: low_32(start as u64), len: low_32(due.size as u64) };
         let route = Route { socket: due.socket, to: None, from: None, gso: self.trains };
-        let pushed = self.waiting.push(intended, &route, part, id);
+        let pushed = self.waiting.push(intended, &route, part, 1, id);
         debug_assert!(pushed.is_ok(), "is_full was not asked");
         let payload = &mut self.memory[start..start + due.size];
         match self.headers.get(due.class) {
@@ -83,7 +83,7 @@ impl Outbox {
 
     /// The sends were made, and these of them did not leave as a whole: `unsent` is told the requests that stayed.
     pub(super) fn settle(&mut self, failed: &[SendFailure], mut unsent: impl FnMut(u64)) {
-        self.waiting.settle(failed, |id, fault| {
+        self.waiting.settle(failed, |id, _, fault| {
             if fault.is_some() {
                 unsent(*id);
             }

@@ -12,29 +12,37 @@ pub use pool::{BufPool, Slot};
 use crate::base::{IngressId, Instant, KernelId, Nanos, Priority};
 
 /// A packet that was received: a `Copy` descriptor; its bytes lie in its [`Slot`] of the worker's [`BufPool`].
+///
+/// It stands for one datagram, or for several neighbours of one train that are alike in all but their bytes: one peer, one
+/// class, one deadline, one length. They lie side by side in one slot, are queued, run and sent as one, and are counted
+/// each: a train then costs about as much as a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// Where its bytes are. Owned: every packet is released into the pool exactly once.
-    pub slot: Slot,
-    /// The ingress that it came in by.
-    pub ingress: IngressId,
-    /// What is to be run on it.
-    pub kernel: KernelId,
-    /// Its class.
-    pub priority: Priority,
-    /// Marks that change how it is treated.
-    pub flags: PacketFlags,
     /// When the kernel received it (release time).
     pub released: Instant,
     /// `released` + budget.
     pub deadline: Instant,
-    /// What it is expected to cost from dispatch to result.
+    /// What each datagram is expected to cost from dispatch to result.
     pub service: Nanos,
+    /// Where its bytes are. Owned: every packet is released into the pool exactly once.
+    pub slot: Slot,
+    /// Bytes of each datagram (header included where the ingress is framed).
+    pub len: u16,
+    /// How many datagrams it stands for, at least one.
+    pub count: u16,
+    /// The ingress that it came in by.
+    pub ingress: IngressId,
+    /// What is to be run on it.
+    pub kernel: KernelId,
     /// The number of its latency/estimate bucket: kernel × size.
     pub bucket: u16,
-    /// Bytes in its slot that are its own (header included where the ingress is framed).
-    pub len: u32,
+    /// Its class.
+    pub priority: Priority,
+    /// Marks that change how it is treated.
+    pub flags: PacketFlags,
 }
+
+const _: () = assert!(size_of::<Packet>() <= 48, "a queue's entry is moved four times");
 
 impl Packet {
     /// Bytes before the payload.
@@ -44,10 +52,11 @@ impl Packet {
         if self.flags.framed { framed::LEN } else { 0 }
     }
 
-    /// What is left until its deadline once it has been run, or zero.
+    /// How many datagrams it stands for, in the width of the counters.
     #[must_use]
-    pub const fn slack(&self, now: Instant) -> Nanos {
-        self.deadline.since(now).saturating_sub(self.service)
+    #[inline]
+    pub fn datagrams(&self) -> u64 {
+        u64::from(self.count)
     }
 }
 
@@ -60,4 +69,6 @@ pub struct PacketFlags {
     pub wants_refusal: bool,
     /// Admitted as a probe: predictions do not drop it, only an expired deadline does.
     pub probe: bool,
+    /// Its flow is noted until it leaves the queue.
+    pub noted: bool,
 }

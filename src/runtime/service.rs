@@ -12,7 +12,7 @@ use super::sockets::{self, WorkerSockets};
 use super::threads::{Placement, Thread};
 use crate::base::limits::{PARK_MAX, QUEUE_TOTAL_MAX, WORKERS_MAX};
 use crate::base::{Clock as _, Nanos, Priority, WorkerId};
-use crate::dataplane::{self, EventLoop, Own, Shared, Worker};
+use crate::dataplane::{self, EventLoop, KernelOptions, Own, Shared, Worker};
 use crate::io::capability::{self, UringUnavailable};
 use crate::io::{Driver, DriverKind, PollDriver, UringDriver};
 use crate::sched::controller::{self, Controller, Plan};
@@ -188,17 +188,15 @@ impl Service {
     fn worker_options(&self, w: usize, sockets: &WorkerSockets) -> dataplane::Options {
         let o = &self.options;
         let serves = sockets::serves(o.controller.layout, w, self.cores.len());
-        // Kernels are made on the worker's own thread; how many rows they take is asked of a set made here.
+        // Kernels are made on the worker's own thread; what they take is asked of a set made here.
         let kernels = o.kernels.instantiate(o.seed, &CLOCK);
-        let batch_max = (0..kernels.len())
-            .map(|k| kernels.batch_max(crate::base::KernelId(u16::try_from(k).unwrap_or(0))));
         dataplane::Options {
             id: WorkerId(u16::try_from(w).unwrap_or(u16::MAX)),
             ingresses: o.ingresses.iter().map(super::options::IngressPlan::for_worker).collect(),
             counted: self.layout.ingresses(),
             egresses: sockets.egresses.clone(),
             sockets: sockets.options.clone(),
-            kernel_batch_max: batch_max.collect(),
+            kernels: kernels.iter().map(KernelOptions::of).collect(),
             budgets: o.budgets,
             ema_weight: o.ema_weight,
             admission: o.admission,

@@ -111,6 +111,8 @@ pub struct Admission {
 pub enum Dispatch {
     /// This packet: run it.
     Run(Packet),
+    /// This packet, but so many datagrams fewer than were queued: the last of them would be late.
+    Part(Packet, u16),
     /// This packet, which can no longer make it: drop it and ask again.
     TooLate(Packet),
     /// Nothing.
@@ -228,7 +230,7 @@ impl Admission {
         if candidate.priority.enforces_deadline() && now >= candidate.deadline {
             return Err(DropReason::ExpiredOnArrival);
         }
-        self.demand.add(candidate.priority, candidate.service);
+        self.demand.add(candidate.priority, candidate.service, 1);
         match self.gates(now, candidate) {
             Ok(()) => Ok(false),
             Err(reason) if self.probe(now, candidate.priority) => {
@@ -237,6 +239,27 @@ impl Admission {
             }
             Err(reason) => Err(reason),
         }
+    }
+
+    /// Whether `count` candidates that are alike may all go in, with room and time to spare. If not, they are to be asked for
+    /// singly: only then is anybody looked at who would have to give way.
+    #[inline]
+    pub fn admits_all(&mut self, now: Instant, candidate: &Candidate, count: u32) -> bool {
+        let fits = self.options.policy == Policy::Edf
+            && (now < candidate.deadline || !candidate.priority.enforces_deadline())
+            && self.queue.depth(candidate.priority) + count <= self.quota[candidate.priority]
+            && self.queue.len() + count as usize <= self.quota_total as usize
+            && self.queue.backlog() + candidate.service.saturating_mul(u64::from(count))
+                <= self.allowed(now, candidate);
+        if fits {
+            self.demand.add(candidate.priority, candidate.service, count);
+        }
+        fits
+    }
+
+    /// `count` candidates like one that was just refused are refused too: nothing has changed for them.
+    pub fn note_refused(&mut self, candidate: &Candidate, count: u32) {
+        self.demand.add(candidate.priority, candidate.service, count);
     }
 
     #[inline]
@@ -385,7 +408,9 @@ impl Admission {
             Policy::Edf | Policy::EdfExpiry => candidate.queued_by,
             Policy::Fifo => candidate.released,
         };
-        let pushed = self.queue.push(packet.priority, by, candidate.service, packet);
+        let service = candidate.service.saturating_mul(packet.datagrams());
+        let count = u32::from(packet.count);
+        let pushed = self.queue.push_many(packet.priority, by, service, count, packet);
         assert!(pushed.is_ok(), "a packet was pushed that had not been admitted");
     }
 
@@ -430,8 +455,7 @@ impl Admission {
             };
         }
         match self.queue.pop_if(wanted) {
-            Some(entry) if self.too_late(start, &entry.item) => Dispatch::TooLate(entry.item),
-            Some(entry) => Dispatch::Run(entry.item),
+            Some(entry) => self.judge(start, entry.item),
             None => Dispatch::Empty,
         }
     }
@@ -440,8 +464,7 @@ impl Admission {
     pub fn dispatch_high(&mut self, start: Instant) -> Dispatch {
         let key = self.queue.in_order().map(|e| e.key).find(|k| k.priority == Priority::High);
         match key.and_then(|k| self.queue.remove(&k)) {
-            Some(entry) if self.too_late(start, &entry.item) => Dispatch::TooLate(entry.item),
-            Some(entry) => Dispatch::Run(entry.item),
+            Some(entry) => self.judge(start, entry.item),
             None => self.dispatch(start),
         }
     }
@@ -476,17 +499,28 @@ impl Admission {
         self.queue.in_order().find(|e| e.key.priority == squeezed).map(|e| (e.key, *e.item))
     }
 
+    /// Gate G3 for a packet that has left the queue and would be started now.
     #[inline]
-    fn too_late(&self, now: Instant, packet: &Packet) -> bool {
+    fn judge(&self, start: Instant, packet: Packet) -> Dispatch {
         if !packet.priority.enforces_deadline() {
-            return false;
+            return Dispatch::Run(packet);
         }
-        match self.options.policy {
-            Policy::Fifo => false,
-            Policy::EdfExpiry => now >= packet.deadline,
-            Policy::Edf if packet.flags.probe => now >= packet.deadline,
-            Policy::Edf => now + self.predict(packet.bucket, packet.priority) > packet.deadline,
+        let each = match self.options.policy {
+            Policy::Fifo => return Dispatch::Run(packet),
+            // A hair more than nothing: what is due now is late.
+            Policy::EdfExpiry => Nanos::new(1),
+            Policy::Edf if packet.flags.probe => Nanos::new(1),
+            Policy::Edf => self.predict(packet.bucket, packet.priority),
+        };
+        let slack = packet.deadline.since(start);
+        if each.saturating_mul(packet.datagrams()) <= slack {
+            return Dispatch::Run(packet);
         }
+        let in_time = u16::try_from(slack.get() / each.get().max(1)).unwrap_or(u16::MAX);
+        if in_time == 0 {
+            return Dispatch::TooLate(packet);
+        }
+        Dispatch::Part(Packet { count: in_time, ..packet }, packet.count - in_time)
     }
 
     /// The next packet that would be dispatched.
@@ -532,8 +566,8 @@ const LEFT_MIN: u32 = 102;
 
 impl Demand {
     #[inline]
-    fn add(&mut self, priority: Priority, service: Nanos) {
-        self.offered[priority] += service.get();
+    fn add(&mut self, priority: Priority, service: Nanos, count: u32) {
+        self.offered[priority] += service.get() * u64::from(count);
     }
 
     fn tick(&mut self, now: Instant, starving: &PerPriority<bool>) {

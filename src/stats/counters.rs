@@ -238,6 +238,13 @@ impl Cell<&mut [u64]> {
         self.0[field as usize] += n;
     }
 
+    /// Counts `n` packets as received and in flight.
+    #[inline]
+    pub fn take_in(&mut self, n: u64) {
+        self.add(Field::Received, n);
+        self.add(Field::InFlight, n);
+    }
+
     /// Takes from a gauge.
     #[inline]
     pub fn sub(&mut self, field: Field, n: u64) {

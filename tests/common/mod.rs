@@ -9,8 +9,8 @@ use punctual::base::{
 };
 use punctual::classify::{self, Classify};
 use punctual::dataplane::{
-    EgressOptions, EventLoop, Framing, Idle, Ingress, Late, Mode, Options, Order, Own, Shared,
-    SocketOptions, SocketRole, Worker,
+    EgressOptions, EventLoop, Framing, Idle, Ingress, KernelOptions, Late, Mode, Options, Order,
+    Own, Shared, SocketOptions, SocketRole, Worker,
 };
 use punctual::io::memory::{Incoming, MemoryDriver};
 use punctual::kernel::{Batch, Kernel, Kernels};
@@ -48,6 +48,7 @@ impl Kernel for Costly {
             match cost {
                 PANIC => panic!("asked to"),
                 FAIL => batch.fail(i),
+                SHORT => batch.finish(i, 5),
                 _ => {
                     self.0.pass(Nanos::new(u64::from(cost)));
                     let len = batch.payload(i).len();
@@ -64,6 +65,8 @@ impl Kernel for Costly {
 
 /// A payload that [`Costly`] cannot work on.
 pub const FAIL: u32 = 4_000_000_000;
+/// A payload whose result is its first five bytes.
+pub const SHORT: u32 = 3_999_999_999;
 /// A payload on which it panics.
 pub const PANIC: u32 = u32::MAX;
 
@@ -95,7 +98,7 @@ pub fn options() -> Options {
             late: Late::Drop,
         }],
         sockets: (0..4).map(listen).collect(),
-        kernel_batch_max: vec![1],
+        kernels: vec![KernelOptions { batch_max: 1, grows: false }],
         budgets: PerPriority::from_fn(Priority::default_budget),
         ema_weight: 8,
         admission: admission::Options::default(),

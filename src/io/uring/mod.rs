@@ -22,7 +22,7 @@ use super::arrivals::Arrivals;
 use super::driver::{Driver, ReceiveReport, Received, SendFailure, SocketSpec, TxBatch};
 use super::inbox::Inbox;
 use super::inbox::empty_header;
-use super::outgoing::{Outgoing, Owner, Sending, error_of, is_train, parts_of};
+use super::outgoing::{Outgoing, Owner, Sending, datagrams_of, error_of, is_train, parts_of};
 use super::poll::TRAIN_MAX;
 use crate::base::limits::{IO_BATCH_MAX, IO_BATCH_ROOM};
 use crate::base::{Instant, Nanos, SocketId};
@@ -367,13 +367,15 @@ impl Driver for UringDriver {
         for (message, m) in (0_u32..).zip(&batch.messages) {
             let parts = parts_of(batch, m);
             let whole = Owner { message, singles: 0 };
-            if is_train(m) && !self.inflow.ports[m.socket.index()].gso {
-                let singles = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-                for part in parts.chunks(1) {
-                    self.describe(&mut sending, Owner { message, singles }, part, 0)?;
+            let train = is_train(m, parts);
+            if train && !self.inflow.ports[m.socket.index()].gso {
+                let count = datagrams_of(parts, m.segment).count();
+                let singles = u32::try_from(count).unwrap_or(u32::MAX);
+                for part in datagrams_of(parts, m.segment) {
+                    self.describe(&mut sending, Owner { message, singles }, &[part], 0)?;
                 }
             } else if Outgoing::fits_alone(parts.len()) {
-                let segment = if is_train(m) { m.segment } else { 0 };
+                let segment = if train { m.segment } else { 0 };
                 self.describe(&mut sending, whole, parts, segment)?;
             } else {
                 sending.record(whole, error_of(libc::EMSGSIZE));

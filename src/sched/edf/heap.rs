@@ -24,6 +24,7 @@ fn tie(siblings: &[u128]) -> usize {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held<T> {
     pub(super) service: u64,
+    pub(super) count: u32,
     pub(super) item: T,
 }
 
@@ -79,8 +80,7 @@ impl<T: Copy> Heap<T> {
 
     /// Puts an entry in. The caller knows that there is room.
     #[inline]
-    pub(super) fn push(&mut self, key: u128, service: u64, item: T) {
-        let held = Held { service, item };
+    pub(super) fn push(&mut self, key: u128, held: Held<T>) {
         let slot = if let Some(slot) = self.free.pop() {
             self.slab[usize::from(slot)] = held;
             u128::from(slot)

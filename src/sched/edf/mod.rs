@@ -17,7 +17,7 @@ pub use key::Key;
 pub use walk::{InOrder, Visit};
 
 use crate::base::{Instant, Nanos, PerPriority, Priority};
-use heap::Heap;
+use heap::{Heap, Held};
 use key::{NONE, SEQ_MAX};
 use ring::Ring;
 
@@ -33,6 +33,8 @@ pub struct Entry<T> {
     pub key: Key,
     /// What it is expected to cost, cut at 2^40 ns.
     pub service: Nanos,
+    /// For how many it stands.
+    pub count: u32,
     /// What was queued.
     pub item: T,
 }
@@ -109,7 +111,23 @@ impl<T: Copy> EdfQueue<T> {
         service: Nanos,
         item: T,
     ) -> Result<Key, Full<T>> {
-        if self.len == self.capacity {
+        self.push_many(priority, deadline, service, 1, item)
+    }
+
+    /// Queues an item that stands for `count` of them: it has one place in the order, and weighs as much as they do.
+    ///
+    /// # Errors
+    /// [`Full`], with the item, when not so many more may be queued.
+    #[inline]
+    pub fn push_many(
+        &mut self,
+        priority: Priority,
+        deadline: Instant,
+        service: Nanos,
+        count: u32,
+        item: T,
+    ) -> Result<Key, Full<T>> {
+        if self.capacity - self.len < count as usize {
             return Err(Full(item));
         }
         let key = self.next_key(priority, deadline);
@@ -117,19 +135,19 @@ impl<T: Copy> EdfQueue<T> {
         let service = service.get().min(SERVICE_NS_MAX);
         let class = priority.index();
         let load = &mut self.loads[class];
-        load.depth += 1;
+        load.depth += count;
         load.work += service;
-        self.len += 1;
+        self.len += count as usize;
         self.next_seq = (self.next_seq + 1).min(SEQ_MAX);
         let ring = &mut self.rings[class];
         if ring.takes(packed) {
-            ring.push(packed, service, item);
+            ring.push(packed, service, count, item);
             // Only an empty ring's head changes: it was NONE.
             if packed < self.heads[class] {
                 self.head_fell(class, packed);
             }
         } else {
-            self.heap.push(packed, service, item);
+            self.heap.push(packed, Held { service, count, item });
             self.head_fell(HEAP, self.heap.top());
         }
         Ok(key)
@@ -151,15 +169,15 @@ impl<T: Copy> EdfQueue<T> {
         if class == HEAP {
             return self.pop_heap();
         }
-        let cell = self.rings[class].pop()?;
+        let (cell, service) = self.rings[class].pop()?;
         self.head_rose(class, self.rings[class].head().map_or(NONE, |c| c.key));
-        Some(self.leave(cell.key, cell.service, cell.item))
+        Some(self.leave(cell.key, Held { service, count: cell.count, item: cell.item }))
     }
 
     fn pop_heap(&mut self) -> Option<Entry<T>> {
         let (packed, held) = self.heap.pop()?;
         self.head_rose(HEAP, self.heap.top());
-        Some(self.leave(packed, held.service, held.item))
+        Some(self.leave(packed, held))
     }
 
     /// What was queued with the first entry, which stays.
@@ -183,14 +201,14 @@ impl<T: Copy> EdfQueue<T> {
             return None;
         }
         let packed = self.heads[self.first];
-        let (service, item) = if self.first == HEAP {
-            let held = self.heap.held(packed);
-            (held.service, held.item)
+        let Held { service, count, item } = if self.first == HEAP {
+            *self.heap.held(packed)
         } else {
-            let cell = self.rings[self.first].head()?;
-            (cell.service, cell.item)
+            let ring = &self.rings[self.first];
+            let cell = ring.head()?;
+            Held { service: ring.service_of(0), count: cell.count, item: cell.item }
         };
-        Some(Entry { key: Key::unpack(packed), service: Nanos::new(service), item })
+        Some(Entry { key: Key::unpack(packed), service: Nanos::new(service), count, item })
     }
 
     /// The first entry's key. Cheaper than [`EdfQueue::peek`]: touches no entry.
@@ -204,11 +222,11 @@ impl<T: Copy> EdfQueue<T> {
     #[must_use]
     pub fn earliest(&self, priority: Priority) -> Option<Instant> {
         let class = priority.index();
-        let ring = &self.rings[class];
         let mut first = self.heads[class];
-        if self.loads[class].depth as usize > ring.len() {
+        if self.heap.len() > 0 {
             let of_class = |k: &&u128| Key::unpack(**k).priority == priority;
-            first = first.min(self.heap.keys().iter().filter(of_class).copied().min()?);
+            let unsorted = self.heap.keys().iter().filter(of_class).copied().min();
+            first = first.min(unsorted.unwrap_or(NONE));
         }
         (self.loads[class].depth > 0).then(|| Key::unpack(first).deadline)
     }
@@ -218,13 +236,14 @@ impl<T: Copy> EdfQueue<T> {
     pub fn remove(&mut self, key: &Key) -> Option<Entry<T>> {
         let packed = key.pack();
         let class = key.priority.index();
-        if let Some(cell) = self.rings[class].remove(packed) {
+        if let Some((cell, service)) = self.rings[class].remove(packed) {
             self.head_rose(class, self.rings[class].head().map_or(NONE, |c| c.key));
-            return Some(self.leave(packed, cell.service, cell.item));
+            let held = Held { service, count: cell.count, item: cell.item };
+            return Some(self.leave(packed, held));
         }
         let held = self.heap.remove(packed)?;
         self.head_rose(HEAP, self.heap.top());
-        Some(self.leave(packed, held.service, held.item))
+        Some(self.leave(packed, held))
     }
 
     /// The service of all entries that go before `key` or are it: what a packet with that key would wait for.
@@ -254,7 +273,7 @@ impl<T: Copy> EdfQueue<T> {
         InOrder::new(&self.rings, &self.heap, &self.sorted, from)
     }
 
-    /// How many entries are queued.
+    /// How many are queued: every entry for as many as it stands.
     #[must_use]
     #[inline]
     pub const fn len(&self) -> usize {
@@ -268,20 +287,20 @@ impl<T: Copy> EdfQueue<T> {
         self.len == 0
     }
 
-    /// The most entries that may be queued.
+    /// The most that may be queued.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// How many entries of one class are queued.
+    /// How many of one class are queued.
     #[must_use]
     #[inline]
     pub const fn depth(&self, priority: Priority) -> u32 {
         self.loads[priority.index()].depth
     }
 
-    /// How many entries of each class are queued.
+    /// How many of each class are queued.
     #[must_use]
     pub fn depths(&self) -> PerPriority<u32> {
         PerPriority::from_fn(|p| self.depth(p))
@@ -344,13 +363,14 @@ impl<T: Copy> EdfQueue<T> {
     }
 
     #[inline]
-    fn leave(&mut self, packed: u128, service: u64, item: T) -> Entry<T> {
+    fn leave(&mut self, packed: u128, held: Held<T>) -> Entry<T> {
+        let Held { service, count, item } = held;
         let key = Key::unpack(packed);
         let load = &mut self.loads[key.priority.index()];
-        load.depth -= 1;
+        load.depth -= count;
         load.work -= service;
-        self.len -= 1;
-        Entry { key, service: Nanos::new(service), item }
+        self.len -= count as usize;
+        Entry { key, service: Nanos::new(service), count, item }
     }
 
     /// Holds every promise of the structure against the entries themselves. For tests: linear.
@@ -363,16 +383,16 @@ impl<T: Copy> EdfQueue<T> {
         for (class, ring) in self.rings.iter().enumerate() {
             ring.check_invariants();
             assert_eq!(self.heads[class], ring.head().map_or(NONE, |c| c.key), "head of {class}");
-            for cell in (0..ring.len()).filter_map(|i| ring.get(i)) {
+            for (i, cell) in (0..ring.len()).filter_map(|i| Some((i, ring.get(i)?))) {
                 assert_eq!(Key::unpack(cell.key).priority.index(), class, "one class a ring");
-                loads[class].depth += 1;
-                loads[class].work += cell.service;
+                loads[class].depth += cell.count;
+                loads[class].work += ring.service_of(i);
             }
         }
         assert_eq!(self.heads[HEAP], self.heap.top(), "head of the heap");
         for key in self.heap.keys() {
             let load = &mut loads[Key::unpack(*key).priority.index()];
-            load.depth += 1;
+            load.depth += self.heap.held(*key).count;
             load.work += self.heap.held(*key).service;
         }
         for (kept, counted) in self.loads.iter().zip(&loads) {

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cell<T> {
     pub(super) key: u128,
-    pub(super) service: u64,
     through: u64,
+    pub(super) count: u32,
     pub(super) item: T,
 }
 
@@ -36,17 +36,26 @@ impl<T: Copy> Ring<T> {
 
     /// Appends an entry. The caller asked [`Ring::takes`] and knows that there is room.
     #[inline]
-    pub(super) fn push(&mut self, key: u128, service: u64, item: T) {
+    pub(super) fn push(&mut self, key: u128, service: u64, count: u32, item: T) {
         self.top = self.top.wrapping_add(service);
         self.tail = key;
-        self.cells.push_back(Cell { key, service, through: self.top, item });
+        self.cells.push_back(Cell { key, through: self.top, count, item });
     }
 
+    /// Takes out the first entry, with its service.
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<Cell<T>> {
+    pub(super) fn pop(&mut self) -> Option<(Cell<T>, u64)> {
         let cell = self.cells.pop_front()?;
+        let service = cell.through.wrapping_sub(self.base);
         self.base = cell.through;
-        Some(cell)
+        Some((cell, service))
+    }
+
+    /// The service of entry `index`, which is there: what its running sum adds to that of the entry before it.
+    #[inline]
+    pub(super) fn service_of(&self, index: usize) -> u64 {
+        let before = if index == 0 { self.base } else { self.cells[index - 1].through };
+        self.cells[index].through.wrapping_sub(before)
     }
 
     #[inline]
@@ -80,27 +89,28 @@ impl<T: Copy> Ring<T> {
     }
 
     /// Takes out the entry with exactly this key; the shorter side moves up.
-    pub(super) fn remove(&mut self, key: u128) -> Option<Cell<T>> {
+    pub(super) fn remove(&mut self, key: u128) -> Option<(Cell<T>, u64)> {
         let at = self.cells.partition_point(|c| c.key < key);
         if self.cells.get(at)?.key != key {
             return None;
         }
+        let service = self.service_of(at);
         let cell = self.cells.remove(at)?;
         if at < self.cells.len() / 2 {
             for earlier in self.cells.range_mut(..at) {
-                earlier.through = earlier.through.wrapping_add(cell.service);
+                earlier.through = earlier.through.wrapping_add(service);
             }
-            self.base = self.base.wrapping_add(cell.service);
+            self.base = self.base.wrapping_add(service);
         } else {
             for later in self.cells.range_mut(at..) {
-                later.through = later.through.wrapping_sub(cell.service);
+                later.through = later.through.wrapping_sub(service);
             }
-            self.top = self.top.wrapping_sub(cell.service);
+            self.top = self.top.wrapping_sub(service);
         }
         if let Some(tail) = self.cells.back() {
             self.tail = tail.key;
         }
-        Some(cell)
+        Some((cell, service))
     }
 
     /// Panics when keys fall or sums do not add up.
@@ -109,8 +119,9 @@ impl<T: Copy> Ring<T> {
         let mut last = 0;
         for cell in &self.cells {
             assert!(cell.key >= last, "a ring rises");
-            sum = sum.wrapping_add(cell.service);
-            assert_eq!(sum, cell.through, "running sum");
+            let rest = self.top.wrapping_sub(cell.through);
+            assert!(rest <= self.top.wrapping_sub(sum), "running sums rise");
+            sum = cell.through;
             last = cell.key;
         }
         assert_eq!(sum, self.top, "running sum at the tail");

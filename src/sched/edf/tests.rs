@@ -62,15 +62,21 @@ impl Model {
         let deadline = Instant::from_nanos(self.now + ahead);
         let item = u32::try_from(self.next_seq).unwrap();
         let key = Key { deadline, priority, seq: self.next_seq };
-        let got = queue.push(priority, deadline, Nanos::new(service), item);
-        if self.entries.len() == queue.capacity() {
+        // Every third stands for several.
+        let count = if service % 3 == 0 { u32::try_from(1 + service % 7).unwrap() } else { 1 };
+        let got = queue.push_many(priority, deadline, Nanos::new(service), count, item);
+        if self.len() + count as usize > queue.capacity() {
             assert_eq!(got, Err(Full(item)));
             return;
         }
         assert_eq!(got, Ok(key));
         self.next_seq += 1;
         let at = self.entries.partition_point(|e| e.key < key);
-        self.entries.insert(at, Entry { key, service: Nanos::new(service), item });
+        self.entries.insert(at, Entry { key, service: Nanos::new(service), count, item });
+    }
+
+    fn len(&self) -> usize {
+        self.entries.iter().map(|e| e.count as usize).sum()
     }
 
     fn work_before(&self, key: &Key) -> Nanos {
@@ -110,15 +116,16 @@ impl Model {
                 }
             }
             Op::Walk { after } => {
-                let entry =
-                    |v: Visit<'_, u32>| Entry { key: v.key, service: v.service, item: *v.item };
+                let entry = |v: Visit<'_, u32>| (v.key, v.service, *v.item);
+                let plain = |e: &Entry<u32>| (e.key, e.service, e.item);
                 let from = after.and_then(|n| self.entries.get(n)).map(|e| e.key);
                 if let Some(key) = from {
                     let want: Vec<_> =
-                        self.entries.iter().copied().filter(|e| e.key > key).collect();
+                        self.entries.iter().filter(|e| e.key > key).map(plain).collect();
                     assert_eq!(queue.in_order_after(&key).map(entry).collect::<Vec<_>>(), want);
                 } else {
-                    assert_eq!(queue.in_order().map(entry).collect::<Vec<_>>(), self.entries);
+                    let want: Vec<_> = self.entries.iter().map(plain).collect();
+                    assert_eq!(queue.in_order().map(entry).collect::<Vec<_>>(), want);
                 }
             }
         }
@@ -126,7 +133,7 @@ impl Model {
 
     fn agree(&self, queue: &EdfQueue<u32>) {
         queue.check_invariants();
-        assert_eq!(queue.len(), self.entries.len());
+        assert_eq!(queue.len(), self.len());
         assert_eq!(queue.peek(), self.entries.first().copied());
         assert_eq!(queue.peek_key(), self.entries.first().map(|e| e.key));
         let sum = |p: Option<Priority>| {
@@ -138,7 +145,7 @@ impl Model {
             let mut of = self.entries.iter().filter(|e| e.key.priority == p);
             assert_eq!(queue.backlog_of(p), sum(Some(p)));
             assert_eq!(queue.earliest(p), of.clone().next().map(|e| e.key.deadline));
-            assert_eq!(queue.depth(p) as usize, of.by_ref().count());
+            assert_eq!(queue.depth(p), of.by_ref().map(|e| e.count).sum::<u32>());
         }
     }
 }

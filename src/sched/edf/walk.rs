@@ -73,7 +73,7 @@ impl<'a, T: Copy> Iterator for InOrder<'a, T> {
             (held.service, &held.item)
         } else {
             let cell = self.rings[source].get(self.at[source])?;
-            (cell.service, &cell.item)
+            (self.rings[source].service_of(self.at[source]), &cell.item)
         };
         self.at[source] += 1;
         self.heads[source] = self.key_of(source);

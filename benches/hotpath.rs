@@ -1,7 +1,8 @@
 //! The worker's way of a packet without kernel and driver, to be counted in instructions: see `scripts/instructions`.
 //!
 //! `hotpath SCENARIO PACKETS` takes that many packets through a worker, 64 at a time, and prints how many were answered.
-//! Each phase is a function of its own that is never inlined, so that callgrind can tell them apart.
+//! Each phase is a function of its own that is never inlined, so that callgrind can tell them apart. The scenario `gates` is
+//! the scheduler alone, without a worker around it: classify, admit, queue, dispatch.
 
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -9,7 +10,7 @@ use std::net::SocketAddr;
 use punctual::base::{
     EgressId, IngressId, Instant, KernelId, Nanos, PerPriority, Priority, SocketId, WorkerId,
 };
-use punctual::classify::{self, Classify};
+use punctual::classify::{self, Classifier, Classify, Input};
 use punctual::dataplane::{
     EgressOptions, Framing, Ingress, KernelOptions, Late, Mode, Options, Order, Output, Own,
     SocketOptions, SocketRole, Worker,
@@ -17,7 +18,9 @@ use punctual::dataplane::{
 use punctual::io::{Received, Stamp};
 use punctual::kernel::{Kernel, Kernels, echo::Echo};
 use punctual::packet::framed::Header;
-use punctual::sched::{WorkerPlan, admission};
+use punctual::packet::{BufPool, Packet, PacketFlags, Slot};
+use punctual::sched::admission::{Admission, Candidate, Dispatch};
+use punctual::sched::{ServiceEstimate, WorkerPlan, admission, estimate};
 use punctual::stats::Field;
 use zerocopy::IntoBytes as _;
 
@@ -65,6 +68,92 @@ fn phase_send(worker: &mut Worker, now: Instant) {
     let sends = black_box(batch).messages.len();
     black_box(memory);
     worker.on_transmitted(now, sends, &[]);
+}
+
+/// The scheduler alone.
+struct Gates {
+    classifiers: [Classifier; 4],
+    admission: Admission,
+    slot: Slot,
+}
+
+impl Gates {
+    fn new(now: Instant) -> Self {
+        let budgets = PerPriority::from_fn(Priority::default_budget);
+        let mut gates = Self {
+            classifiers: Priority::ALL
+                .map(|p| Classifier::new(&classify::Options::new(Classify::Fixed(p)))),
+            admission: Admission::new(
+                admission::Options::default(),
+                ServiceEstimate::new(&budgets, 1),
+                &budgets,
+            ),
+            slot: BufPool::new(1, LEN).insert(&[]).unwrap_or_else(|| unreachable!()),
+        };
+        gates.admission.set_quota(plan().quota, plan().total);
+        let bucket = estimate::bucket(KernelId(0), LEN);
+        for _ in 0..40 {
+            gates.admission.estimate.record(now, bucket, Priority::Low, Nanos::new(40));
+        }
+        gates
+    }
+
+    /// Classify, predict, admit, queue.
+    #[inline]
+    fn take_in(&mut self, now: Instant, released: Instant, door: usize, len: usize) {
+        let input = Input { tos: 0, header: None, len };
+        let Ok(class) = self.classifiers[door].classify(&input) else { return };
+        let (kernel, priority) = (KernelId(0), class.priority);
+        let bucket = estimate::bucket(kernel, len);
+        let service = self.admission.predict(bucket, priority);
+        let deadline = released + class.budget;
+        let candidate = Candidate { priority, released, deadline, queued_by: deadline, service };
+        let Ok(probe) = self.admission.admit(now, &candidate) else { return };
+        let packet = Packet {
+            released,
+            deadline,
+            service,
+            slot: self.slot,
+            len: 64,
+            count: 1,
+            ingress: IngressId(0),
+            kernel,
+            bucket,
+            priority,
+            flags: PacketFlags { probe, ..PacketFlags::default() },
+        };
+        self.admission.push(packet, &candidate);
+    }
+}
+
+#[inline(never)]
+fn phase_queue(gates: &mut Gates, now: Instant, arrived: &[(Instant, usize, usize)]) {
+    for (released, door, len) in arrived {
+        gates.take_in(now, *released, *door, *len);
+    }
+}
+
+#[inline(never)]
+fn phase_unqueue(gates: &mut Gates, now: Instant) -> u64 {
+    let mut run = 0;
+    while let Dispatch::Run(packet) = gates.admission.dispatch(now) {
+        run += black_box(&packet).datagrams();
+    }
+    run
+}
+
+fn run_gates(packets: usize) -> u64 {
+    let mut now = Instant::from_nanos(1_000_000_000);
+    let mut gates = Gates::new(now);
+    let mut run = 0;
+    for _ in 0..packets.div_ceil(BATCH) {
+        now = now + ROUND;
+        let released = now.before(Nanos::from_micros(5));
+        let arrived: Vec<_> = (0..BATCH).map(|i| (released, i % 4, LEN)).collect();
+        phase_queue(&mut gates, now, &arrived);
+        run += phase_unqueue(&mut gates, now);
+    }
+    run
 }
 
 fn options(scenario: Scenario) -> Options {
@@ -205,5 +294,9 @@ fn main() {
         _ => Scenario::Singly,
     };
     let packets = args.get(2).and_then(|n| n.parse().ok()).unwrap_or(6_400);
+    if args.get(1).is_some_and(|a| a == "gates") {
+        println!("{}", run_gates(packets));
+        return;
+    }
     println!("{}", run(scenario, packets));
 }

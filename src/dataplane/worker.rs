@@ -272,14 +272,14 @@ impl Worker {
 
     /// The guard: a Medium or Low packet at the head lets High go first if High is expected soon enough.
     fn hold_for_high(&mut self, now: Instant) -> Option<Instant> {
-        let head = self.admission.queue().peek_key()?;
-        if !matches!(head.priority, Priority::Medium | Priority::Low) {
+        let head = self.admission.queue().first_priority()?;
+        if !matches!(head, Priority::Medium | Priority::Low) {
             return None;
         }
         let Self { guard, admission, plan, high_gap, .. } = self;
-        let (until, entered) = guard.hold(now, head.priority, admission, plan, high_gap)?;
+        let (until, entered) = guard.hold(now, head, admission, plan, high_gap)?;
         if entered {
-            self.counters.add_class(head.priority, ClassField::Guarded, 1);
+            self.counters.add_class(head, ClassField::Guarded, 1);
         }
         Some(until)
     }

@@ -473,21 +473,22 @@ impl Admission {
     /// head. Deadline order alone would keep the head; value order, which holds once not everything fits, does not.
     #[inline]
     fn would_be_late(&mut self, start: Instant) -> Option<(Key, Packet)> {
-        let head = self.queue.peek_key()?;
-        if head.priority == Priority::High
+        let head = self.queue.first_priority()?;
+        if head == Priority::High
             || self.options.policy != Policy::Edf
             || self.options.overload == Overload::None
         {
             return None;
         }
-        let above = &Priority::ALL[..head.priority.index()];
+        let above = &Priority::ALL[..head.index()];
         if above.iter().all(|p| self.queue.depth(*p) == 0) {
             return None;
         }
         self.squeezed(start, head)
     }
 
-    fn squeezed(&mut self, start: Instant, head: Key) -> Option<(Key, Packet)> {
+    #[inline(never)]
+    fn squeezed(&mut self, start: Instant, head: Priority) -> Option<(Key, Packet)> {
         let own = self.queue.peek()?.service;
         let tight = |p: &&Priority| {
             let service = self.estimate.ema(**p) + self.overhead.get();
@@ -495,7 +496,7 @@ impl Admission {
                 start + service <= deadline && start + own + service > deadline
             })
         };
-        let squeezed = Priority::ALL[..head.priority.index()].iter().find(tight).copied()?;
+        let squeezed = Priority::ALL[..head.index()].iter().find(tight).copied()?;
         self.queue.in_order().find(|e| e.key.priority == squeezed).map(|e| (e.key, *e.item))
     }
 

@@ -38,6 +38,12 @@ impl Key {
             | (self.seq as u128) << SLAB_BITS
     }
 
+    /// Its place within its class.
+    #[inline]
+    pub(super) const fn place(self) -> (u64, u64) {
+        (self.deadline.as_nanos(), self.seq)
+    }
+
     /// The readable form of a packed key; its slab number is left out.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the halves of 128 bits have 64 each")]

@@ -19,7 +19,7 @@ pub use walk::{InOrder, Visit};
 use crate::base::{Instant, Nanos, PerPriority, Priority};
 use heap::{Heap, Held};
 use key::{NONE, SEQ_MAX};
-use ring::Ring;
+use ring::{Cell, Ring};
 
 /// The place of the heap among the heads.
 const HEAP: usize = Priority::COUNT;
@@ -60,6 +60,8 @@ pub struct EdfQueue<T> {
     first: usize,
     rival: u128,
     len: usize,
+    /// The service of all that is queued.
+    work: u64,
     capacity: usize,
     next_seq: u64,
     loads: [Load; Priority::COUNT],
@@ -83,6 +85,7 @@ impl<T: Copy> EdfQueue<T> {
             first: 0,
             rival: NONE,
             len: 0,
+            work: 0,
             capacity,
             next_seq: 0,
             loads: [Load::default(); Priority::COUNT],
@@ -131,23 +134,23 @@ impl<T: Copy> EdfQueue<T> {
             return Err(Full(item));
         }
         let key = self.next_key(priority, deadline);
-        let packed = key.pack();
         let service = service.get().min(SERVICE_NS_MAX);
         let class = priority.index();
         let load = &mut self.loads[class];
         load.depth += count;
         load.work += service;
+        self.work += service;
         self.len += count as usize;
         self.next_seq = (self.next_seq + 1).min(SEQ_MAX);
         let ring = &mut self.rings[class];
-        if ring.takes(packed) {
-            ring.push(packed, service, count, item);
-            // Only an empty ring's head changes: it was NONE.
-            if packed < self.heads[class] {
-                self.head_fell(class, packed);
+        if ring.takes(deadline.as_nanos()) {
+            let was_empty = ring.len() == 0;
+            ring.push(key.place(), service, count, item);
+            if was_empty {
+                self.head_fell(class, key.pack());
             }
         } else {
-            self.heap.push(packed, Held { service, count, item });
+            self.heap.push(key.pack(), Held { service, count, item });
             self.head_fell(HEAP, self.heap.top());
         }
         Ok(key)
@@ -170,14 +173,15 @@ impl<T: Copy> EdfQueue<T> {
             return self.pop_heap();
         }
         let (cell, service) = self.rings[class].pop()?;
-        self.head_rose(class, self.rings[class].head().map_or(NONE, |c| c.key));
-        Some(self.leave(cell.key, Held { service, count: cell.count, item: cell.item }))
+        let key = key_of(class, &cell);
+        self.rose(class);
+        Some(self.leave(key, Held { service, count: cell.count, item: cell.item }))
     }
 
     fn pop_heap(&mut self) -> Option<Entry<T>> {
         let (packed, held) = self.heap.pop()?;
         self.head_rose(HEAP, self.heap.top());
-        Some(self.leave(packed, held))
+        Some(self.leave(Key::unpack(packed), held))
     }
 
     /// What was queued with the first entry, which stays.
@@ -211,6 +215,19 @@ impl<T: Copy> EdfQueue<T> {
         Some(Entry { key: Key::unpack(packed), service: Nanos::new(service), count, item })
     }
 
+    /// The class of the first entry, in constant time and without touching it.
+    #[must_use]
+    #[inline]
+    pub const fn first_priority(&self) -> Option<Priority> {
+        if self.len == 0 {
+            None
+        } else if self.first == HEAP {
+            Some(Key::unpack(self.heads[HEAP]).priority)
+        } else {
+            Some(Priority::ALL[self.first])
+        }
+    }
+
     /// The first entry's key. Cheaper than [`EdfQueue::peek`]: touches no entry.
     #[must_use]
     #[inline]
@@ -234,25 +251,27 @@ impl<T: Copy> EdfQueue<T> {
     /// Takes out the entry with this key, wherever it stands. `None` when it is not queued. A binary search and a move of
     /// the shorter side in its ring, or a scan of the heap.
     pub fn remove(&mut self, key: &Key) -> Option<Entry<T>> {
-        let packed = key.pack();
         let class = key.priority.index();
-        if let Some((cell, service)) = self.rings[class].remove(packed) {
-            self.head_rose(class, self.rings[class].head().map_or(NONE, |c| c.key));
+        if let Some((cell, service)) = self.rings[class].remove(key.place()) {
+            self.rose(class);
             let held = Held { service, count: cell.count, item: cell.item };
-            return Some(self.leave(packed, held));
+            return Some(self.leave(*key, held));
         }
-        let held = self.heap.remove(packed)?;
+        let held = self.heap.remove(key.pack())?;
         self.head_rose(HEAP, self.heap.top());
-        Some(self.leave(packed, held))
+        Some(self.leave(*key, held))
     }
 
     /// The service of all entries that go before `key` or are it: what a packet with that key would wait for.
     /// Four binary searches, and a scan of the heap.
     #[must_use]
     pub fn work_before(&self, key: &Key) -> Nanos {
-        let through = key::last_of(key.pack());
-        let in_rings: u64 = self.rings.iter().map(|r| r.work_through(through)).sum();
-        Nanos::new(in_rings + self.heap.work_through(through))
+        let rings = self.rings.iter().enumerate();
+        let in_rings: u64 =
+            rings.filter_map(|(i, r)| Some(r.work_through(last_place(i, key)?))).sum();
+        let in_heap =
+            if self.heap.len() == 0 { 0 } else { self.heap.work_through(key::last_of(key.pack())) };
+        Nanos::new(in_rings + in_heap)
     }
 
     /// Every entry in order, without taking any out. The heap's part is sorted first, in memory set aside for it.
@@ -269,7 +288,9 @@ impl<T: Copy> EdfQueue<T> {
         self.sorted.clear();
         self.sorted.extend(self.heap.keys().iter().copied().filter(|k| *k > through));
         self.sorted.sort_unstable();
-        let from = std::array::from_fn(|i| self.rings[i].count_through(through));
+        let from = std::array::from_fn(|i| {
+            last_place(i, key).map_or(0, |place| self.rings[i].count_through(place))
+        });
         InOrder::new(&self.rings, &self.heap, &self.sorted, from)
     }
 
@@ -309,8 +330,8 @@ impl<T: Copy> EdfQueue<T> {
     /// The service of all that is queued.
     #[must_use]
     #[inline]
-    pub fn backlog(&self) -> Nanos {
-        Nanos::new(self.loads.iter().map(|l| l.work).sum())
+    pub const fn backlog(&self) -> Nanos {
+        Nanos::new(self.work)
     }
 
     /// The service of one class.
@@ -341,6 +362,13 @@ impl<T: Copy> EdfQueue<T> {
         }
     }
 
+    /// An entry has left that ring.
+    #[inline]
+    fn rose(&mut self, class: usize) {
+        let head = self.rings[class].head().map_or(NONE, |c| packed(class, c));
+        self.head_rose(class, head);
+    }
+
     /// `place` has a larger head than before.
     #[inline]
     fn head_rose(&mut self, place: usize, head: u128) {
@@ -363,12 +391,12 @@ impl<T: Copy> EdfQueue<T> {
     }
 
     #[inline]
-    fn leave(&mut self, packed: u128, held: Held<T>) -> Entry<T> {
+    fn leave(&mut self, key: Key, held: Held<T>) -> Entry<T> {
         let Held { service, count, item } = held;
-        let key = Key::unpack(packed);
         let load = &mut self.loads[key.priority.index()];
         load.depth -= count;
         load.work -= service;
+        self.work -= service;
         self.len -= count as usize;
         Entry { key, service: Nanos::new(service), count, item }
     }
@@ -382,9 +410,9 @@ impl<T: Copy> EdfQueue<T> {
         let mut loads = [Load::default(); Priority::COUNT];
         for (class, ring) in self.rings.iter().enumerate() {
             ring.check_invariants();
-            assert_eq!(self.heads[class], ring.head().map_or(NONE, |c| c.key), "head of {class}");
+            let head = ring.head().map_or(NONE, |c| packed(class, c));
+            assert_eq!(self.heads[class], head, "head of {class}");
             for (i, cell) in (0..ring.len()).filter_map(|i| Some((i, ring.get(i)?))) {
-                assert_eq!(Key::unpack(cell.key).priority.index(), class, "one class a ring");
                 loads[class].depth += cell.count;
                 loads[class].work += ring.service_of(i);
             }
@@ -404,6 +432,37 @@ impl<T: Copy> EdfQueue<T> {
         assert_eq!(others.map(|(_, h)| *h).min(), Some(self.rival), "rival");
         let total: usize = loads.iter().map(|l| l.depth as usize).sum();
         assert_eq!(self.len, total, "length");
+        assert_eq!(self.work, loads.iter().map(|l| l.work).sum::<u64>(), "work");
         assert!(self.len <= self.capacity, "bound");
+    }
+}
+
+/// The key of an entry of that class's ring.
+#[inline]
+const fn key_of<T>(class: usize, cell: &Cell<T>) -> Key {
+    let deadline = Instant::from_nanos(cell.deadline);
+    Key { deadline, priority: Priority::ALL[class], seq: cell.seq }
+}
+
+#[inline]
+const fn packed<T>(class: usize, cell: &Cell<T>) -> u128 {
+    key_of(class, cell).pack()
+}
+
+/// The last place in that class's ring which does not go after `key`, if there can be one.
+#[inline]
+const fn last_place(class: usize, key: &Key) -> Option<(u64, u64)> {
+    let own = key.priority.index();
+    let deadline = key.deadline.as_nanos();
+    if class < own {
+        Some((deadline, u64::MAX))
+    } else if class == own {
+        Some((deadline, key.seq))
+    } else {
+        // Equal deadlines of a lower class go after it.
+        match deadline.checked_sub(1) {
+            Some(before) => Some((before, u64::MAX)),
+            None => None,
+        }
     }
 }

@@ -1,130 +1,193 @@
 //! One class whose entries arrive in order: a ring that knows how much work stands before each of its entries.
-
-use std::collections::VecDeque;
+//!
+//! Knows no other class: within one, the earlier deadline goes first, and of equal ones the earlier push.
 
 /// One entry. `through` is the running sum of service up to and including it, modulo 2^64: only differences count.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cell<T> {
-    pub(super) key: u128,
+    pub(super) deadline: u64,
+    pub(super) seq: u64,
     through: u64,
     pub(super) count: u32,
     pub(super) item: T,
 }
 
-/// A ring of entries with rising keys.
+impl<T> Cell<T> {
+    /// Its place in the class's order.
+    #[inline]
+    pub(super) const fn place(&self) -> (u64, u64) {
+        (self.deadline, self.seq)
+    }
+}
+
+/// A ring of entries with rising places. Its memory is filled in the first round and written over in the next ones.
 #[derive(Debug)]
 pub(super) struct Ring<T> {
-    cells: VecDeque<Cell<T>>,
+    cells: Vec<Cell<T>>,
+    /// One less than its size, a power of two.
+    mask: usize,
+    head: usize,
+    len: usize,
     /// The running sum just before the head.
     base: u64,
     /// The running sum at the tail.
     top: u64,
-    /// The tail's key, or that of the last tail: what a new key must not be below.
-    tail: u128,
+    /// The deadline of the tail, or of the last tail: what a new one must not be before.
+    tail: u64,
 }
 
 impl<T: Copy> Ring<T> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { cells: VecDeque::with_capacity(capacity), base: 0, top: 0, tail: 0 }
+        let size = capacity.next_power_of_two();
+        Self {
+            cells: Vec::with_capacity(size),
+            mask: size - 1,
+            head: 0,
+            len: 0,
+            base: 0,
+            top: 0,
+            tail: 0,
+        }
     }
 
-    /// Whether `key` may be appended.
+    /// Whether an entry with that deadline may be appended: places rise, because the number of a push does.
     #[inline]
-    pub(super) fn takes(&self, key: u128) -> bool {
-        key >= self.tail || self.cells.is_empty()
+    pub(super) const fn takes(&self, deadline: u64) -> bool {
+        deadline >= self.tail || self.len == 0
     }
 
     /// Appends an entry. The caller asked [`Ring::takes`] and knows that there is room.
     #[inline]
-    pub(super) fn push(&mut self, key: u128, service: u64, count: u32, item: T) {
+    pub(super) fn push(&mut self, (deadline, seq): (u64, u64), service: u64, count: u32, item: T) {
         self.top = self.top.wrapping_add(service);
-        self.tail = key;
-        self.cells.push_back(Cell { key, through: self.top, count, item });
+        self.tail = deadline;
+        let cell = Cell { deadline, seq, through: self.top, count, item };
+        let at = self.index(self.len);
+        match self.cells.get_mut(at) {
+            Some(place) => *place = cell,
+            None => self.cells.push(cell),
+        }
+        self.len += 1;
     }
 
     /// Takes out the first entry, with its service.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<(Cell<T>, u64)> {
-        let cell = self.cells.pop_front()?;
+        if self.len == 0 {
+            return None;
+        }
+        let cell = self.cells[self.head];
         let service = cell.through.wrapping_sub(self.base);
         self.base = cell.through;
+        self.head = (self.head + 1) & self.mask;
+        self.len -= 1;
         Some((cell, service))
+    }
+
+    #[inline]
+    pub(super) fn head(&self) -> Option<&Cell<T>> {
+        if self.len == 0 { None } else { self.cells.get(self.head) }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, index: usize) -> Option<&Cell<T>> {
+        if index < self.len { self.cells.get(self.index(index)) } else { None }
+    }
+
+    #[inline]
+    pub(super) const fn len(&self) -> usize {
+        self.len
     }
 
     /// The service of entry `index`, which is there: what its running sum adds to that of the entry before it.
     #[inline]
     pub(super) fn service_of(&self, index: usize) -> u64 {
-        let before = if index == 0 { self.base } else { self.cells[index - 1].through };
-        self.cells[index].through.wrapping_sub(before)
+        let before = if index == 0 { self.base } else { self.cells[self.index(index - 1)].through };
+        self.cells[self.index(index)].through.wrapping_sub(before)
     }
 
+    /// How many entries stand at `place` or before it.
     #[inline]
-    pub(super) fn head(&self) -> Option<&Cell<T>> {
-        self.cells.front()
+    pub(super) fn count_through(&self, place: (u64, u64)) -> usize {
+        if place.0 > self.tail { self.len } else { self.partition(|c| c.place() <= place) }
     }
 
+    /// The service of all entries at `place` or before it. A binary search.
     #[inline]
-    pub(super) fn get(&self, index: usize) -> Option<&Cell<T>> {
-        self.cells.get(index)
-    }
-
-    #[inline]
-    pub(super) fn len(&self) -> usize {
-        self.cells.len()
-    }
-
-    /// How many entries have a key of at most `key`.
-    #[inline]
-    pub(super) fn count_through(&self, key: u128) -> usize {
-        if key >= self.tail { self.len() } else { self.cells.partition_point(|c| c.key <= key) }
-    }
-
-    /// The service of all entries with a key of at most `key`. A binary search.
-    #[inline]
-    pub(super) fn work_through(&self, key: u128) -> u64 {
-        match self.count_through(key) {
+    pub(super) fn work_through(&self, place: (u64, u64)) -> u64 {
+        match self.count_through(place) {
             0 => 0,
-            n => self.cells[n - 1].through.wrapping_sub(self.base),
+            n => self.cells[self.index(n - 1)].through.wrapping_sub(self.base),
         }
     }
 
-    /// Takes out the entry with exactly this key; the shorter side moves up.
-    pub(super) fn remove(&mut self, key: u128) -> Option<(Cell<T>, u64)> {
-        let at = self.cells.partition_point(|c| c.key < key);
-        if self.cells.get(at)?.key != key {
+    /// Takes out the entry at exactly this place; the shorter side moves up.
+    pub(super) fn remove(&mut self, place: (u64, u64)) -> Option<(Cell<T>, u64)> {
+        let at = self.partition(|c| c.place() < place);
+        let cell = *self.get(at)?;
+        if cell.place() != place {
             return None;
         }
         let service = self.service_of(at);
-        let cell = self.cells.remove(at)?;
-        if at < self.cells.len() / 2 {
-            for earlier in self.cells.range_mut(..at) {
-                earlier.through = earlier.through.wrapping_add(service);
+        if at < self.len / 2 {
+            for i in (0..at).rev() {
+                self.carry(i, i + 1, service);
             }
             self.base = self.base.wrapping_add(service);
+            self.head = (self.head + 1) & self.mask;
         } else {
-            for later in self.cells.range_mut(at..) {
-                later.through = later.through.wrapping_sub(service);
+            for i in at..self.len - 1 {
+                self.carry(i + 1, i, service.wrapping_neg());
             }
             self.top = self.top.wrapping_sub(service);
         }
-        if let Some(tail) = self.cells.back() {
-            self.tail = tail.key;
+        self.len -= 1;
+        if let Some(last) = self.len.checked_sub(1).and_then(|n| self.get(n)) {
+            self.tail = last.deadline;
         }
         Some((cell, service))
     }
 
-    /// Panics when keys fall or sums do not add up.
+    /// Moves an entry by one place and its running sum by `by`.
+    fn carry(&mut self, from: usize, to: usize, by: u64) {
+        let (from, to) = (self.index(from), self.index(to));
+        let cell = self.cells[from];
+        self.cells[to] = Cell { through: cell.through.wrapping_add(by), ..cell };
+    }
+
+    #[inline]
+    const fn index(&self, nth: usize) -> usize {
+        (self.head + nth) & self.mask
+    }
+
+    /// How many entries from the head on meet `holds`, which holds for the first ones only.
+    #[inline]
+    fn partition(&self, holds: impl Fn(&Cell<T>) -> bool) -> usize {
+        let (mut from, mut size) = (0, self.len);
+        while size > 0 {
+            let half = size / 2;
+            if holds(&self.cells[self.index(from + half)]) {
+                from += half + 1;
+                size -= half + 1;
+            } else {
+                size = half;
+            }
+        }
+        from
+    }
+
+    /// Panics when places fall or sums do not add up.
     pub(super) fn check_invariants(&self) {
         let mut sum = self.base;
-        let mut last = 0;
-        for cell in &self.cells {
-            assert!(cell.key >= last, "a ring rises");
+        let mut last = (0, 0);
+        for cell in (0..self.len).filter_map(|i| self.get(i)) {
+            assert!(cell.place() >= last, "a ring rises");
             let rest = self.top.wrapping_sub(cell.through);
             assert!(rest <= self.top.wrapping_sub(sum), "running sums rise");
             sum = cell.through;
-            last = cell.key;
+            last = cell.place();
         }
         assert_eq!(sum, self.top, "running sum at the tail");
-        assert!(self.cells.is_empty() || self.tail == last, "tail key");
+        assert!(self.len == 0 || self.tail == last.0, "tail");
     }
 }

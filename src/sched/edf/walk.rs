@@ -5,6 +5,7 @@ use crate::base::{Nanos, Priority};
 use super::HEAP;
 use super::heap::Heap;
 use super::key::{Key, NONE};
+use super::packed;
 use super::ring::Ring;
 
 /// One entry on a walk. Its key is the handle that [`EdfQueue::remove`](super::EdfQueue::remove) takes.
@@ -49,7 +50,7 @@ impl<'a, T: Copy> InOrder<'a, T> {
         let key = if source == HEAP {
             self.sorted.get(at).copied()
         } else {
-            self.rings[source].get(at).map(|c| c.key)
+            self.rings[source].get(at).map(|c| packed(source, c))
         };
         key.unwrap_or(NONE)
     }

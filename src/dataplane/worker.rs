@@ -292,14 +292,14 @@ impl Worker {
         let overhead = self.admission.overhead();
         // Each member is judged by when its turn would come if each were received and sent between two runs. The slice
         // is a matter of the kernel's time alone: receiving and sending are not done within it.
-        let mut starts = now + whole(first.service, &first);
-        let each = first.service.saturating_sub(overhead);
-        let mut in_kernel = whole(each, &first);
+        let mut starts = now + first.whole;
+        let each = first.each.saturating_sub(overhead);
+        let mut in_kernel = first.in_kernel(overhead);
         while self.rows.len() < most && in_kernel + each <= self.plan.slice {
             let room = u16::try_from(most - self.rows.len()).unwrap_or(u16::MAX);
             let Some(next) = self.next_packet(starts, Some((first.kernel, room))) else { break };
-            starts = starts + whole(next.service, &next);
-            in_kernel += whole(next.service.saturating_sub(overhead), &next);
+            starts = starts + next.whole;
+            in_kernel += next.in_kernel(overhead);
         }
         Some(first.kernel)
     }
@@ -307,7 +307,7 @@ impl Worker {
     /// Takes the head of the queue into the batch, if it is for the kernel that is named and has no more datagrams than there
     /// is room for; drops what can no longer make it.
     #[inline]
-    fn next_packet(&mut self, starts: Instant, only: Option<(KernelId, u16)>) -> Option<Packet> {
+    fn next_packet(&mut self, starts: Instant, only: Option<(KernelId, u16)>) -> Option<Taken> {
         loop {
             let dispatched = match only {
                 Some((kernel, room)) => {
@@ -317,14 +317,10 @@ impl Worker {
                 None => self.admission.dispatch(starts),
             };
             match dispatched {
-                Dispatch::Run(packet) => {
-                    self.take(starts, &packet);
-                    return Some(packet);
-                }
+                Dispatch::Run(packet) => return Some(self.take(starts, packet)),
                 Dispatch::Part(packet, late) => {
                     self.count_drop(&packet, late, DropReason::LateAtDispatch);
-                    self.take(starts, &packet);
-                    return Some(packet);
+                    return Some(self.take(starts, packet));
                 }
                 Dispatch::TooLate(packet) => {
                     self.leave_queue(&packet);
@@ -346,26 +342,28 @@ impl Worker {
     }
 
     #[inline]
-    fn take(&mut self, now: Instant, packet: &Packet) {
+    fn take(&mut self, now: Instant, packet: Packet) -> Taken {
         self.rooms.served(packet.priority, u32::from(packet.count));
         if packet.priority.enforces_deadline() && now >= packet.deadline {
             let count = packet.datagrams();
             self.counters.add_class(packet.priority, ClassField::StartedExpired, count);
         }
-        self.leave_queue(packet);
+        self.leave_queue(&packet);
         let header = packet.header_len();
-        let start = self.pool.offset(packet.slot);
-        let stride = usize::from(packet.len);
-        let capacity = if packet.count == 1 { self.pool.slot_len() } else { stride };
-        for i in 0..usize::from(packet.count) {
-            self.rows.push(Row {
-                start: start + i * stride + header,
-                len: stride - header,
-                capacity: capacity - header,
-                status: RowStatus::Failed,
-            });
+        let start = self.pool.offset(packet.slot) + header;
+        let len = usize::from(packet.len) - header;
+        let status = RowStatus::Failed;
+        if packet.count == 1 {
+            let capacity = self.pool.slot_len() - header;
+            self.rows.push(Row { start, len, capacity, status });
+        } else {
+            let row = |i| Row { start: start + i * len, len, capacity: len, status };
+            self.rows.extend((0..usize::from(packet.count)).map(row));
         }
-        self.running.push(*packet);
+        self.running.push(packet);
+        let each = packet.service;
+        let whole = if packet.count == 1 { each } else { each.saturating_mul(packet.datagrams()) };
+        Taken { kernel: packet.kernel, count: packet.count, each, whole }
     }
 
     /// The packets to be run now.
@@ -524,8 +522,20 @@ impl Worker {
     }
 }
 
-/// What all datagrams of a packet take when one takes `each`.
-#[inline]
-fn whole(each: Nanos, packet: &Packet) -> Nanos {
-    if packet.count == 1 { each } else { each.saturating_mul(packet.datagrams()) }
+/// What was taken out of the queue to be run.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    kernel: KernelId,
+    count: u16,
+    /// What each of its datagrams is expected to cost, and all together.
+    each: Nanos,
+    whole: Nanos,
+}
+
+impl Taken {
+    /// What all together are expected to take in the kernel.
+    #[inline]
+    fn in_kernel(self, overhead: Nanos) -> Nanos {
+        self.whole.saturating_sub(overhead.saturating_mul(u64::from(self.count)))
+    }
 }

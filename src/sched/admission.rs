@@ -95,6 +95,8 @@ pub struct Admission {
     /// What packets are expected to cost in their kernels.
     pub estimate: ServiceEstimate,
     overhead: Ema,
+    /// The average of the overhead, ready to be added.
+    each: Nanos,
     quota: PerPriority<u32>,
     quota_total: u32,
     probes: PerPriority<TokenBucket>,
@@ -130,6 +132,7 @@ impl Admission {
             queue: EdfQueue::new(QUEUE_TOTAL_MAX),
             estimate,
             overhead: Ema::new(Nanos::new(1)),
+            each: Nanos::new(1),
             quota: PerPriority::new([1; Priority::COUNT]),
             quota_total: 1,
             probes: PerPriority::from_fn(|_| TokenBucket::new(interval, burst, Instant::ZERO)),
@@ -184,19 +187,20 @@ impl Admission {
     /// What a packet costs a worker besides its kernel: receive, schedule, send. Measured, like the kernel's time.
     pub const fn record_overhead(&mut self, each: Nanos) {
         self.overhead.record(each);
+        self.each = self.overhead.get();
     }
 
     /// The average of [`Admission::record_overhead`].
     #[must_use]
     pub const fn overhead(&self) -> Nanos {
-        self.overhead.get()
+        self.each
     }
 
     /// What a packet is expected to take from dispatch until its result has left.
     #[must_use]
     #[inline]
     pub fn predict(&self, bucket: u16, priority: Priority) -> Nanos {
-        self.estimate.predict(bucket, priority) + self.overhead.get()
+        self.estimate.predict(bucket, priority) + self.each
     }
 
     /// How many probes have been let in.
@@ -329,10 +333,7 @@ impl Admission {
     /// Law 2: a candidate must not make queued packets of a higher priority late. Those of its own and of lower
     /// priorities are left to the gate at dispatch.
     fn harmless(&mut self, now: Instant, candidate: &Candidate) -> Result<(), DropReason> {
-        let above = &Priority::ALL[..candidate.priority.index()];
-        if self.options.overload == Overload::None
-            || above.iter().all(|p| self.queue.depth(*p) == 0)
-        {
+        if self.options.overload == Overload::None || !self.queue.any_above(candidate.priority) {
             return Ok(());
         }
         // Whoever stands behind the candidate has a later deadline: if all work fits before the candidate's, nobody is harmed.
@@ -454,9 +455,13 @@ impl Admission {
                 Dispatch::Empty
             };
         }
-        match self.queue.pop_if(wanted) {
-            Some(entry) => self.judge(start, entry.item),
-            None => Dispatch::Empty,
+        match self.queue.peek_item() {
+            Some(packet) if wanted(packet) => {
+                let verdict = self.judge(start, packet);
+                self.queue.skip();
+                verdict
+            }
+            _ => Dispatch::Empty,
         }
     }
 
@@ -464,7 +469,7 @@ impl Admission {
     pub fn dispatch_high(&mut self, start: Instant) -> Dispatch {
         let key = self.queue.in_order().map(|e| e.key).find(|k| k.priority == Priority::High);
         match key.and_then(|k| self.queue.remove(&k)) {
-            Some(entry) => self.judge(start, entry.item),
+            Some(entry) => self.judge(start, &entry.item),
             None => self.dispatch(start),
         }
     }
@@ -480,8 +485,7 @@ impl Admission {
         {
             return None;
         }
-        let above = &Priority::ALL[..head.index()];
-        if above.iter().all(|p| self.queue.depth(*p) == 0) {
+        if !self.queue.any_above(head) {
             return None;
         }
         self.squeezed(start, head)
@@ -491,7 +495,7 @@ impl Admission {
     fn squeezed(&mut self, start: Instant, head: Priority) -> Option<(Key, Packet)> {
         let own = self.queue.peek()?.service;
         let tight = |p: &&Priority| {
-            let service = self.estimate.ema(**p) + self.overhead.get();
+            let service = self.estimate.ema(**p) + self.each;
             self.queue.earliest(**p).is_some_and(|deadline| {
                 start + service <= deadline && start + own + service > deadline
             })
@@ -502,12 +506,12 @@ impl Admission {
 
     /// Gate G3 for a packet that has left the queue and would be started now.
     #[inline]
-    fn judge(&self, start: Instant, packet: Packet) -> Dispatch {
+    fn judge(&self, start: Instant, packet: &Packet) -> Dispatch {
         if !packet.priority.enforces_deadline() {
-            return Dispatch::Run(packet);
+            return Dispatch::Run(*packet);
         }
         let each = match self.options.policy {
-            Policy::Fifo => return Dispatch::Run(packet),
+            Policy::Fifo => return Dispatch::Run(*packet),
             // A hair more than nothing: what is due now is late.
             Policy::EdfExpiry => Nanos::new(1),
             Policy::Edf if packet.flags.probe => Nanos::new(1),
@@ -515,19 +519,19 @@ impl Admission {
         };
         let slack = packet.deadline.since(start);
         if each.saturating_mul(packet.datagrams()) <= slack {
-            return Dispatch::Run(packet);
+            return Dispatch::Run(*packet);
         }
         let in_time = u16::try_from(slack.get() / each.get().max(1)).unwrap_or(u16::MAX);
         if in_time == 0 {
-            return Dispatch::TooLate(packet);
+            return Dispatch::TooLate(*packet);
         }
-        Dispatch::Part(Packet { count: in_time, ..packet }, packet.count - in_time)
+        Dispatch::Part(Packet { count: in_time, ..*packet }, packet.count - in_time)
     }
 
     /// The next packet that would be dispatched.
     #[must_use]
     pub fn peek(&self) -> Option<Packet> {
-        self.queue.peek().map(|e| e.item)
+        self.queue.peek_item().copied()
     }
 
     /// Takes the head of the queue, whatever its deadline: the service stops.

@@ -49,6 +49,8 @@ struct Class {
 struct Bucket {
     /// Nanoseconds × 256.
     scaled: u64,
+    /// The average in whole nanoseconds, at least 1; 0 before the first sample.
+    ready: u64,
     /// Counts to eight: the weight of the next sample is one over this plus one.
     weight: u8,
     least: Nanos,
@@ -56,14 +58,18 @@ struct Bucket {
 }
 
 impl Bucket {
-    const UNSEEN: Self = Self { scaled: 0, weight: 0, least: Nanos::MAX, sampled: Instant::ZERO };
+    const UNSEEN: Self =
+        Self { scaled: 0, ready: 0, weight: 0, least: Nanos::MAX, sampled: Instant::ZERO };
 
+    #[inline]
     const fn get(&self) -> Option<Nanos> {
-        if self.weight == 0 {
-            return None;
-        }
-        let ns = self.scaled >> 8;
-        Some(Nanos::new(if ns == 0 { 1 } else { ns }))
+        if self.ready == 0 { None } else { Some(Nanos::new(self.ready)) }
+    }
+
+    /// Brings [`Bucket::ready`] up to date.
+    #[inline]
+    fn settle(&mut self) {
+        self.ready = (self.scaled >> 8).max(1);
     }
 
     /// Takes in `count` equal observations.
@@ -71,8 +77,17 @@ impl Bucket {
     fn record(&mut self, now: Instant, observed: Nanos, count: u32) {
         self.least = self.least.min(observed);
         self.sampled = now;
+        self.take_in(observed, count);
+        self.settle();
+    }
+
+    #[inline]
+    fn take_in(&mut self, observed: Nanos, count: u32) {
         for _ in 0..count {
-            let limit = self.get().map_or(Nanos::MAX, |e| e.saturating_mul(RISE_MAX));
+            let limit = match self.weight {
+                0 => Nanos::MAX,
+                _ => Nanos::new((self.scaled >> 8).max(1)).saturating_mul(RISE_MAX),
+            };
             let before = self.scaled;
             if self.weight < WEIGHT {
                 self.weight += 1;
@@ -113,6 +128,7 @@ impl Bucket {
     fn decay(&mut self, now: Instant) {
         if self.weight > 0 && now.since(self.sampled) >= STALE_AFTER {
             self.approach(self.least);
+            self.settle();
         }
     }
 }

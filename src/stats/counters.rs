@@ -31,6 +31,8 @@ pub enum Field {
 
 const FIELDS: usize = 10;
 const CELL_WORDS: usize = FIELDS + DropReason::COUNT + latency::CELLS;
+/// The words of one ingress and priority.
+pub type CellWords = [u64; CELL_WORDS];
 
 /// Figures of one priority on one worker, whatever the ingress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,17 +207,23 @@ impl Counters {
     }
 
     /// The figures of one ingress and priority, to be changed.
+    ///
+    /// # Panics
+    /// When there is no such ingress.
     #[inline]
-    pub fn cell(&mut self, ingress: IngressId, priority: Priority) -> Cell<&mut [u64]> {
+    pub fn cell(&mut self, ingress: IngressId, priority: Priority) -> Cell<&mut CellWords> {
         let at = Layout::cell(ingress, priority);
-        Cell(&mut self.words[at..at + CELL_WORDS])
+        Cell(self.words[at..].first_chunk_mut().expect("every ingress has its cells"))
     }
 
     /// The figures of one ingress and priority.
+    ///
+    /// # Panics
+    /// When there is no such ingress.
     #[must_use]
-    pub fn view(&self, ingress: IngressId, priority: Priority) -> Cell<&[u64]> {
+    pub fn view(&self, ingress: IngressId, priority: Priority) -> Cell<&CellWords> {
         let at = Layout::cell(ingress, priority);
-        Cell(&self.words[at..at + CELL_WORDS])
+        Cell(self.words[at..].first_chunk().expect("every ingress has its cells"))
     }
 
     /// Adds another worker's cells to this one's: the totals of a service. Class and worker figures are left alone.
@@ -231,7 +239,7 @@ impl Counters {
 #[derive(Debug)]
 pub struct Cell<W>(W);
 
-impl Cell<&mut [u64]> {
+impl Cell<&mut CellWords> {
     /// Adds to a figure.
     #[inline]
     pub fn add(&mut self, field: Field, n: u64) {
@@ -272,7 +280,7 @@ impl Cell<&mut [u64]> {
     }
 }
 
-impl Cell<&[u64]> {
+impl Cell<&CellWords> {
     /// A figure.
     #[must_use]
     pub const fn get(&self, field: Field) -> u64 {

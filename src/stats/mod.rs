@@ -9,4 +9,4 @@ mod counters;
 pub mod latency;
 
 pub use board::Board;
-pub use counters::{Cell, ClassField, Counters, Field, Layout, WorkerField};
+pub use counters::{Cell, CellWords, ClassField, Counters, Field, Layout, WorkerField};

@@ -4,7 +4,7 @@
 
 use crate::base::drop_reason::DropStage;
 use crate::base::{DropReason, Nanos};
-use crate::stats::{Cell, Field, latency};
+use crate::stats::{Cell, CellWords, Field, latency};
 
 /// Drops of received packets in the three coarse groups of seed 002.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(super) struct RollUp {
 
 impl RollUp {
     /// Adds the drops of one ingress and priority.
-    pub(super) fn add(&mut self, cell: &Cell<&[u64]>) {
+    pub(super) fn add(&mut self, cell: &Cell<&CellWords>) {
         for reason in DropReason::ALL {
             let n = cell.dropped(*reason);
             match reason.stage() {
@@ -29,7 +29,7 @@ impl RollUp {
 }
 
 /// Whether anything has ever come in here.
-pub(super) fn is_used(cell: &Cell<&[u64]>) -> bool {
+pub(super) fn is_used(cell: &Cell<&CellWords>) -> bool {
     cell.get(Field::Received) > 0 || cell.get(Field::KernelDropped) > 0
 }
 

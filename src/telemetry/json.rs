@@ -8,7 +8,7 @@ use super::figures::{self, RollUp};
 use super::table::{Table, micros};
 use super::view::Snapshot;
 use crate::base::{DropReason, Instant, Nanos, Priority};
-use crate::stats::{Cell, ClassField, Counters, Field, WorkerField, latency};
+use crate::stats::{Cell, CellWords, ClassField, Counters, Field, WorkerField, latency};
 
 const LAW: &str = "received = replied + forwarded + dropped + in_flight";
 
@@ -164,7 +164,7 @@ fn ingresses(snapshot: &Snapshot) -> Table<&str, Table<&'static str, CellBody>> 
 
 impl Sums {
     /// Adds all figures but `dropped`, which is collected in `drops`.
-    fn add(&mut self, cell: &Cell<&[u64]>, drops: &mut [u64; DropReason::COUNT]) {
+    fn add(&mut self, cell: &Cell<&CellWords>, drops: &mut [u64; DropReason::COUNT]) {
         self.received += cell.get(Field::Received);
         self.replied += cell.get(Field::Replied);
         self.forwarded += cell.get(Field::Forwarded);
@@ -186,7 +186,7 @@ fn non_zero(drops: [u64; DropReason::COUNT]) -> Table<&'static str, u64> {
 }
 
 impl CellBody {
-    fn of(cell: &Cell<&[u64]>) -> Self {
+    fn of(cell: &Cell<&CellWords>) -> Self {
         let mut drops = [0; DropReason::COUNT];
         let mut sums = Sums::default();
         sums.add(cell, &mut drops);
@@ -201,7 +201,7 @@ impl CellBody {
 }
 
 impl LatencyBody {
-    fn of(cell: &Cell<&[u64]>) -> Self {
+    fn of(cell: &Cell<&CellWords>) -> Self {
         let cells = cell.latencies();
         let count = cells.iter().sum();
         let bound = |permille| figures::quantile(cells, permille).map(micros);

@@ -17,7 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::figures;
 use super::view::Snapshot;
 use crate::base::{DropReason, Nanos, Priority};
-use crate::stats::{Cell, ClassField, Counters, Field, WorkerField, latency};
+use crate::stats::{Cell, CellWords, ClassField, Counters, Field, WorkerField, latency};
 
 /// What the `content-type` header has to say of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -149,7 +149,7 @@ const fn with<'a>([a, b]: [Label<'a>; 2], c: Label<'a>) -> [Label<'a>; 3] {
     [a, b, c]
 }
 
-fn dropped(cell: &Cell<&[u64]>, reason: DropReason) -> u64 {
+fn dropped(cell: &Cell<&CellWords>, reason: DropReason) -> u64 {
     let in_kernel = match reason {
         DropReason::RxKernelOverflow => cell.get(Field::KernelDropped),
         _ => 0,

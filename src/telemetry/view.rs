@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::base::{IngressId, Instant, KernelId, Nanos, Priority};
-use crate::stats::{Cell, ClassField, Counters, Layout};
+use crate::stats::{Cell, CellWords, ClassField, Counters, Layout};
 
 /// The words that stand for ids in reports and labels. They come from the config file, never from packets, so that the
 /// set of labels is fixed once the service runs.
@@ -95,14 +95,14 @@ impl Snapshot {
     }
 
     /// The sums over all workers, for every ingress and priority.
-    pub fn cells(&self) -> impl Iterator<Item = (&str, Priority, Cell<&[u64]>)> {
+    pub fn cells(&self) -> impl Iterator<Item = (&str, Priority, Cell<&CellWords>)> {
         self.ingresses().flat_map(move |(id, name)| {
             Priority::ALL.into_iter().map(move |p| (name, p, self.totals.view(id, p)))
         })
     }
 
     /// The sums over all workers, for the priorities of `ingress`.
-    pub fn cells_of(&self, ingress: IngressId) -> impl Iterator<Item = (Priority, Cell<&[u64]>)> {
+    pub fn cells_of(&self, ingress: IngressId) -> impl Iterator<Item = (Priority, Cell<&CellWords>)> {
         Priority::ALL.into_iter().map(move |p| (p, self.totals.view(ingress, p)))
     }
 

@@ -108,7 +108,7 @@ fn classes(report: &Report, figures: &[Counters]) -> Vec<ClassMeasured> {
     let one = |(i, c): (usize, &crate::load::ClassReport)| {
         let priority = Priority::ALL[i];
         let id = IngressId(u16::try_from(i).unwrap_or(u16::MAX));
-        let cell_sum = |f: &dyn Fn(&crate::stats::Cell<&[u64]>) -> u64| -> u64 {
+        let cell_sum = |f: &dyn Fn(&crate::stats::Cell<&crate::stats::CellWords>) -> u64| -> u64 {
             figures.iter().map(|w| f(&w.view(id, priority))).sum()
         };
         let drops = DropReason::ALL.iter().map(|r| (r.label(), cell_sum(&|c| c.dropped(*r))));

@@ -1,17 +1,11 @@
 //! Entries that arrive in any order: a 4-ary heap of packed keys over a slab, so that sifting moves 16 bytes and no item.
 
-use super::key::{self, NONE};
+use super::key::{self, NONE, deadline};
 
 const ARITY: usize = 4;
 const CACHE_LINE: usize = 64;
 
 const _: () = assert!(ARITY * size_of::<u128>() == CACHE_LINE, "four siblings fill one line");
-
-/// The half of a key that nearly always decides.
-#[inline]
-const fn deadline(key: u128) -> u64 {
-    (key >> 64) as u64
-}
 
 /// The place of the smallest key where deadlines are equal.
 #[cold]

@@ -57,6 +57,13 @@ impl Key {
     }
 }
 
+/// The half of a packed key that nearly always decides.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the upper half of 128 bits has 64")]
+pub(super) const fn deadline(packed: u128) -> u64 {
+    (packed >> 64) as u64
+}
+
 /// The same place in the order, after every entry with that key whatever its slab number.
 #[inline]
 pub(super) const fn last_of(packed: u128) -> u128 {

@@ -43,20 +43,11 @@ pub struct Entry<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full<T>(pub T);
 
-/// How much of one class is queued, on both paths together.
-#[derive(Clone, Copy, Debug, Default)]
-struct Load {
-    depth: u32,
-    work: u64,
-}
-
 /// A bounded queue in the order of [`Key`].
 #[derive(Debug)]
 pub struct EdfQueue<T> {
-    /// The first key of each ring and of the heap, [`NONE`] where empty: the minimum is found without touching them.
-    heads: [u128; HEAP + 1],
-    /// The place of the smallest head, and the smallest of the others: as long as the first place's head stays below it,
-    /// nothing has to be compared.
+    /// The place of the smallest head among the rings and the heap, and the smallest of the others, or [`NONE`]: as long as
+    /// the first place's head stays below it, nothing has to be compared.
     first: usize,
     rival: u128,
     len: usize,
@@ -64,7 +55,8 @@ pub struct EdfQueue<T> {
     work: u64,
     capacity: usize,
     next_seq: u64,
-    loads: [Load; Priority::COUNT],
+    /// How many of each class are queued, on both paths together.
+    depths: [u32; Priority::COUNT],
     rings: [Ring<T>; Priority::COUNT],
     heap: Heap<T>,
     /// The heap's keys in order, while a walk runs.
@@ -81,14 +73,13 @@ impl<T: Copy> EdfQueue<T> {
     pub fn new(capacity: usize) -> Self {
         assert!((1..=key::SLAB_MAX).contains(&capacity), "capacity is 1 to {}", key::SLAB_MAX);
         Self {
-            heads: [NONE; HEAP + 1],
             first: 0,
             rival: NONE,
             len: 0,
             work: 0,
             capacity,
             next_seq: 0,
-            loads: [Load::default(); Priority::COUNT],
+            depths: [0; Priority::COUNT],
             rings: std::array::from_fn(|_| Ring::new(capacity)),
             heap: Heap::new(capacity),
             sorted: Vec::with_capacity(capacity),
@@ -136,9 +127,7 @@ impl<T: Copy> EdfQueue<T> {
         let key = self.next_key(priority, deadline);
         let service = service.get().min(SERVICE_NS_MAX);
         let class = priority.index();
-        let load = &mut self.loads[class];
-        load.depth += count;
-        load.work += service;
+        self.depths[class] += count;
         self.work += service;
         self.len += count as usize;
         self.next_seq = (self.next_seq + 1).min(SEQ_MAX);
@@ -165,33 +154,40 @@ impl<T: Copy> EdfQueue<T> {
     /// Takes out the first entry if it is `wanted`.
     #[inline]
     pub fn pop_if(&mut self, wanted: impl FnOnce(&T) -> bool) -> Option<Entry<T>> {
-        if self.len == 0 || !wanted(self.peek_item()?) {
+        if !wanted(self.peek_item()?) {
             return None;
         }
-        let class = self.first;
-        if class == HEAP {
-            return self.pop_heap();
-        }
-        let (cell, service) = self.rings[class].pop()?;
-        let key = key_of(class, &cell);
-        self.rose(class);
-        Some(self.leave(key, Held { service, count: cell.count, item: cell.item }))
+        let entry = self.peek();
+        self.skip();
+        entry
     }
 
-    fn pop_heap(&mut self) -> Option<Entry<T>> {
-        let (packed, held) = self.heap.pop()?;
-        self.head_rose(HEAP, self.heap.top());
-        Some(self.leave(Key::unpack(packed), held))
+    /// Takes out the first entry, of which the caller has seen what it needs ([`EdfQueue::peek_item`]).
+    #[inline]
+    pub fn skip(&mut self) {
+        let class = self.first;
+        if class != HEAP {
+            let Some((service, count)) = self.rings[class].skip() else { return };
+            self.leave(class, service, count);
+            let next = self.rings[class].head().map_or(u64::MAX, |c| c.deadline);
+            // Nearly always the same ring goes on.
+            if next >= key::deadline(self.rival) {
+                self.compare_heads();
+            }
+        } else if let Some((packed, held)) = self.heap.pop() {
+            self.leave(Key::unpack(packed).priority.index(), held.service, held.count);
+            if self.heap.top() > self.rival {
+                self.compare_heads();
+            }
+        }
     }
 
     /// What was queued with the first entry, which stays.
     #[must_use]
     #[inline]
     pub fn peek_item(&self) -> Option<&T> {
-        if self.len == 0 {
-            None
-        } else if self.first == HEAP {
-            Some(&self.heap.held(self.heads[HEAP]).item)
+        if self.first == HEAP {
+            (self.len > 0).then(|| &self.heap.held(self.heap.top()).item)
         } else {
             self.rings[self.first].head().map(|c| &c.item)
         }
@@ -201,65 +197,81 @@ impl<T: Copy> EdfQueue<T> {
     #[must_use]
     #[inline]
     pub fn peek(&self) -> Option<Entry<T>> {
-        if self.len == 0 {
-            return None;
-        }
-        let packed = self.heads[self.first];
-        let Held { service, count, item } = if self.first == HEAP {
-            *self.heap.held(packed)
+        let (key, Held { service, count, item }) = if self.first == HEAP {
+            let packed = self.heap.top();
+            if packed == NONE {
+                return None;
+            }
+            (Key::unpack(packed), *self.heap.held(packed))
         } else {
             let ring = &self.rings[self.first];
             let cell = ring.head()?;
-            Held { service: ring.service_of(0), count: cell.count, item: cell.item }
+            let held = Held { service: ring.service_of(0), count: cell.count, item: cell.item };
+            (key_of(self.first, cell), held)
         };
-        Some(Entry { key: Key::unpack(packed), service: Nanos::new(service), count, item })
+        Some(Entry { key, service: Nanos::new(service), count, item })
     }
 
     /// The class of the first entry, in constant time and without touching it.
     #[must_use]
     #[inline]
-    pub const fn first_priority(&self) -> Option<Priority> {
+    pub fn first_priority(&self) -> Option<Priority> {
         if self.len == 0 {
             None
         } else if self.first == HEAP {
-            Some(Key::unpack(self.heads[HEAP]).priority)
+            Some(Key::unpack(self.heap.top()).priority)
         } else {
             Some(Priority::ALL[self.first])
         }
     }
 
-    /// The first entry's key. Cheaper than [`EdfQueue::peek`]: touches no entry.
+    /// The first entry's key.
     #[must_use]
     #[inline]
     pub fn peek_key(&self) -> Option<Key> {
-        (self.len > 0).then(|| Key::unpack(self.heads[self.first]))
+        (self.len > 0).then(|| Key::unpack(self.head_of(self.first)))
+    }
+
+    /// Whether anything of a higher priority is queued.
+    #[must_use]
+    #[inline]
+    pub fn any_above(&self, priority: Priority) -> bool {
+        let [high, medium, low, _] = self.depths;
+        let above = match priority {
+            Priority::High => 0,
+            Priority::Medium => high,
+            Priority::Low => high | medium,
+            Priority::BestEffort => high | medium | low,
+        };
+        above != 0
     }
 
     /// The earliest deadline of one class. Constant time unless its entries came unsorted; then a scan of the heap.
     #[must_use]
     pub fn earliest(&self, priority: Priority) -> Option<Instant> {
         let class = priority.index();
-        let mut first = self.heads[class];
+        let mut first = self.head_of(class);
         if self.heap.len() > 0 {
             let of_class = |k: &&u128| Key::unpack(**k).priority == priority;
             let unsorted = self.heap.keys().iter().filter(of_class).copied().min();
             first = first.min(unsorted.unwrap_or(NONE));
         }
-        (self.loads[class].depth > 0).then(|| Key::unpack(first).deadline)
+        (self.depths[class] > 0).then(|| Key::unpack(first).deadline)
     }
 
     /// Takes out the entry with this key, wherever it stands. `None` when it is not queued. A binary search and a move of
     /// the shorter side in its ring, or a scan of the heap.
     pub fn remove(&mut self, key: &Key) -> Option<Entry<T>> {
         let class = key.priority.index();
-        if let Some((cell, service)) = self.rings[class].remove(key.place()) {
-            self.rose(class);
-            let held = Held { service, count: cell.count, item: cell.item };
-            return Some(self.leave(*key, held));
-        }
-        let held = self.heap.remove(key.pack())?;
-        self.head_rose(HEAP, self.heap.top());
-        Some(self.leave(*key, held))
+        let held = if let Some((cell, service)) = self.rings[class].remove(key.place()) {
+            Held { service, count: cell.count, item: cell.item }
+        } else {
+            self.heap.remove(key.pack())?
+        };
+        let Held { service, count, item } = held;
+        self.leave(class, service, count);
+        self.compare_heads();
+        Some(Entry { key: *key, service: Nanos::new(service), count, item })
     }
 
     /// The service of all entries that go before `key` or are it: what a packet with that key would wait for.
@@ -318,7 +330,7 @@ impl<T: Copy> EdfQueue<T> {
     #[must_use]
     #[inline]
     pub const fn depth(&self, priority: Priority) -> u32 {
-        self.loads[priority.index()].depth
+        self.depths[priority.index()]
     }
 
     /// How many of each class are queued.
@@ -334,11 +346,12 @@ impl<T: Copy> EdfQueue<T> {
         Nanos::new(self.work)
     }
 
-    /// The service of one class.
+    /// The service of one class. Constant time unless some entries came unsorted; then a scan of the heap.
     #[must_use]
-    #[inline]
-    pub const fn backlog_of(&self, priority: Priority) -> Nanos {
-        Nanos::new(self.loads[priority.index()].work)
+    pub fn backlog_of(&self, priority: Priority) -> Nanos {
+        let of_class = |k: &&u128| Key::unpack(**k).priority == priority;
+        let unsorted = self.heap.keys().iter().filter(of_class).map(|k| self.heap.held(*k).service);
+        Nanos::new(self.rings[priority.index()].work() + unsorted.sum::<u64>())
     }
 
     /// How many entries took the slow path and are in the heap.
@@ -347,14 +360,22 @@ impl<T: Copy> EdfQueue<T> {
         self.heap.len()
     }
 
+    /// The first key at that place, or [`NONE`].
+    #[inline]
+    fn head_of(&self, place: usize) -> u128 {
+        match self.rings.get(place) {
+            Some(ring) => ring.head().map_or(NONE, |c| packed(place, c)),
+            None => self.heap.top(),
+        }
+    }
+
     /// `place` has a smaller head than before.
     #[inline]
     fn head_fell(&mut self, place: usize, head: u128) {
-        self.heads[place] = head;
         if place == self.first {
             return;
         }
-        let first = self.heads[self.first];
+        let first = self.head_of(self.first);
         if head < first {
             (self.first, self.rival) = (place, first);
         } else {
@@ -362,43 +383,28 @@ impl<T: Copy> EdfQueue<T> {
         }
     }
 
-    /// An entry has left that ring.
-    #[inline]
-    fn rose(&mut self, class: usize) {
-        let head = self.rings[class].head().map_or(NONE, |c| packed(class, c));
-        self.head_rose(class, head);
-    }
-
-    /// `place` has a larger head than before.
-    #[inline]
-    fn head_rose(&mut self, place: usize, head: u128) {
-        self.heads[place] = head;
-        if place != self.first || head > self.rival {
-            self.compare_heads();
-        }
-    }
-
     /// Finds the smallest head and the one after it.
     fn compare_heads(&mut self) {
-        let (mut first, mut least, mut rival) = (0, self.heads[0], NONE);
-        for (i, head) in self.heads.iter().enumerate().skip(1) {
-            let smaller = *head < least;
-            rival = if smaller { least } else { rival.min(*head) };
-            first = if smaller { i } else { first };
-            least = if smaller { *head } else { least };
+        if self.len == 0 {
+            self.rival = NONE;
+            return;
+        }
+        let (mut first, mut least, mut rival) = (0, self.head_of(0), NONE);
+        for place in 1..=HEAP {
+            let head = self.head_of(place);
+            let smaller = head < least;
+            rival = if smaller { least } else { rival.min(head) };
+            first = if smaller { place } else { first };
+            least = if smaller { head } else { least };
         }
         (self.first, self.rival) = (first, rival);
     }
 
     #[inline]
-    fn leave(&mut self, key: Key, held: Held<T>) -> Entry<T> {
-        let Held { service, count, item } = held;
-        let load = &mut self.loads[key.priority.index()];
-        load.depth -= count;
-        load.work -= service;
+    fn leave(&mut self, class: usize, service: u64, count: u32) {
+        self.depths[class] -= count;
         self.work -= service;
         self.len -= count as usize;
-        Entry { key, service: Nanos::new(service), count, item }
     }
 
     /// Holds every promise of the structure against the entries themselves. For tests: linear.
@@ -407,32 +413,27 @@ impl<T: Copy> EdfQueue<T> {
     /// When one does not hold.
     pub fn check_invariants(&self) {
         self.heap.check_invariants();
-        let mut loads = [Load::default(); Priority::COUNT];
+        let (mut depths, mut work) = ([0; Priority::COUNT], 0);
         for (class, ring) in self.rings.iter().enumerate() {
             ring.check_invariants();
-            let head = ring.head().map_or(NONE, |c| packed(class, c));
-            assert_eq!(self.heads[class], head, "head of {class}");
             for (i, cell) in (0..ring.len()).filter_map(|i| Some((i, ring.get(i)?))) {
-                loads[class].depth += cell.count;
-                loads[class].work += ring.service_of(i);
+                depths[class] += cell.count;
+                work += ring.service_of(i);
             }
         }
-        assert_eq!(self.heads[HEAP], self.heap.top(), "head of the heap");
         for key in self.heap.keys() {
-            let load = &mut loads[Key::unpack(*key).priority.index()];
-            load.depth += self.heap.held(*key).count;
-            load.work += self.heap.held(*key).service;
+            let held = self.heap.held(*key);
+            depths[Key::unpack(*key).priority.index()] += held.count;
+            work += held.service;
         }
-        for (kept, counted) in self.loads.iter().zip(&loads) {
-            assert_eq!((kept.depth, kept.work), (counted.depth, counted.work), "depth and work");
-        }
-        let least = *self.heads.iter().min().expect("there are heads");
-        assert_eq!(self.heads[self.first], least, "first head");
-        let others = self.heads.iter().enumerate().filter(|(i, _)| *i != self.first);
+        assert_eq!((self.depths, self.work), (depths, work), "depth and work");
+        let heads: Vec<u128> = (0..=HEAP).map(|place| self.head_of(place)).collect();
+        let least = heads.iter().min().expect("there are heads");
+        assert_eq!(heads[self.first], *least, "first head");
+        let others = heads.iter().enumerate().filter(|(i, _)| *i != self.first);
         assert_eq!(others.map(|(_, h)| *h).min(), Some(self.rival), "rival");
-        let total: usize = loads.iter().map(|l| l.depth as usize).sum();
+        let total: usize = depths.iter().map(|d| *d as usize).sum();
         assert_eq!(self.len, total, "length");
-        assert_eq!(self.work, loads.iter().map(|l| l.work).sum::<u64>(), "work");
         assert!(self.len <= self.capacity, "bound");
     }
 }

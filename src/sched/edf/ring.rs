@@ -70,18 +70,20 @@ impl<T: Copy> Ring<T> {
         self.len += 1;
     }
 
-    /// Takes out the first entry, with its service.
+    /// Takes out the first entry: its service, and for how many it stood.
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<(Cell<T>, u64)> {
-        if self.len == 0 {
-            return None;
-        }
-        let cell = self.cells[self.head];
-        let service = cell.through.wrapping_sub(self.base);
-        self.base = cell.through;
+    pub(super) fn skip(&mut self) -> Option<(u64, u32)> {
+        let (through, count) = self.head().map(|c| (c.through, c.count))?;
+        let service = through.wrapping_sub(self.base);
+        self.base = through;
         self.head = (self.head + 1) & self.mask;
         self.len -= 1;
-        Some((cell, service))
+        Some((service, count))
+    }
+
+    /// The service of all entries.
+    pub(super) const fn work(&self) -> u64 {
+        self.top.wrapping_sub(self.base)
     }
 
     #[inline]

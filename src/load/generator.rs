@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::answer::Rule;
 use super::ledger::{Ledger, Ticket};
 use super::outbox::Outbox;
 use super::plan::{Plan, PlanError};
@@ -104,7 +105,7 @@ impl<D: Driver, C: Clock> Generator<D, C> {
         Ok(Self {
             schedule: Schedule::new(&plan),
             outbox: Outbox::new(&plan),
-            ledger: Ledger::new(plan.rate, longest, plan.matching.wants_checksum()),
+            ledger: Ledger::new(plan.rate_max(), longest, Rule::of(&plan).by_key()),
             tally: Tally::new(&plan),
             room: vec![u32::try_from(IO_BATCH_MAX).unwrap_or(u32::MAX); plan.sockets()],
             failed: Vec::with_capacity(IO_BATCH_MAX),
@@ -143,7 +144,7 @@ impl<D: Driver, C: Clock> Generator<D, C> {
         let mut report = self.tally.report(&self.plan);
         report.interrupted = interrupted;
         report.gave_up = self.gave_up;
-        report.gso = self.outbox.trains();
+        report.gso = self.outbox.joins();
         report.set_time(if interrupted { sending } else { sending.max(self.plan.duration) });
         Ok(report)
     }
@@ -203,23 +204,32 @@ impl<D: Driver, C: Clock> Generator<D, C> {
     fn send_due(&mut self, now: Instant) -> Result<usize, LoadError> {
         let elapsed = now.since(self.start);
         let first = self.next_id;
-        while !self.outbox.is_full()
-            && let Some(due) = self.schedule.take(elapsed)
-        {
-            let intended = self.start + due.at;
-            let id = self.next_id;
-            self.next_id += 1;
-            let payload = self.outbox.push(&due, id, intended);
-            let class = u16::try_from(due.class).unwrap_or(u16::MAX);
-            let ticket = Ticket { id, intended, sent: now, class, socket: due.socket };
-            if let Some(given_up) = self.ledger.open(ticket, payload) {
-                self.tally.lost_to_window(&given_up);
+        let rule = self.tally.rule();
+        loop {
+            let room = self.outbox.room();
+            if room == 0 {
+                break;
             }
-            self.tally.sent(&ticket);
+            let Some((due, count)) = self.schedule.take(elapsed, room) else { break };
+            let id = self.next_id;
+            self.next_id += u64::from(count);
+            let intended = self.start + due.at;
+            let interval = self.tally.interval_of(due.at);
+            let (class, socket, stretch) = (due.class, due.socket, due.stretch);
+            let ticket = Ticket { id, intended, sent: now, class, socket, interval, stretch };
+            let (ledger, tally) = (&mut self.ledger, &mut self.tally);
+            self.outbox.push(&due, count, id, intended, |id, payload| {
+                let key = rule.key_of_request(payload);
+                if let Some(given_up) = ledger.open(Ticket { id, ..ticket }, key) {
+                    tally.lost_to_window(&given_up);
+                }
+            });
+            self.tally.sent(&ticket, count);
         }
         self.failed.clear();
         let (memory, batch) = self.outbox.batch();
         self.driver.transmit(memory, batch, &mut self.failed)?;
+        self.tally.sends(self.outbox.messages());
         self.settle()?;
         Ok(usize::try_from(self.next_id - first).unwrap_or(0))
     }
@@ -229,7 +239,7 @@ impl<D: Driver, C: Clock> Generator<D, C> {
         let mut closed = None;
         let mut no_trains = false;
         for failure in &self.failed {
-            let messages = &self.outbox.batch().1.messages;
+            let messages = self.outbox.messages();
             let Some(message) = messages.get(failure.message as usize) else { continue };
             let SendError::Refused(errno) = failure.error else { continue };
             if is_closed_port(errno) {
@@ -275,6 +285,7 @@ impl<D: Driver, C: Clock> Generator<D, C> {
                 self.faults += u64::from(report.faults);
             }
             if !report.more || taken >= limit {
+                self.tally.flush();
                 return Ok(());
             }
         }

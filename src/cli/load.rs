@@ -65,6 +65,11 @@ pub fn run(args: &LoadArgs) -> anyhow::Result<ExitCode> {
     if let Some(closed) = closed_port(&plan, &report) {
         return Err(LoadError::NobodyListens(closed).into());
     }
+    if report.classes.iter().all(|c| c.is_silent() || c.sent == 0)
+        && let Some(class) = report.classes.iter().find(|c| c.is_silent())
+    {
+        anyhow::bail!("no answer came from {} (--match none where none is to come)", class.to);
+    }
     let missed = missed_goals(&report, args.max_lateness);
     for goal in &missed {
         say(&format!("goal missed: {goal}"));
@@ -153,9 +158,7 @@ impl Watch<'_> {
 
 /// The target of a class that got no answer at all, if its port is closed.
 fn closed_port(plan: &Plan, report: &Report) -> Option<SocketAddr> {
-    let silent =
-        |c: &&load::ClassReport| c.sent > 0 && c.answered + c.refused_total() + c.unknown == 0;
-    let targets: Vec<_> = report.classes.iter().filter(silent).map(|c| c.to).collect();
+    let targets: Vec<_> = report.classes.iter().filter(|c| c.is_silent()).map(|c| c.to).collect();
     Probe::send(plan, &targets).ok()?.wait_closed(PROBE_PATIENCE)
 }
 

@@ -22,7 +22,7 @@ use super::inbox::Inbox;
 use super::outgoing::{
     Outgoing, Owner, Sending, datagrams_of, errno_of, error_of, is_train, parts_of,
 };
-use crate::base::limits::IO_BATCH_MAX;
+use crate::base::limits::{EGRESS_PENDING_MAX, IO_BATCH_MAX};
 use crate::base::{Clock, Instant, Nanos, SocketId};
 use crate::sys::clock::MonotonicClock;
 use crate::sys::meminfo::DropCounter;
@@ -59,6 +59,8 @@ pub struct PollDriver {
     inbox: Inbox,
     outgoing: Outgoing,
     arrivals: Arrivals,
+    /// The messages of a batch by socket: memory for `transmit`.
+    order: Vec<(u16, u32)>,
     /// Ends waits. epoll itself counts whole milliseconds, and adds the thread's timer slack (50 us) to them.
     timer: OwnedFd,
 }
@@ -106,6 +108,7 @@ impl PollDriver {
             inbox: Inbox::new(capacity),
             outgoing: Outgoing::new(),
             arrivals: Arrivals::new(ports.len(), max_datagram),
+            order: Vec::with_capacity(EGRESS_PENDING_MAX),
             poll,
             ports,
             timer,
@@ -204,14 +207,13 @@ impl PollDriver {
         Ok(count)
     }
 
-    /// Sends, in order, what the batch holds for socket `s`.
-    fn transmit_socket(&mut self, s: usize, sending: &mut Sending<'_>) {
+    /// Sends, in order, what the batch holds for socket `s`: these of its messages.
+    fn transmit_socket(&mut self, s: usize, messages: &[(u16, u32)], sending: &mut Sending<'_>) {
         self.outgoing.clear();
         let batch = sending.batch;
-        for (message, m) in (0_u32..).zip(&batch.messages) {
-            if m.socket.index() != s {
-                continue;
-            }
+        for (_, message) in messages {
+            let message = *message;
+            let m = &batch.messages[message as usize];
             let parts = parts_of(batch, m);
             let whole = Owner { message, singles: 0 };
             let train = is_train(m, parts);
@@ -313,11 +315,17 @@ impl Driver for PollDriver {
         failed: &mut Vec<SendFailure>,
     ) -> io::Result<()> {
         let mut sending = Sending::new(memory, batch, failed);
-        for s in 0..self.ports.len() {
-            if batch.messages.iter().any(|m| m.socket.index() == s) {
-                self.transmit_socket(s, &mut sending);
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        order.extend((0_u32..).zip(&batch.messages).map(|(i, m)| (m.socket.0, i)));
+        order.sort_unstable();
+        for messages in order.chunk_by(|a, b| a.0 == b.0) {
+            let s = usize::from(messages[0].0);
+            if s < self.ports.len() {
+                self.transmit_socket(s, messages, &mut sending);
             }
         }
+        self.order = order;
         sending.finish();
         Ok(())
     }

@@ -52,6 +52,8 @@ pub(super) enum Rule {
         width: usize,
     },
     Dns,
+    /// There are no answers.
+    Nothing,
 }
 
 impl Rule {
@@ -74,12 +76,13 @@ impl Rule {
                 }
             }
             Matching::Dns => Self::Dns,
+            Matching::Nothing => Self::Nothing,
         }
     }
 
     /// Whether requests are found by key.
     pub(super) const fn by_key(self) -> bool {
-        !matches!(self, Self::Header | Self::Echo(_) | Self::Id(_))
+        !matches!(self, Self::Header | Self::Echo(_) | Self::Id(_) | Self::Nothing)
     }
 
     /// Which of several requests with one key an answer belongs to.
@@ -94,7 +97,7 @@ impl Rule {
     #[inline]
     pub(super) fn key_of_request(self, payload: &[u8]) -> u32 {
         match self {
-            Self::Header | Self::Echo(_) | Self::Id(_) => 0,
+            Self::Header | Self::Echo(_) | Self::Id(_) | Self::Nothing => 0,
             Self::Auto(_) | Self::Content | Self::AutoContent | Self::Checksum => checksum(payload),
             Self::IdKey { offset, width } => id_key(payload, offset, width).unwrap_or(0),
             Self::Dns => dns::key(payload).unwrap_or(0),
@@ -128,6 +131,7 @@ impl Rule {
                 Some(answer) => Sign::Coded { key: answer.key, rcode: answer.rcode },
                 None => Sign::Unknown,
             },
+            Self::Nothing => Sign::Unknown,
         }
     }
 }

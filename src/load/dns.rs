@@ -313,7 +313,7 @@ mod tests {
             let fault = Questions::read(text).unwrap_err().to_string();
             assert!(fault.contains(part), "{text}: {fault}");
         }
-        let zone = vec!["a".repeat(60); 4].join(".");
+        let zone = vec!["a".repeat(62); 4].join(".");
         assert!(Questions::generated(&zone, QueryType::A).is_err());
         assert_eq!(QueryType::from_name("type257"), Some(QueryType(257)));
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::answer::Rule;
 use super::ledger::{Ledger, Ticket};
 use super::outbox::Outbox;
-use super::plan::{Plan, PlanError};
+use super::plan::{Matching, Plan, PlanError};
 use super::report::Report;
 use super::schedule::Schedule;
 use super::tally::Tally;
@@ -22,6 +22,8 @@ use crate::io::{Driver, SendError, SendFailure};
 const SPIN_BELOW: Nanos = Nanos::from_micros(100);
 /// A sleep ends this much early, and the rest is spun.
 const WAKE_EARLY: Nanos = Nanos::from_micros(60);
+/// The longest sleep while the window is full: then it is seen to whether something was lost.
+const BLOCKED_WAIT: Nanos = Nanos::from_millis(1);
 /// How long an interrupted run still waits for answers.
 const INTERRUPTED_GRACE: Nanos = Nanos::from_millis(500);
 /// How often progress is told.
@@ -88,6 +90,8 @@ pub struct Generator<D, C> {
     start: Instant,
     stop: Arc<AtomicBool>,
     gave_up: bool,
+    /// When the window was last seen full: what leaves late because of that is not the generator's fault.
+    blocked: Instant,
     faults: u64,
     /// When progress is told next.
     tell_at: Nanos,
@@ -113,6 +117,7 @@ impl<D: Driver, C: Clock> Generator<D, C> {
             start: Instant::ZERO,
             stop: Arc::new(AtomicBool::new(false)),
             gave_up: false,
+            blocked: Instant::ZERO,
             faults: 0,
             tell_at: PROGRESS_EVERY,
             plan,
@@ -177,7 +182,13 @@ impl<D: Driver, C: Clock> Generator<D, C> {
                 self.gave_up = true;
                 return Ok(elapsed);
             }
-            if next <= elapsed {
+            if next <= elapsed && self.window_room(now) == 0 {
+                self.blocked = now;
+                self.receive(IO_BATCH_MAX)?;
+                if self.window_room(now) == 0 && !self.plan.spin {
+                    self.driver.wait(BLOCKED_WAIT)?;
+                }
+            } else if next <= elapsed {
                 let sent = self.send_due(now)?;
                 self.receive(2 * sent + IO_BATCH_MAX)?;
             } else {
@@ -200,17 +211,33 @@ impl<D: Driver, C: Clock> Generator<D, C> {
         }
     }
 
+    /// How many requests may leave now.
+    #[inline]
+    fn window_room(&mut self, now: Instant) -> u32 {
+        let Some(window) = self.plan.window else { return u32::MAX };
+        let waiting = u32::try_from(self.ledger.waiting()).unwrap_or(u32::MAX);
+        if waiting < window {
+            return window - waiting;
+        }
+        // What was lost must not keep the window shut.
+        self.ledger.give_up(now.before(self.plan.grace()), self.next_id);
+        window.saturating_sub(u32::try_from(self.ledger.waiting()).unwrap_or(u32::MAX))
+    }
+
     /// Sends one batch of what is due; how many packets it had.
     fn send_due(&mut self, now: Instant) -> Result<usize, LoadError> {
         let elapsed = now.since(self.start);
         let first = self.next_id;
         let rule = self.tally.rule();
+        let answers = self.plan.matching != Matching::Nothing;
+        let mut window = self.window_room(now);
         loop {
-            let room = self.outbox.room();
+            let room = self.outbox.room().min(window);
             if room == 0 {
                 break;
             }
             let Some((due, count)) = self.schedule.take(elapsed, room) else { break };
+            window -= count;
             let id = self.next_id;
             self.next_id += u64::from(count);
             let intended = self.start + due.at;
@@ -219,12 +246,15 @@ impl<D: Driver, C: Clock> Generator<D, C> {
             let ticket = Ticket { id, intended, sent: now, class, socket, interval, stretch };
             let (ledger, tally) = (&mut self.ledger, &mut self.tally);
             self.outbox.push(&due, count, id, intended, |id, payload| {
+                if !answers {
+                    return;
+                }
                 let key = rule.key_of_request(payload);
                 if let Some(given_up) = ledger.open(Ticket { id, ..ticket }, key) {
                     tally.lost_to_window(&given_up);
                 }
             });
-            self.tally.sent(&ticket, count);
+            self.tally.sent(&ticket, count, self.blocked);
         }
         self.failed.clear();
         let (memory, batch) = self.outbox.batch();

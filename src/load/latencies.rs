@@ -148,14 +148,16 @@ mod tests {
     fn the_curve_rises_to_the_maximum_and_agrees_with_the_quantiles() {
         let mut l = Latencies::new();
         assert!(l.curve().is_empty());
-        l.record_many(Nanos::from_micros(10), 9_900);
-        l.record_many(Nanos::from_millis(5), 99);
+        for us in 1..=10_000 {
+            l.record_many(Nanos::from_micros(us), 3);
+        }
         l.record(Nanos::from_millis(70));
         let curve = l.curve();
         assert!(curve.is_sorted() && (10..200).contains(&curve.len()), "{}", curve.len());
         assert_eq!(curve.last().map(|(_, ns)| *ns), Some(l.max().get()));
         for (quantile, ns) in curve {
-            assert_eq!(l.at(quantile).get(), ns, "{quantile}");
+            let at = l.at(quantile).get();
+            assert!(at.abs_diff(ns) <= at / 500, "{quantile}: {ns} {at}");
         }
     }
 

@@ -64,6 +64,8 @@ pub(super) struct Ledger {
     entries: Box<[Entry]>,
     keys: Option<Keys>,
     waiting: usize,
+    /// No request before this one waits.
+    oldest: u64,
 }
 
 impl Ledger {
@@ -92,6 +94,7 @@ impl Ledger {
             entries: vec![nothing; places].into_boxed_slice(),
             keys: by_key.then(|| Keys::new(places)),
             waiting: 0,
+            oldest: 0,
         }
     }
 
@@ -133,6 +136,21 @@ impl Ledger {
         self.entries[place].state = State::Empty;
         self.waiting -= 1;
         Some(ticket)
+    }
+
+    /// Gives up the requests before `next_id` that were sent earlier than `before` and still wait. Each request is looked
+    /// at once in a run, however often this is called.
+    pub(super) fn give_up(&mut self, before: Instant, next_id: u64) {
+        while self.oldest < next_id {
+            let Entry { ticket, state } = self.entries[self.place(self.oldest)];
+            if state == State::Waiting && ticket.id == self.oldest {
+                if ticket.sent >= before {
+                    return;
+                }
+                self.forget(self.oldest);
+            }
+            self.oldest += 1;
+        }
     }
 
     /// The request `id`, whose answer has come to `socket`.
@@ -273,6 +291,20 @@ mod tests {
         l.open(ticket(5, 0), 0);
         assert_eq!(l.forget(5), Some(ticket(5, 0)));
         assert_eq!((l.forget(5), l.close(5, SocketId(0))), (None, Found::Nothing));
+    }
+
+    #[test]
+    fn what_waits_too_long_is_given_up_in_order() {
+        let mut l = Ledger::with_places(8, true);
+        for id in 1..5 {
+            l.open(ticket(id, 0), 9);
+        }
+        l.close_by_key(9, SocketId(0), Prefer::Newest);
+        l.give_up(Instant::from_nanos(3), 5);
+        assert_eq!((l.waiting(), l.close(2, SocketId(0))), (1, Found::Nothing));
+        assert_eq!(l.close(3, SocketId(0)), Found::Waiting(ticket(3, 0)));
+        l.give_up(Instant::from_nanos(9), 5);
+        assert_eq!((l.waiting(), l.oldest), (0, 5));
     }
 
     #[test]

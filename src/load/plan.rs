@@ -78,6 +78,8 @@ pub enum Matching {
     },
     /// DNS: by id and question.
     Dns,
+    /// Not at all: no answer is expected.
+    Nothing,
 }
 
 impl Matching {
@@ -91,6 +93,7 @@ impl Matching {
             Self::Crc32c => "crc32c",
             Self::Id { .. } => "id",
             Self::Dns => "dns",
+            Self::Nothing => "none",
         }
     }
 }
@@ -184,6 +187,9 @@ pub struct Plan {
     pub flow_order: FlowOrder,
     /// Neighbours of one flow and size leave as one coalesced send.
     pub gso: bool,
+    /// The most requests that may wait for an answer; those that are due meanwhile leave late, as a client's with so many
+    /// connections would. `None`: an open loop.
+    pub window: Option<u32>,
     /// Never sleep between sends.
     pub spin: bool,
     /// A packet sent later than this after its intended time counts as sent late. Default 1 ms.
@@ -221,6 +227,7 @@ impl Plan {
             flows: 1,
             flow_order: FlowOrder::RoundRobin,
             gso: true,
+            window: None,
             spin: false,
             late_after: Nanos::from_millis(1),
             late_share_max: LATE_SHARE_MAX,

@@ -8,7 +8,7 @@ mod timeline;
 
 use serde::Serialize;
 
-use super::plan::Plan;
+use super::plan::{Matching, Plan};
 use super::trace::Omitted;
 use crate::base::Nanos;
 
@@ -38,6 +38,8 @@ pub struct Report {
     pub burst: u32,
     /// Local sockets a class.
     pub flows: u16,
+    /// The most requests that could wait; `None` in an open loop.
+    pub window: Option<u32>,
     /// How long requests were sent, in seconds: at least the plan's duration unless stopped early.
     pub seconds: f64,
     /// The rate that left, in packets/s.
@@ -86,6 +88,10 @@ impl Report {
         generator: Lateness,
         classes: Vec<ClassReport>,
     ) -> Self {
+        let mut classes = classes;
+        for class in &mut classes {
+            class.one_way = plan.matching == Matching::Nothing;
+        }
         Self {
             version: VERSION,
             seed: plan.seed,
@@ -95,6 +101,7 @@ impl Report {
             rate: plan.rate,
             burst: plan.burst,
             flows: (0..plan.classes.len()).map(|c| plan.flows_of(c)).max().unwrap_or(0),
+            window: plan.window,
             seconds: 0.0,
             offered_rate: 0.0,
             answered_rate: 0.0,
@@ -143,6 +150,7 @@ impl Report {
         self.sends.in_trains += other.sends.in_trains;
         self.generator.lateness.merge(&other.generator.lateness);
         self.generator.late += other.generator.late;
+        self.generator.held += other.generator.held;
         self.rate += other.rate;
         self.offered_rate += other.offered_rate;
         self.answered_rate += other.answered_rate;

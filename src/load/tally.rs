@@ -77,11 +77,14 @@ impl Tally {
         self.interval.0
     }
 
-    /// `packets` were sent that are like `ticket`.
+    /// `packets` were sent that are like `ticket`. Until `blocked` the window held them back.
     #[inline]
-    pub(super) fn sent(&mut self, ticket: &Ticket, packets: u32) {
+    pub(super) fn sent(&mut self, ticket: &Ticket, packets: u32, blocked: Instant) {
         let packets = u64::from(packets);
-        self.generator.record(ticket.sent.since(ticket.intended), packets);
+        if blocked > ticket.intended {
+            self.generator.held += packets;
+        }
+        self.generator.record(ticket.sent.since(ticket.intended.max(blocked)), packets);
         let class = &mut self.classes[usize::from(ticket.class)];
         class.due += packets;
         class.sent += packets;

@@ -89,7 +89,7 @@ pub struct LoadArgs {
     /// Requests without a header
     #[arg(long)]
     raw: bool,
-    /// How the answers to raw requests are paired: auto, echo, crc32c, id@OFFSET[:BYTES], dns
+    /// How the answers to raw requests are paired: auto, echo, crc32c, id@OFFSET[:BYTES], dns; none where none come
     #[arg(long = "match", value_name = "HOW", value_parser = arrivals::matching)]
     matching: Option<Matching>,
     /// DNS: ask these, a name and a type a line
@@ -101,6 +101,9 @@ pub struct LoadArgs {
     /// DNS: the type of generated questions
     #[arg(long, value_name = "TYPE", default_value = "A", value_parser = query_type)]
     query_type: QueryType,
+    /// At most so many requests wait for an answer; others leave late, and their waiting counts [default: no limit]
+    #[arg(long, value_name = "N")]
+    window: Option<u32>,
     /// Do not ask to be told of drops
     #[arg(long)]
     no_refusals: bool,
@@ -212,6 +215,7 @@ impl LoadArgs {
                 FlowOrderArg::Random => FlowOrder::Random,
             },
             gso: !self.no_gso,
+            window: self.window,
             spin: self.spin,
             late_after: self.late_after,
             late_share_max: self.max_late.unwrap_or(LATE_SHARE_MAX),

@@ -74,12 +74,13 @@ fn stretch(text: &str) -> Result<Stretch, String> {
 
 /// `--match`.
 pub(crate) fn matching(text: &str) -> Result<Matching, String> {
-    const NAMES: [&str; 5] = ["auto", "echo", "crc32c", "id@OFFSET", "dns"];
+    const NAMES: [&str; 6] = ["auto", "echo", "crc32c", "id@OFFSET", "dns", "none"];
     match text {
         "auto" => return Ok(Matching::Auto),
         "echo" => return Ok(Matching::Echo),
         "crc32c" => return Ok(Matching::Crc32c),
         "dns" => return Ok(Matching::Dns),
+        "none" => return Ok(Matching::Nothing),
         _ => {}
     }
     let Some(place) = text.strip_prefix("id@") else {

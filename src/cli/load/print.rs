@@ -13,11 +13,18 @@ pub(super) fn notes(report: &Report) -> Vec<String> {
     let generator = &report.generator;
     if generator.late > 0 {
         notes.push(format!(
-            "the generator itself was late: {} of its packets left more than {} after their time, the worst {} after. \
+            "{}the generator itself was late: {} of its packets left more than {} after their time, the worst {} after. \
              Latency is counted from the intended time and includes that.",
+            if generator.is_too_late() { "this result does not stand: " } else { "" },
             percent(generator.late_share()),
             generator.late_after,
             time(generator.lateness.max())
+        ));
+    }
+    if generator.held > 0 {
+        notes.push(format!(
+            "{} packets left late because as many as the window allows were waiting",
+            generator.held
         ));
     }
     if report.gave_up {
@@ -54,7 +61,7 @@ fn omitted_notes(omitted: &Omitted) -> Vec<String> {
 
 fn class_notes(c: &ClassReport) -> Vec<String> {
     let mut notes = Vec::new();
-    if c.sent > 0 && c.answered + c.refused_total() == 0 {
+    if c.sent > 0 && c.answered + c.refused_total() == 0 && !c.one_way {
         notes.push(if c.unknown > 0 {
             "answers came, but none that belongs to a request: does the ingress speak the same framing (--framed, --raw)?"
                 .to_owned()

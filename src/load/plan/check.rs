@@ -83,6 +83,9 @@ pub enum PlanError {
          of them"
     )]
     Bursts,
+    /// A window of no requests, or one where no answers are expected.
+    #[error("a window must be at least 1, and needs answers that open it again")]
+    Window,
     /// Not a share.
     #[error("the share of late packets that is allowed must be 0 to 1, not {0}")]
     LateShare(f64),
@@ -111,6 +114,9 @@ impl Plan {
         }
         if !(0.0..=1.0).contains(&self.late_share_max) {
             return Err(PlanError::LateShare(self.late_share_max));
+        }
+        if self.window == Some(0) || self.window.is_some() && self.matching == Matching::Nothing {
+            return Err(PlanError::Window);
         }
         self.check_course()?;
         let least = self.check_matching()?;
@@ -233,6 +239,7 @@ mod tests {
             p.duration = Nanos::from_secs(20_000);
         });
         assert_eq!(many, PlanError::Bursts);
+        assert_eq!(with(&|p| p.window = Some(0)), PlanError::Window);
         assert_eq!(with(&|p| p.late_share_max = 1.5), PlanError::LateShare(1.5));
     }
 

@@ -24,6 +24,8 @@ pub struct ClassReport {
     pub priority: Option<&'static str>,
     /// What its answers were judged by.
     pub budget: Nanos,
+    /// No answers are expected: none is missed.
+    pub one_way: bool,
     /// Requests whose time came.
     pub due: u64,
     /// Requests that left.
@@ -63,6 +65,7 @@ impl ClassReport {
             to: class.to,
             priority: class.priority.map(crate::base::Priority::label),
             budget: class.judged_budget(),
+            one_way: false,
             due: 0,
             sent: 0,
             unsent: 0,
@@ -93,9 +96,19 @@ impl ClassReport {
         self.answered - self.on_time
     }
 
-    /// Sent, and neither answered nor refused by the end of the grace time.
+    /// Nothing whatsoever came back, though something was expected.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        let came = self.answered + self.refused_total() + self.unknown;
+        self.sent > 0 && came == 0 && !self.one_way
+    }
+
+    /// Sent, and neither answered nor refused by the end of the grace time; none where no answers are expected.
     #[must_use]
     pub fn lost(&self) -> u64 {
+        if self.one_way {
+            return 0;
+        }
         self.sent.saturating_sub(self.answered + self.refused_total())
     }
 

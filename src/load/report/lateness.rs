@@ -20,12 +20,14 @@ pub struct Lateness {
     pub late: u64,
     /// The share of packets sent late up to which the result stands.
     pub late_share_max: f64,
+    /// Packets that a full window held back: that is counted from the end of it.
+    pub held: u64,
 }
 
 impl Lateness {
     pub(in crate::load) fn new(plan: &Plan) -> Self {
         let (late_after, late_share_max) = (plan.late_after, plan.late_share_max);
-        Self { lateness: Latencies::new(), late_after, late: 0, late_share_max }
+        Self { lateness: Latencies::new(), late_after, late: 0, late_share_max, held: 0 }
     }
 
     #[inline]
@@ -56,6 +58,7 @@ struct LatenessJson<'a> {
     late_share: f64,
     late_share_max: f64,
     too_late: bool,
+    held: u64,
     lateness: &'a Latencies,
 }
 
@@ -67,6 +70,7 @@ impl Serialize for Lateness {
             late_share: self.late_share(),
             late_share_max: self.late_share_max,
             too_late: self.is_too_late(),
+            held: self.held,
             lateness: &self.lateness,
         };
         json.serialize(serializer)

@@ -14,6 +14,8 @@ use punctual::sys::socket::{UdpOptions, open};
 use super::SERVICE_CORE;
 use super::mmsg::Mmsg;
 
+const GATHERED: Nanos = Nanos::from_micros(150);
+
 fn socket(gro: bool) -> UdpSocket {
     let wish = UdpOptions {
         timestamps: true,
@@ -44,15 +46,34 @@ fn beside<T: Send, R>(
     })
 }
 
-/// Beside an echo that takes trains (or, without `gro`, single datagrams) and answers in trains.
-pub(crate) fn beside_echo<R>(gro: bool, test: impl FnOnce(SocketAddr) -> R) -> R {
+/// How an echo goes about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Echo {
+    /// Takes single datagrams: the kernel cuts trains, on the sender's core.
+    Plain,
+    /// Takes trains whole.
+    Trains,
+    /// Takes trains whole, and looks every 150 us: as a service that has other work, it finds many datagrams and answers
+    /// them in trains.
+    Gathers,
+}
+
+/// Beside an echo that answers neighbours in trains.
+pub(crate) fn beside_echo<R>(echo: Echo, test: impl FnOnce(SocketAddr) -> R) -> R {
     let serve = |socket: UdpSocket, stop: &AtomicBool| {
-        let mut echo = Mmsg::new(socket);
+        let mut mmsg = Mmsg::new(socket);
+        let mut last = MonotonicClock.now();
         while !stop.load(Ordering::Relaxed) {
-            echo.turn(libc::MSG_DONTWAIT);
+            if echo == Echo::Gathers && MonotonicClock.now().since(last) < GATHERED {
+                std::hint::spin_loop();
+                continue;
+            }
+            last = MonotonicClock.now();
+            // All that is there, and not only the first batch.
+            while mmsg.turn(libc::MSG_DONTWAIT) >= 64 {}
         }
     };
-    beside(gro, serve, test).1
+    beside(echo != Echo::Plain, serve, test).1
 }
 
 /// Beside a service whose answers leave when `due` says; and how long it really took, from the kernel's receive time to

@@ -20,7 +20,8 @@ const SOCKET_BUFFER: usize = 4 << 20;
 pub fn open(plan: &Plan) -> io::Result<PollDriver> {
     let options = UdpOptions {
         timestamps: true,
-        gro: plan.gso,
+        // However requests leave: answers that come in trains are taken whole, at a twentieth of the cost.
+        gro: true,
         receive_buffer: Some(SOCKET_BUFFER),
         send_buffer: Some(SOCKET_BUFFER),
         ..UdpOptions::default()

@@ -29,7 +29,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("crossbeam_utils", &["stats", "sched", "dataplane"]),
     ("hdrhistogram", &["load", "cli"]),
     ("pcap_parser", &["packet"]),
-    ("etherparse", &["packet"]),
+    ("etherparse", &["packet", "load"]),
     ("crc_fast", &["kernel"]),
     ("axum", &["http"]),
     ("tokio", &["http"]),

@@ -61,7 +61,7 @@ fn bursts_crowd_the_same_number_of_packets() {
     let due = all(&p);
     assert_eq!(due.len(), 200_000);
     assert!(due.is_sorted_by_key(|d| d.at));
-    let mut counts = [0_f64; 4_000];
+    let mut counts = vec![0_f64; 4_000];
     for d in &due {
         counts[(d.at.get() / 1_000_000) as usize] += 1.0;
     }

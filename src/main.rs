@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => cli::serve::run(&args).into(),
         Command::Check(args) => cli::check::run(&args).into(),
         Command::Bench(args) => cli::bench::run(&args).into(),
-        Command::Load(args) => match cli::load::run(*args) {
+        Command::Load(args) => match cli::load::run(&args) {
             Ok(code) => code,
             Err(error) => {
                 tracing::error!("{error:#}");

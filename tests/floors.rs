@@ -28,6 +28,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("atomic", &["sched"]),
     ("crossbeam_utils", &["stats", "sched", "dataplane"]),
     ("hdrhistogram", &["load", "cli"]),
+    ("pcap_parser", &["packet"]),
+    ("etherparse", &["packet", "load"]),
     ("crc_fast", &["kernel"]),
     ("axum", &["http"]),
     ("tokio", &["http"]),

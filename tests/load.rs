@@ -43,7 +43,8 @@ mod tests {
     fn json_is_one_object_and_nothing_else() {
         beside_an_echo(|at| {
             let line = format!("--to {at} --raw --rate 1k --duration 200ms --budget 9s --json");
-            let out = load(&format!("{line} --arrivals uniform")).assert().success();
+            let out =
+                load(&format!("{line} --arrivals uniform --max-late 100%")).assert().success();
             let text = String::from_utf8(out.get_output().stdout.clone()).expect("UTF-8");
             let json: serde_json::Value = serde_json::from_str(&text).expect("one object");
             assert_eq!(json["version"], 1);
@@ -61,7 +62,8 @@ mod tests {
             let classes = format!(
                 "--class name=fast,to={at},budget=1ms --class name=slow,to={at},budget=5s,share=2"
             );
-            let line = format!("{classes} --rate 500 --duration 200ms --hdr {}", log.display());
+            let line = format!("{classes} --rate 500 --duration 200ms --max-late 100%");
+            let line = format!("{line} --hdr {}", log.display());
             let out = load(&line).assert().success();
             let text = String::from_utf8(out.get_output().stdout.clone()).expect("UTF-8");
             for word in ["fast", "slow", "on time", "p99.9", "own lateness"] {
@@ -95,5 +97,98 @@ mod tests {
         load("--to 127.0.0.1:1 --rate 0").assert().code(2);
         load("--to 127.0.0.1:1 --size 8").assert().code(2);
         load("").assert().code(2);
+    }
+
+    #[test]
+    fn a_service_that_never_answers_is_an_error_and_nothing_hangs() {
+        let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let at = silent.local_addr().expect("it is bound");
+        let line = format!("--to {at} --rate 500 --duration 100ms");
+        let out = load(&line).assert().code(1);
+        let text = String::from_utf8_lossy(&out.get_output().stderr).into_owned();
+        assert!(text.contains(&format!("no answer came from {at}")), "{text}");
+        load(&format!("{line} --raw --match none --max-late 100%")).assert().success();
+    }
+
+    #[test]
+    fn a_rate_that_cannot_be_offered_is_said_and_exits_with_3() {
+        beside_an_echo(|at| {
+            let line = format!("--to {at} --raw --rate 20M --no-gso --duration 200ms");
+            let out = load(&line).assert().code(3);
+            let text = String::from_utf8_lossy(&out.get_output().stderr).into_owned();
+            assert!(text.contains("20000000 packets/s were asked for, and "), "{text}");
+            let text = String::from_utf8_lossy(&out.get_output().stdout).into_owned();
+            assert!(text.contains("the generator itself was late"), "{text}");
+        });
+    }
+
+    #[test]
+    fn a_late_generator_misses_its_goal_and_the_limit_can_be_moved() {
+        beside_an_echo(|at| {
+            // Every packet leaves at least some nanoseconds after its time.
+            let line = format!("--to {at} --rate 500 --duration 100ms --late-after 1ns");
+            let out = load(&line).assert().code(3);
+            let text = String::from_utf8_lossy(&out.get_output().stderr).into_owned();
+            assert!(text.contains("--max-late"), "{text}");
+            load(&format!("{line} --max-late 100%")).assert().success();
+        });
+    }
+
+    /// 20 datagrams to port 53 in 19 ms, and an answer that is not to be sent.
+    fn capture() -> Vec<u8> {
+        let mut file = 0xa1b2_c3d4_u32.to_le_bytes().to_vec();
+        file.extend([2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0]);
+        for n in 0..21_u32 {
+            let (from, to) = if n == 20 { (53, 2_000) } else { (2_000, 53) };
+            let mut bytes = Vec::new();
+            let builder = etherparse::PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 1], 64);
+            builder
+                .udp(from, to)
+                .write(&mut bytes, format!("payload {n}").as_bytes())
+                .expect("room");
+            for word in [1, n * 1_000, bytes.len() as u32, bytes.len() as u32] {
+                file.extend(word.to_le_bytes());
+            }
+            file.extend(bytes);
+        }
+        file
+    }
+
+    #[test]
+    fn a_capture_is_replayed_and_a_cut_one_is_said_to_be() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let file = capture();
+        std::fs::write(path("whole.pcap"), &file).expect("written");
+        std::fs::write(path("cut.pcap"), &file[..file.len() / 2]).expect("written");
+        std::fs::write(path("no.pcap"), "no capture at all").expect("written");
+        beside_an_echo(|at| {
+            let replay = |name: &str| {
+                let file = path(name);
+                load(&format!("--to {at} --arrivals {file} --budget 9s --json --max-late 100%"))
+            };
+            let sent = |out: &std::process::Output| {
+                let json: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
+                let class = &json["classes"][0];
+                assert_eq!(
+                    (&class["sent"], &json["arrivals"]),
+                    (&class["answered"], &"replay".into())
+                );
+                class["sent"].as_u64().expect("a number")
+            };
+            for options in [&["--speed", "0.1"][..], &["--speed", "100"], &["--payloads", "fill"]] {
+                let out = replay("whole.pcap").args(options).assert().success();
+                assert_eq!(sent(out.get_output()), 20, "{options:?}");
+            }
+            let out = replay("cut.pcap").assert().code(1);
+            let text = String::from_utf8_lossy(&out.get_output().stderr).into_owned();
+            assert!(text.contains("cut.pcap: it is cut off in the middle, "), "{text}");
+            assert!(text.contains("--partial offers those"), "{text}");
+            let out = replay("cut.pcap").arg("--partial").assert().success();
+            assert!((5..20).contains(&sent(out.get_output())));
+            let out = replay("no.pcap").assert().code(1);
+            let text = String::from_utf8_lossy(&out.get_output().stderr).into_owned();
+            assert!(text.contains("neither pcap nor pcapng"), "{text}");
+        });
     }
 }

@@ -2,31 +2,30 @@
 //!
 //! Knows no sockets and no statistics: it reads the command line, runs the generator and prints its report.
 
+mod args;
+mod arrivals;
 mod class;
 mod print;
 mod units;
 
+pub use args::LoadArgs;
 pub(super) use units::duration;
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
-use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::base::{Nanos, Priority};
-use crate::load::{
-    self, Arrivals, FlowOrder, Framing, Generator, LoadError, Matching, Plan, Probe, Progress,
-    Report, Sizes,
-};
+use crate::base::Nanos;
+use crate::load::{self, Generator, LoadError, Plan, Probe, Progress, Report};
 use crate::sys::clock::{MonotonicClock, wall_now};
-use class::ClassSpec;
+use args::NoPlan;
 
 /// Wrong command line.
 const USAGE: u8 = 2;
@@ -35,165 +34,19 @@ const GOAL_MISSED: u8 = 3;
 /// How long a closed port may take to say so once a run is over.
 const PROBE_PATIENCE: Nanos = Nanos::from_millis(200);
 
-/// What `load` is told.
-#[derive(Clone, Debug, clap::Args)]
-pub struct LoadArgs {
-    /// Send to this address, in one class
-    #[arg(long, value_name = "ADDR", value_parser = class::address, conflicts_with = "class")]
-    to: Option<SocketAddr>,
-    /// A class of the mix: to=ADDR[,name=,share=,size=,budget=,priority=,kernel=]; may be repeated
-    #[arg(long, value_name = "KEY=VALUE,...", value_parser = class::parse)]
-    #[arg(required_unless_present = "to")]
-    class: Vec<ClassSpec>,
-    /// Packets a second, all classes together: 500, 20k, 1M
-    #[arg(long, default_value = "10k", value_parser = units::rate, allow_negative_numbers = true)]
-    rate: f64,
-    /// For how long requests are sent
-    #[arg(long, default_value = "10s", value_parser = units::duration)]
-    duration: Nanos,
-    /// How the send times are drawn
-    #[arg(long, value_enum, default_value = "poisson")]
-    arrivals: ArrivalsArg,
-    /// Decides every draw
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Packets that share one send time, class, flow and size
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    burst: u32,
-    /// The priority asked for, of classes that name none: high, medium, low, best-effort
-    #[arg(long, value_parser = class::priority)]
-    priority: Option<Priority>,
-    /// The budget asked for and judged by, of classes that name none [default: the priority's]
-    #[arg(long, value_name = "TIME", value_parser = units::duration)]
-    budget: Option<Nanos>,
-    /// Payload bytes of classes that name none: 64, or 64..1400
-    #[arg(long, default_value = "64", value_parser = units::sizes)]
-    size: Sizes,
-    /// Local sockets a class, each with its own port
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    flows: u16,
-    /// Which flow is next
-    #[arg(long, value_enum, default_value = "round-robin")]
-    flow_order: FlowOrderArg,
-    /// Framed requests, framed answers only [default: framed requests, any kind of answer]
-    #[arg(long, conflicts_with = "raw")]
-    framed: bool,
-    /// Requests without a header
-    #[arg(long)]
-    raw: bool,
-    /// How the answers to raw requests are paired
-    #[arg(long = "match", value_enum, requires = "raw")]
-    matching: Option<MatchArg>,
-    /// Do not ask to be told of drops
-    #[arg(long)]
-    no_refusals: bool,
-    /// Send every packet by itself
-    #[arg(long)]
-    no_gso: bool,
-    /// Pin the generator to this core
-    #[arg(long, value_name = "N")]
-    core: Option<usize>,
-    /// Never sleep between sends
-    #[arg(long)]
-    spin: bool,
-    /// From where on a packet of ours counts as sent late
-    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = units::duration)]
-    late_after: Nanos,
-    /// Exit with 3 when any packet was sent later than this
-    #[arg(long, value_name = "TIME", value_parser = units::duration)]
-    max_lateness: Option<Nanos>,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
-    /// Write the latencies to a HdrHistogram log
-    #[arg(long, value_name = "FILE")]
-    hdr: Option<PathBuf>,
-    /// Show progress even where standard error is no terminal
-    #[arg(long)]
-    progress: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ArrivalsArg {
-    /// Exponential gaps
-    Poisson,
-    /// Equal gaps
-    Uniform,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FlowOrderArg {
-    /// One after the other
-    RoundRobin,
-    /// Drawn from the seed
-    Random,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum MatchArg {
-    /// By the length of the answer
-    Auto,
-    /// The answer is the payload
-    Echo,
-    /// The answer is the payload's CRC-32C
-    Crc32c,
-}
-
-impl LoadArgs {
-    fn plan(&self) -> Result<Plan, String> {
-        let single = self.to.map(ClassSpec::single);
-        let specs =
-            if let Some(single) = &single { std::slice::from_ref(single) } else { &self.class };
-        let classes = (1..)
-            .zip(specs)
-            .map(|(i, spec)| spec.complete(i, self.size, self.budget, self.priority));
-        let plan = Plan {
-            classes: classes.collect::<Result<_, _>>()?,
-            rate: self.rate,
-            duration: self.duration,
-            arrivals: match self.arrivals {
-                ArrivalsArg::Poisson => Arrivals::Poisson,
-                ArrivalsArg::Uniform => Arrivals::Uniform,
-            },
-            burst: self.burst,
-            seed: self.seed,
-            framing: if self.raw { Framing::Raw } else { Framing::Framed },
-            matching: self.matching(),
-            wants_refusal: !self.no_refusals,
-            flows: self.flows,
-            flow_order: match self.flow_order {
-                FlowOrderArg::RoundRobin => FlowOrder::RoundRobin,
-                FlowOrderArg::Random => FlowOrder::Random,
-            },
-            gso: !self.no_gso,
-            spin: self.spin,
-            late_after: self.late_after,
-        };
-        plan.check().map_err(|e| e.to_string())?;
-        Ok(plan)
-    }
-
-    const fn matching(&self) -> Matching {
-        match self.matching {
-            _ if self.framed => Matching::Header,
-            None | Some(MatchArg::Auto) => Matching::Auto,
-            Some(MatchArg::Echo) => Matching::Echo,
-            Some(MatchArg::Crc32c) => Matching::Crc32c,
-        }
-    }
-}
-
-/// Runs the command. The code is 0, 2 for a plan that cannot be run, or 3 for a lateness beyond `--max-lateness`.
+/// Runs the command. The code is 0, 2 for a plan that cannot be run, or 3 where the generator itself was late beyond what
+/// its result can bear.
 ///
 /// # Errors
 /// What went wrong while running: exit code 1.
-pub fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: &LoadArgs) -> anyhow::Result<ExitCode> {
     let plan = match args.plan() {
         Ok(plan) => plan,
-        Err(fault) => {
+        Err(NoPlan::Usage(fault)) => {
             say(&format!("error: {fault}"));
             return Ok(ExitCode::from(USAGE));
         }
+        Err(NoPlan::File(fault)) => anyhow::bail!(fault),
     };
     if let Some(core) = args.core {
         crate::sys::affinity::pin_current(core)?;
@@ -212,15 +65,44 @@ pub fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     if let Some(closed) = closed_port(&plan, &report) {
         return Err(LoadError::NobodyListens(closed).into());
     }
-    let worst = report.generator.lateness.max();
-    Ok(match args.max_lateness {
-        Some(limit) if worst > limit => {
-            let worst = print::time(worst);
-            say(&format!("goal missed: a packet left {worst} after its time; allowed are {limit}"));
-            ExitCode::from(GOAL_MISSED)
-        }
-        _ => ExitCode::SUCCESS,
-    })
+    if report.classes.iter().all(|c| c.is_silent() || c.sent == 0)
+        && let Some(class) = report.classes.iter().find(|c| c.is_silent())
+    {
+        anyhow::bail!("no answer came from {} (--match none where none is to come)", class.to);
+    }
+    let missed = missed_goals(&report, args.max_lateness);
+    for goal in &missed {
+        say(&format!("goal missed: {goal}"));
+    }
+    Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(GOAL_MISSED) })
+}
+
+/// Why the result does not stand: the generator's own faults, not the service's.
+fn missed_goals(report: &Report, max_lateness: Option<Nanos>) -> Vec<String> {
+    let mut missed = Vec::new();
+    let generator = &report.generator;
+    if report.gave_up {
+        let (offered, asked) = (report.offered_rate, report.rate);
+        missed.push(format!(
+            "{asked:.0} packets/s were asked for, and {offered:.0} could be offered"
+        ));
+    } else if generator.is_too_late() {
+        let (share, allowed) = (generator.late_share(), generator.late_share_max);
+        missed.push(format!(
+            "{} of the packets left more than {} after their time; {} may (--max-late)",
+            print::percent(share),
+            generator.late_after,
+            print::percent(allowed)
+        ));
+    }
+    let worst = generator.lateness.max();
+    if let Some(limit) = max_lateness.filter(|limit| worst > *limit) {
+        let worst = print::time(worst);
+        missed.push(format!(
+            "a packet left {worst} after its time; {limit} are allowed (--max-lateness)"
+        ));
+    }
+    missed
 }
 
 fn create(path: &Path) -> anyhow::Result<File> {
@@ -276,9 +158,7 @@ impl Watch<'_> {
 
 /// The target of a class that got no answer at all, if its port is closed.
 fn closed_port(plan: &Plan, report: &Report) -> Option<SocketAddr> {
-    let silent =
-        |c: &&load::ClassReport| c.sent > 0 && c.answered + c.refused_total() + c.unknown == 0;
-    let targets: Vec<_> = report.classes.iter().filter(silent).map(|c| c.to).collect();
+    let targets: Vec<_> = report.classes.iter().filter(|c| c.is_silent()).map(|c| c.to).collect();
     Probe::send(plan, &targets).ok()?.wait_closed(PROBE_PATIENCE)
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Inbox {
     stride: usize,
     /// What every iovec's length is at the moment.
     capacity: usize,
+    /// The headers ask for the sender's address at the moment.
+    named: bool,
 }
 
 // SAFETY: the raw pointers in `headers` and `iovecs` point only into the boxes of the same value, which move with it.
@@ -47,6 +49,7 @@ impl Inbox {
             payloads: vec![0; IO_BATCH_MAX * stride].into_boxed_slice(),
             stride,
             capacity: capacity_max,
+            named: true,
         };
         inbox.wire();
         inbox
@@ -71,7 +74,8 @@ impl Inbox {
         }
     }
 
-    /// Fetches up to `count` messages of at most `capacity` bytes without waiting, and says how many came.
+    /// Fetches up to `count` messages of at most `capacity` bytes without waiting, and says how many came. Who sent them is
+    /// told where it is not `known`, as it is on a connected socket: the kernel takes 60 ns to write it.
     ///
     /// # Errors
     /// The kernel's: `WouldBlock` when there is nothing.
@@ -81,7 +85,11 @@ impl Inbox {
         socket: BorrowedFd<'_>,
         count: usize,
         capacity: usize,
+        known: bool,
     ) -> io::Result<usize> {
+        if self.named == known {
+            self.name(!known);
+        }
         let capacity = capacity.min(self.stride);
         if capacity != self.capacity {
             self.capacity = capacity;
@@ -106,6 +114,16 @@ impl Inbox {
         usize::try_from(rc).map_err(|_negative| io::Error::last_os_error())
     }
 
+    /// Lets the headers ask for addresses, or not.
+    fn name(&mut self, named: bool) {
+        self.named = named;
+        for (header, address) in self.headers.iter_mut().zip(&mut self.addresses) {
+            let h = &mut header.msg_hdr;
+            h.msg_name = if named { address.as_mut_ptr().cast() } else { ptr::null_mut() };
+            h.msg_namelen = if named { socklen::<RawAddress>() } else { 0 };
+        }
+    }
+
     /// Message `i` of the last fetch. Its header is made ready for the next fetch.
     #[inline]
     pub(super) fn take(&mut self, i: usize) -> RawMessage<'_> {
@@ -116,6 +134,9 @@ impl Inbox {
         let peer = usize::try_from(h.msg_namelen).unwrap_or(0).min(ADDRESS_LEN);
         let control = h.msg_controllen.min(RECEIVE_CONTROL_LEN);
         restore(h);
+        if !self.named {
+            h.msg_namelen = 0;
+        }
         RawMessage {
             peer: &self.addresses[i].bytes()[..peer],
             control: &self.controls[i].bytes()[..control],

@@ -193,24 +193,36 @@ impl Outgoing {
         let message = sending.message(owner);
         let i = self.filled;
         let iovecs = &mut self.iovecs[self.iovecs_used..][..parts.len()];
-        for (iovec, part) in iovecs.iter_mut().zip(parts) {
-            let piece = piece(sending.memory, *part);
+        // Pieces that lie one behind the other are one to the kernel, which walks each.
+        let mut used = 0;
+        let mut rest = parts;
+        while let Some((first, after)) = rest.split_first() {
+            let mut whole = *first;
+            rest = after;
+            while let Some((next, after)) = rest.split_first()
+                && next.start == whole.start + whole.len
+            {
+                whole.len += next.len;
+                rest = after;
+            }
+            let piece = piece(sending.memory, whole);
             // The kernel only reads what a send points to.
-            iovec.iov_base = piece.as_ptr().cast_mut().cast();
-            iovec.iov_len = piece.len();
+            iovecs[used].iov_base = piece.as_ptr().cast_mut().cast();
+            iovecs[used].iov_len = piece.len();
+            used += 1;
         }
         let control = &mut self.controls[i];
         let control_len = control.set(message.from, segment);
         let h = &mut self.headers[i].msg_hdr;
         h.msg_iov = iovecs.as_mut_ptr();
-        h.msg_iovlen = parts.len();
+        h.msg_iovlen = used;
         name(h, &mut self.addresses[i], message.to);
         h.msg_control = control.as_mut_ptr().cast();
         h.msg_controllen = control_len;
         self.owners[i] = owner;
         self.first_iovec[i] = self.iovecs_used;
         self.filled += 1;
-        self.iovecs_used += parts.len();
+        self.iovecs_used += used;
     }
 
     /// Sends headers `from..` by one sendmmsg and says how many the kernel took.

@@ -5,12 +5,13 @@
 #![expect(unsafe_code, reason = "sending needs the promise that the sender's memory is there")]
 
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use rustix::event::{PollFd, PollFlags};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
@@ -22,7 +23,7 @@ use super::inbox::Inbox;
 use super::outgoing::{
     Outgoing, Owner, Sending, datagrams_of, errno_of, error_of, is_train, parts_of,
 };
-use crate::base::limits::IO_BATCH_MAX;
+use crate::base::limits::{EGRESS_PENDING_MAX, IO_BATCH_MAX};
 use crate::base::{Clock, Instant, Nanos, SocketId};
 use crate::sys::clock::MonotonicClock;
 use crate::sys::meminfo::DropCounter;
@@ -37,6 +38,8 @@ const SLEEP_MAX: Nanos = Nanos::from_secs(3_600);
 #[derive(Debug)]
 struct Port {
     socket: UdpSocket,
+    /// To whom it is connected, and who then is every sender.
+    peer: Option<SocketAddr>,
     /// The longest payload that is taken.
     capacity: usize,
     /// It may send trains.
@@ -59,6 +62,8 @@ pub struct PollDriver {
     inbox: Inbox,
     outgoing: Outgoing,
     arrivals: Arrivals,
+    /// The messages of a batch by socket: memory for `transmit`.
+    order: Vec<(u16, u32)>,
     /// Ends waits. epoll itself counts whole milliseconds, and adds the thread's timer slack (50 us) to them.
     timer: OwnedFd,
 }
@@ -91,6 +96,7 @@ impl PollDriver {
         let ports: Box<[Port]> = sockets
             .into_iter()
             .map(|spec| Port {
+                peer: spec.socket.peer_addr().ok(),
                 socket: spec.socket,
                 capacity: if spec.gro { TRAIN_MAX } else { max_datagram },
                 gso: spec.gso,
@@ -106,13 +112,16 @@ impl PollDriver {
             inbox: Inbox::new(capacity),
             outgoing: Outgoing::new(),
             arrivals: Arrivals::new(ports.len(), max_datagram),
+            order: Vec::with_capacity(EGRESS_PENDING_MAX),
             poll,
             ports,
             timer,
         };
         for s in 0..driver.ports.len() {
             driver.ports[s].socket.set_nonblocking(true)?;
-            driver.watch(s)?;
+            if !driver.is_alone() {
+                driver.watch(s)?;
+            }
         }
         Ok(driver)
     }
@@ -125,15 +134,37 @@ impl PollDriver {
         Ok(())
     }
 
+    /// There is only one socket. It is not registered with epoll, which the kernel would ask about every packet that leaves
+    /// by it (a tenth of what a send costs); a wait then asks poll(2).
+    const fn is_alone(&self) -> bool {
+        self.ports.len() == 1
+    }
+
+    /// Sleeps until the only socket is readable, if it is open, or the timer goes off.
+    fn wait_alone(&mut self) -> io::Result<()> {
+        let port = &mut self.ports[0];
+        let mut fds =
+            [PollFd::new(&self.timer, PollFlags::IN), PollFd::new(&port.socket, PollFlags::IN)];
+        let count = if port.open { 2 } else { 1 };
+        match rustix::event::poll(&mut fds[..count], None) {
+            // A signal: let the caller's loop see to it.
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        port.ready |= port.open && !fds[1].revents().is_empty();
+        Ok(())
+    }
+
     /// Takes in which sockets may be read. Says whether more than one may.
     fn note_room(&mut self, room: &[u32]) -> io::Result<bool> {
+        let alone = self.is_alone();
         let mut open = 0;
         for s in 0..self.ports.len() {
             let port = &mut self.ports[s];
             port.open = room.get(s).is_some_and(|r| *r > 0);
             if port.open {
                 open += 1;
-                if !port.watched {
+                if !port.watched && !alone {
                     // Registering tells at once when it is readable: no arrival is missed.
                     self.watch(s)?;
                 }
@@ -182,7 +213,8 @@ impl PollDriver {
         let port = &mut self.ports[s];
         let mut faults = 0;
         let count = loop {
-            match self.inbox.fetch(port.socket.as_fd(), allowed, port.capacity) {
+            match self.inbox.fetch(port.socket.as_fd(), allowed, port.capacity, port.peer.is_some())
+            {
                 Ok(count) => break count,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break 0,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -196,22 +228,24 @@ impl PollDriver {
         port.ready = count == allowed || faults >= FAULTS_A_TURN;
         report.faults += faults;
         if count > 0 {
+            let peer = port.peer;
             self.arrivals.refresh();
             for i in 0..count {
-                sink(self.arrivals.interpret(s, self.inbox.take(i)));
+                let mut received = self.arrivals.interpret(s, self.inbox.take(i));
+                received.peer = peer.unwrap_or(received.peer);
+                sink(received);
             }
         }
         Ok(count)
     }
 
-    /// Sends, in order, what the batch holds for socket `s`.
-    fn transmit_socket(&mut self, s: usize, sending: &mut Sending<'_>) {
+    /// Sends, in order, what the batch holds for socket `s`: these of its messages.
+    fn transmit_socket(&mut self, s: usize, messages: &[(u16, u32)], sending: &mut Sending<'_>) {
         self.outgoing.clear();
         let batch = sending.batch;
-        for (message, m) in (0_u32..).zip(&batch.messages) {
-            if m.socket.index() != s {
-                continue;
-            }
+        for (_, message) in messages {
+            let message = *message;
+            let m = &batch.messages[message as usize];
             let parts = parts_of(batch, m);
             let whole = Owner { message, singles: 0 };
             let train = is_train(m, parts);
@@ -313,11 +347,17 @@ impl Driver for PollDriver {
         failed: &mut Vec<SendFailure>,
     ) -> io::Result<()> {
         let mut sending = Sending::new(memory, batch, failed);
-        for s in 0..self.ports.len() {
-            if batch.messages.iter().any(|m| m.socket.index() == s) {
-                self.transmit_socket(s, &mut sending);
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        order.extend((0_u32..).zip(&batch.messages).map(|(i, m)| (m.socket.0, i)));
+        order.sort_unstable();
+        for messages in order.chunk_by(|a, b| a.0 == b.0) {
+            let s = usize::from(messages[0].0);
+            if s < self.ports.len() {
+                self.transmit_socket(s, messages, &mut sending);
             }
         }
+        self.order = order;
         sending.finish();
         Ok(())
     }
@@ -325,6 +365,10 @@ impl Driver for PollDriver {
     fn wait(&mut self, timeout: Nanos) -> io::Result<()> {
         if timeout == Nanos::ZERO || self.may_read() {
             return Ok(());
+        }
+        if self.is_alone() {
+            self.arm(timeout.min(SLEEP_MAX))?;
+            return self.wait_alone();
         }
         let deadline = MonotonicClock.now() + timeout.min(SLEEP_MAX);
         let mut left = timeout.min(SLEEP_MAX);

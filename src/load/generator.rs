@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::answer::Rule;
 use super::ledger::{Ledger, Ticket};
 use super::outbox::Outbox;
-use super::plan::{Plan, PlanError};
+use super::plan::{Matching, Plan, PlanError};
 use super::report::Report;
 use super::schedule::Schedule;
 use super::tally::Tally;
@@ -21,6 +22,8 @@ use crate::io::{Driver, SendError, SendFailure};
 const SPIN_BELOW: Nanos = Nanos::from_micros(100);
 /// A sleep ends this much early, and the rest is spun.
 const WAKE_EARLY: Nanos = Nanos::from_micros(60);
+/// The longest sleep while the window is full: then it is seen to whether something was lost.
+const BLOCKED_WAIT: Nanos = Nanos::from_millis(1);
 /// How long an interrupted run still waits for answers.
 const INTERRUPTED_GRACE: Nanos = Nanos::from_millis(500);
 /// How often progress is told.
@@ -87,6 +90,8 @@ pub struct Generator<D, C> {
     start: Instant,
     stop: Arc<AtomicBool>,
     gave_up: bool,
+    /// When the window was last seen full: what leaves late because of that is not the generator's fault.
+    blocked: Instant,
     faults: u64,
     /// When progress is told next.
     tell_at: Nanos,
@@ -104,7 +109,7 @@ impl<D: Driver, C: Clock> Generator<D, C> {
         Ok(Self {
             schedule: Schedule::new(&plan),
             outbox: Outbox::new(&plan),
-            ledger: Ledger::new(plan.rate, longest, plan.matching.wants_checksum()),
+            ledger: Ledger::new(plan.rate_max(), longest, Rule::of(&plan).by_key()),
             tally: Tally::new(&plan),
             room: vec![u32::try_from(IO_BATCH_MAX).unwrap_or(u32::MAX); plan.sockets()],
             failed: Vec::with_capacity(IO_BATCH_MAX),
@@ -112,6 +117,7 @@ impl<D: Driver, C: Clock> Generator<D, C> {
             start: Instant::ZERO,
             stop: Arc::new(AtomicBool::new(false)),
             gave_up: false,
+            blocked: Instant::ZERO,
             faults: 0,
             tell_at: PROGRESS_EVERY,
             plan,
@@ -143,7 +149,7 @@ impl<D: Driver, C: Clock> Generator<D, C> {
         let mut report = self.tally.report(&self.plan);
         report.interrupted = interrupted;
         report.gave_up = self.gave_up;
-        report.gso = self.outbox.trains();
+        report.gso = self.outbox.joins();
         report.set_time(if interrupted { sending } else { sending.max(self.plan.duration) });
         Ok(report)
     }
@@ -176,7 +182,13 @@ impl<D: Driver, C: Clock> Generator<D, C> {
                 self.gave_up = true;
                 return Ok(elapsed);
             }
-            if next <= elapsed {
+            if next <= elapsed && self.window_room(now) == 0 {
+                self.blocked = now;
+                self.receive(IO_BATCH_MAX)?;
+                if self.window_room(now) == 0 && !self.plan.spin {
+                    self.driver.wait(BLOCKED_WAIT)?;
+                }
+            } else if next <= elapsed {
                 let sent = self.send_due(now)?;
                 self.receive(2 * sent + IO_BATCH_MAX)?;
             } else {
@@ -199,27 +211,55 @@ impl<D: Driver, C: Clock> Generator<D, C> {
         }
     }
 
+    /// How many requests may leave now.
+    #[inline]
+    fn window_room(&mut self, now: Instant) -> u32 {
+        let Some(window) = self.plan.window else { return u32::MAX };
+        let waiting = u32::try_from(self.ledger.waiting()).unwrap_or(u32::MAX);
+        if waiting < window {
+            return window - waiting;
+        }
+        // What was lost must not keep the window shut.
+        self.ledger.give_up(now.before(self.plan.grace()), self.next_id);
+        window.saturating_sub(u32::try_from(self.ledger.waiting()).unwrap_or(u32::MAX))
+    }
+
     /// Sends one batch of what is due; how many packets it had.
     fn send_due(&mut self, now: Instant) -> Result<usize, LoadError> {
         let elapsed = now.since(self.start);
         let first = self.next_id;
-        while !self.outbox.is_full()
-            && let Some(due) = self.schedule.take(elapsed)
-        {
-            let intended = self.start + due.at;
-            let id = self.next_id;
-            self.next_id += 1;
-            let payload = self.outbox.push(&due, id, intended);
-            let class = u16::try_from(due.class).unwrap_or(u16::MAX);
-            let ticket = Ticket { id, intended, sent: now, class, socket: due.socket };
-            if let Some(given_up) = self.ledger.open(ticket, payload) {
-                self.tally.lost_to_window(&given_up);
+        let rule = self.tally.rule();
+        let answers = self.plan.matching != Matching::Nothing;
+        let mut window = self.window_room(now);
+        loop {
+            let room = self.outbox.room().min(window);
+            if room == 0 {
+                break;
             }
-            self.tally.sent(&ticket);
+            let Some((due, count)) = self.schedule.take(elapsed, room) else { break };
+            window -= count;
+            let id = self.next_id;
+            self.next_id += u64::from(count);
+            let intended = self.start + due.at;
+            let interval = self.tally.interval_of(due.at);
+            let (class, socket, stretch) = (due.class, due.socket, due.stretch);
+            let ticket = Ticket { id, intended, sent: now, class, socket, interval, stretch };
+            let (ledger, tally) = (&mut self.ledger, &mut self.tally);
+            self.outbox.push(&due, count, id, intended, |id, payload| {
+                if !answers {
+                    return;
+                }
+                let key = rule.key_of_request(payload);
+                if let Some(given_up) = ledger.open(Ticket { id, ..ticket }, key) {
+                    tally.lost_to_window(&given_up);
+                }
+            });
+            self.tally.sent(&ticket, count, self.blocked);
         }
         self.failed.clear();
         let (memory, batch) = self.outbox.batch();
         self.driver.transmit(memory, batch, &mut self.failed)?;
+        self.tally.sends(self.outbox.messages());
         self.settle()?;
         Ok(usize::try_from(self.next_id - first).unwrap_or(0))
     }
@@ -229,7 +269,7 @@ impl<D: Driver, C: Clock> Generator<D, C> {
         let mut closed = None;
         let mut no_trains = false;
         for failure in &self.failed {
-            let messages = &self.outbox.batch().1.messages;
+            let messages = self.outbox.messages();
             let Some(message) = messages.get(failure.message as usize) else { continue };
             let SendError::Refused(errno) = failure.error else { continue };
             if is_closed_port(errno) {
@@ -275,6 +315,7 @@ impl<D: Driver, C: Clock> Generator<D, C> {
                 self.faults += u64::from(report.faults);
             }
             if !report.more || taken >= limit {
+                self.tally.flush();
                 return Ok(());
             }
         }

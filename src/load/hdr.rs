@@ -72,7 +72,7 @@ mod tests {
             class.raw.record(Nanos::from_micros(us));
         }
         let want = class.clone();
-        let mut report = Report::new(&plan, Lateness::new(plan.late_after), vec![class]);
+        let mut report = Report::new(&plan, Lateness::new(&plan), vec![class]);
         report.seconds = 1.5;
         let mut bytes = Vec::new();
         write_log(&report, WallTime::from_nanos(1_700_000_000_000_000_000), &mut bytes).unwrap();

@@ -39,6 +39,12 @@ impl Latencies {
         self.0.saturating_record(latency.get());
     }
 
+    /// Records `times` equal latencies.
+    #[inline]
+    pub fn record_many(&mut self, latency: Nanos, times: u64) {
+        self.0.saturating_record_n(latency.get(), times);
+    }
+
     /// How many were recorded.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -70,6 +76,20 @@ impl Latencies {
         debug_assert!(added.is_ok());
     }
 
+    /// The percentile curve: each share of all, and the nanoseconds that it did not exceed. Five steps for every halving of
+    /// what is still above, so that the far end is drawn as finely as the middle; below 200 points.
+    #[must_use]
+    pub fn curve(&self) -> Vec<(f64, u64)> {
+        let mut curve: Vec<(f64, u64)> = Vec::new();
+        for step in self.0.iter_quantiles(5) {
+            let point = (step.quantile(), step.value_iterated_to().min(self.0.max()));
+            if curve.last().is_none_or(|last| *last != point) {
+                curve.push(point);
+            }
+        }
+        curve
+    }
+
     /// The histogram itself, in nanoseconds.
     #[must_use]
     pub const fn histogram(&self) -> &Histogram<u64> {
@@ -86,10 +106,11 @@ struct Summary {
     p99_ns: u64,
     p999_ns: u64,
     max_ns: u64,
+    curve: Vec<(f64, u64)>,
 }
 
 impl Serialize for Latencies {
-    /// The summary: count, mean, p50, p90, p99, p99.9 and maximum, in nanoseconds.
+    /// The summary: count, mean, p50, p90, p99, p99.9, maximum and curve, in nanoseconds.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let summary = Summary {
             count: self.count(),
@@ -99,6 +120,7 @@ impl Serialize for Latencies {
             p99_ns: self.at(0.99).get(),
             p999_ns: self.at(0.999).get(),
             max_ns: self.max().get(),
+            curve: self.curve(),
         };
         summary.serialize(serializer)
     }
@@ -120,6 +142,23 @@ mod tests {
         }
         l.record(Nanos::MAX);
         assert!(l.max() >= Nanos::from_secs(120) && l.count() == 1_001);
+    }
+
+    #[test]
+    fn the_curve_rises_to_the_maximum_and_agrees_with_the_quantiles() {
+        let mut l = Latencies::new();
+        assert!(l.curve().is_empty());
+        for us in 1..=10_000 {
+            l.record_many(Nanos::from_micros(us), 3);
+        }
+        l.record(Nanos::from_millis(70));
+        let curve = l.curve();
+        assert!(curve.is_sorted() && (10..200).contains(&curve.len()), "{}", curve.len());
+        assert_eq!(curve.last().map(|(_, ns)| *ns), Some(l.max().get()));
+        for (quantile, ns) in curve {
+            let at = l.at(quantile).get();
+            assert!(at.abs_diff(ns) <= at / 500, "{quantile}: {ns} {at}");
+        }
     }
 
     #[test]

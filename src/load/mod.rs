@@ -4,29 +4,40 @@
 //! that neither a slow service nor a slow generator can hide waiting; the latency from the actual send stands beside it.
 
 mod answer;
-mod checksums;
+mod arrivals;
+mod course;
+mod dns;
+mod draw;
 mod generator;
 mod hdr;
+mod keys;
 mod latencies;
 mod ledger;
 mod outbox;
+mod payload;
 mod plan;
 mod probe;
 mod report;
 mod schedule;
 mod sockets;
 mod tally;
+mod trace;
 
+pub use arrivals::{Arrivals, Bursts, Stretch};
+pub use dns::{QueryType, QuestionError, Questions};
 pub use generator::{Generator, LoadError, Progress};
 pub use hdr::write_log;
 pub use latencies::Latencies;
 pub use plan::{
-    Arrivals, BURST_MAX, CLASSES_MAX, Class, FlowOrder, Framing, Matching, Plan, PlanError,
-    RATE_MAX, RAW_SIZE_MIN, SOCKETS_MAX, Sizes,
+    BURST_MAX, CLASSES_MAX, Class, FlowOrder, Framing, LATE_SHARE_MAX, Matching, Plan, PlanError,
+    RATE_MAX, RAW_SIZE_MIN, SOCKETS_MAX, STRETCHES_MAX, Sizes,
 };
 pub use probe::Probe;
-pub use report::{ClassReport, Lateness, MergeError, Report, VERSION};
+pub use report::{
+    ClassReport, Interval, Lateness, MergeError, Report, Sends, StretchReport, Timeline, VERSION,
+};
 pub use sockets::open;
+pub use trace::{Omitted, ReplayError, ReplayOptions, ReplayTo, Trace};
 
 #[cfg(test)]
 mod loopback;

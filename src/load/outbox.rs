@@ -1,21 +1,45 @@
-//! The bytes of the packets that leave together, and how they are joined into trains.
+//! The packets that leave together, and how they are joined into trains.
 //!
-//! Knows no time and no answers. All memory is taken at construction.
+//! Knows no time and no answers, nor what stands in a packet. All memory is taken at construction.
 
-use zerocopy::IntoBytes as _;
-use zerocopy::byteorder::network_endian::{U16, U32, U64};
-
-use super::plan::{Class, Framing, Plan};
+use super::payload::Payload;
+use super::plan::Plan;
 use super::schedule::Due;
-use crate::base::Instant;
-use crate::dataplane::egress::{Egress, Route};
-use crate::io::{Part, SendFailure, TxBatch};
-use crate::packet::framed::{FLAG_WANTS_REFUSAL, Header, LEN};
+use crate::base::limits::{GSO_BYTES_MAX, GSO_SEGMENTS_MAX, IO_BATCH_MAX};
+use crate::base::{Instant, SocketId};
+use crate::io::{Part, SendFailure, TxBatch, TxMessage};
 
-/// The most packets in one batch: some 20 us of building, which bounds what the one clock reading for all of them hides.
+/// The most packets in one batch of trains: some 20 us of building, which bounds what the one clock reading for all of them
+/// hides.
 const PACKETS_MAX: usize = 512;
+/// The same of single packets: one system call's worth, since each costs the kernel as much as a train.
+const SINGLES_MAX: usize = IO_BATCH_MAX;
 /// Memory for one batch: fits the second-level cache.
 const BYTES_MIN: usize = 256 * 1024;
+/// The longest segment that is joined: an Ethernet frame's payload. Longer ones would need fragments.
+const SEGMENT_MAX: u32 = 1_472;
+const NONE: u16 = u16::MAX;
+const _: () = assert!(PACKETS_MAX < NONE as usize, "a place in the batch fits 16 bits");
+
+/// Packets of one flow and size that were due together; they lie one behind the other.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    first_id: u64,
+    start: u32,
+    count: u32,
+    /// The next run of the same train.
+    next: u16,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Train {
+    socket: SocketId,
+    size: u32,
+    count: u32,
+    first: u16,
+    last: u16,
+    open: bool,
+}
 
 /// Packets on their way to one call of the driver. Those of one flow and size leave as a train, in their order, also when
 /// packets of other flows were due in between.
@@ -24,94 +48,181 @@ pub(super) struct Outbox {
     memory: Box<[u8]>,
     used: usize,
     size_max: usize,
-    waiting: Egress<u64>,
-    /// What the requests of each class have in common; empty for raw requests.
-    headers: Vec<Header>,
-    trains: bool,
+    packets: usize,
+    runs: Vec<Run>,
+    trains: Vec<Train>,
+    /// The train of each socket that may still grow.
+    open: Box<[u16]>,
+    batch: TxBatch,
+    payload: Payload,
+    joins: bool,
 }
 
 impl Outbox {
     pub(super) fn new(plan: &Plan) -> Self {
-        let size_max = plan.size_max();
-        let header = |class| match plan.framing {
-            Framing::Framed => Some(header_of(class, plan.wants_refusal)),
-            Framing::Raw => None,
+        let size_max = plan.size_max().max(1);
+        let batch = TxBatch {
+            messages: Vec::with_capacity(PACKETS_MAX),
+            parts: Vec::with_capacity(PACKETS_MAX),
         };
         Self {
             memory: filler(BYTES_MIN.max(4 * size_max)),
             used: 0,
             size_max,
-            waiting: Egress::new(),
-            headers: plan.classes.iter().filter_map(header).collect(),
-            trains: plan.gso,
+            packets: 0,
+            runs: Vec::with_capacity(PACKETS_MAX),
+            trains: Vec::with_capacity(PACKETS_MAX),
+            open: vec![NONE; plan.sockets()].into_boxed_slice(),
+            batch,
+            payload: Payload::new(plan),
+            joins: plan.gso,
         }
     }
 
-    /// Whether another packet might not fit.
+    /// How many more packets there is room for.
     #[inline]
-    pub(super) const fn is_full(&self) -> bool {
-        self.waiting.len() >= PACKETS_MAX || self.used + self.size_max > self.memory.len()
+    pub(super) fn room(&self) -> u32 {
+        let most = if self.joins { PACKETS_MAX } else { SINGLES_MAX };
+        let bytes = (self.memory.len() - self.used) / self.size_max;
+        let room = most.saturating_sub(self.packets).min(bytes);
+        // However many sends they become, one batch of the driver's headers is enough.
+        let room = if self.trains.len() < SINGLES_MAX { room } else { 0 };
+        u32::try_from(room).unwrap_or(u32::MAX)
     }
 
-    /// Adds request `id`, which was intended for `intended`; gives back its payload. There must be room.
+    /// Adds `count` packets, the first of them request `id`; there must be room for them. `opened` is given each payload.
     #[inline]
-    pub(super) fn push(&mut self, due: &Due, id: u64, intended: Instant) -> &[u8] {
+    pub(super) fn push(
+        &mut self,
+        due: &Due,
+        count: u32,
+        id: u64,
+        intended: Instant,
+        mut opened: impl FnMut(u64, &[u8]),
+    ) {
+        let size = due.size as usize;
         let start = self.used;
-        self.used += due.size;
-        let part = Part { start: low_32(start as u64), len: low_32(due.size as u64) };
-        let route = Route { socket: due.socket, to: None, from: None, gso: self.trains };
-        let pushed = self.waiting.push(intended, &route, part, 1, id);
-        debug_assert!(pushed.is_ok(), "is_full was not asked");
-        let payload = &mut self.memory[start..start + due.size];
-        match self.headers.get(due.class) {
-            Some(common) => {
-                let mut header = *common;
-                header.request = U64::new(id);
-                header.flow = U32::new(u32::from(due.socket.0));
-                header.stamp = U32::new(low_32(intended.as_nanos() / 1_000));
-                payload[..LEN].copy_from_slice(header.as_bytes());
-            }
-            None => payload[..8].copy_from_slice(&id.to_be_bytes()),
+        let mut at = start;
+        for id in id..id + u64::from(count) {
+            let payload = &mut self.memory[at..at + size];
+            self.payload.write(due, id, intended, payload);
+            opened(id, payload);
+            at += size;
         }
-        payload
+        self.used = at;
+        self.packets += count as usize;
+        let start = u32::try_from(start).unwrap_or(u32::MAX);
+        self.join(due, Run { first_id: id, start, count, next: NONE });
+    }
+
+    /// Divides a run among the trains that have room for it.
+    #[inline]
+    fn join(&mut self, due: &Due, mut run: Run) {
+        let longest = if due.size == 0 || due.size > SEGMENT_MAX || !self.joins {
+            1
+        } else {
+            low(GSO_SEGMENTS_MAX).min(low(GSO_BYTES_MAX) / due.size)
+        };
+        while run.count > 0 {
+            let open = self.open[due.socket.index()];
+            let grows = self
+                .trains
+                .get_mut(usize::from(open))
+                .filter(|t| t.open && t.size == due.size && t.count < longest);
+            let place = u16::try_from(self.runs.len()).unwrap_or(NONE);
+            let taken = match grows {
+                Some(train) => {
+                    let taken = run.count.min(longest - train.count);
+                    train.count += taken;
+                    self.runs[usize::from(train.last)].next = place;
+                    train.last = place;
+                    taken
+                }
+                None => {
+                    let taken = run.count.min(longest);
+                    let train = Train {
+                        socket: due.socket,
+                        size: due.size,
+                        count: taken,
+                        first: place,
+                        last: place,
+                        open: longest > 1,
+                    };
+                    self.open[due.socket.index()] =
+                        u16::try_from(self.trains.len()).unwrap_or(NONE);
+                    self.trains.push(train);
+                    taken
+                }
+            };
+            self.runs.push(Run { count: taken, ..run });
+            run.first_id += u64::from(taken);
+            run.start += taken * due.size;
+            run.count -= taken;
+        }
     }
 
     /// The sends to be made, and the memory that they lie in.
     pub(super) fn batch(&mut self) -> (&[u8], &TxBatch) {
-        (&self.memory, self.waiting.batch())
+        self.batch.clear();
+        for train in &self.trains {
+            let first_part = low(self.batch.parts.len());
+            let mut next = train.first;
+            while let Some(run) = self.runs.get(usize::from(next)) {
+                let part = |n| Part { start: run.start + n * train.size, len: train.size };
+                self.batch.parts.extend((0..run.count).map(part));
+                next = run.next;
+            }
+            let segment = if train.count > 1 { train.size } else { 0 };
+            self.batch.messages.push(TxMessage {
+                socket: train.socket,
+                to: None,
+                from: None,
+                segment: u16::try_from(segment).unwrap_or(0),
+                parts: first_part..low(self.batch.parts.len()),
+            });
+        }
+        (&self.memory, &self.batch)
+    }
+
+    /// The sends of the last batch.
+    pub(super) fn messages(&self) -> &[TxMessage] {
+        &self.batch.messages
     }
 
     /// The sends were made, and these of them did not leave as a whole: `unsent` is told the requests that stayed.
     pub(super) fn settle(&mut self, failed: &[SendFailure], mut unsent: impl FnMut(u64)) {
-        self.waiting.settle(failed, |id, _, fault| {
-            if fault.is_some() {
-                unsent(*id);
+        for failure in failed {
+            let Some(train) = self.trains.get(failure.message as usize) else { continue };
+            let mut departed = failure.departed;
+            let mut next = train.first;
+            while let Some(run) = self.runs.get(usize::from(next)) {
+                for id in run.first_id..run.first_id + u64::from(run.count) {
+                    if departed == 0 {
+                        unsent(id);
+                    }
+                    departed = departed.saturating_sub(1);
+                }
+                next = run.next;
             }
-        });
+        }
+        for train in &self.trains {
+            self.open[train.socket.index()] = NONE;
+        }
+        self.trains.clear();
+        self.runs.clear();
+        self.packets = 0;
         self.used = 0;
     }
 
     /// From now on every packet leaves by itself.
     pub(super) const fn disable_trains(&mut self) {
-        self.trains = false;
+        self.joins = false;
     }
 
-    pub(super) const fn trains(&self) -> bool {
-        self.trains
+    /// Packets may be joined.
+    pub(super) const fn joins(&self) -> bool {
+        self.joins
     }
-}
-
-fn header_of(class: &Class, wants_refusal: bool) -> Header {
-    let mut header = Header::request(0);
-    if wants_refusal {
-        header.flags |= FLAG_WANTS_REFUSAL;
-    }
-    if let Some(priority) = class.priority {
-        header.status = priority.wire_id();
-    }
-    header.kernel = U16::new(class.kernel);
-    header.budget_us = U32::new(class.budget.map_or(0, |b| low_32(b.as_micros())));
-    header
 }
 
 /// Bytes that do not compress and are the same in every run.
@@ -120,44 +231,60 @@ fn filler(len: usize) -> Box<[u8]> {
     (0..len).map(byte).collect()
 }
 
-/// The low half: places in a batch and budgets fit it, stamps wrap by design.
-fn low_32(n: u64) -> u32 {
-    u32::try_from(n & u64::from(u32::MAX)).unwrap_or(u32::MAX)
+/// A number of things in a batch, which is small.
+fn low(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Nanos, Priority, SocketId};
+    use crate::base::Nanos;
+    use crate::io::SendError;
 
     fn plan() -> Plan {
-        Plan::single("a", "127.0.0.1:9".parse().unwrap())
+        let mut plan = Plan::single("a", "127.0.0.1:9".parse().unwrap());
+        plan.flows = 2;
+        plan
     }
 
-    fn due(socket: u16, size: usize) -> Due {
-        Due { at: Nanos::ZERO, class: 0, socket: SocketId(socket), size }
+    fn due(socket: u16, size: u32) -> Due {
+        let socket = SocketId(socket);
+        Due { at: Nanos::ZERO, class: 0, socket, size, content: 0, stretch: 0 }
+    }
+
+    fn push(outbox: &mut Outbox, due: &Due, count: u32, id: u64) {
+        outbox.push(due, count, id, Instant::ZERO, |_, _| ());
     }
 
     fn trains(outbox: &mut Outbox) -> Vec<(u16, u16, usize)> {
-        let shape = |m: &crate::io::TxMessage| (m.socket.0, m.segment, m.parts.len());
+        let shape = |m: &TxMessage| (m.socket.0, m.segment, m.parts.len());
         outbox.batch().1.messages.iter().map(shape).collect()
     }
 
     #[test]
-    fn packets_of_one_flow_and_size_form_a_train() {
+    fn packets_of_one_flow_and_size_form_a_train_and_the_unsent_are_named() {
         let mut outbox = Outbox::new(&plan());
-        for (id, d) in (0..).zip([due(0, 64), due(1, 100), due(0, 64), due(0, 100), due(1, 100)]) {
-            outbox.push(&d, id, Instant::ZERO);
+        let given = [(0, 64, 1), (1, 100, 2), (0, 64, 3), (0, 100, 1), (1, 100, 1)];
+        let mut id = 0;
+        for (socket, size, count) in given {
+            push(&mut outbox, &due(socket, size), count, id);
+            id += u64::from(count);
         }
-        assert_eq!(trains(&mut outbox), [(0, 64, 2), (1, 100, 2), (0, 0, 1)]);
-        let failure =
-            SendFailure { message: 1, error: crate::io::SendError::QueueFull, departed: 0 };
+        assert_eq!(trains(&mut outbox), [(0, 64, 4), (1, 100, 3), (0, 0, 1)]);
+        // Each packet lies where it was written: the ids tell.
+        let (memory, batch) = outbox.batch();
+        let id_at = |part: &Part| {
+            u64::from_be_bytes(*memory[part.start as usize + 16..].first_chunk().unwrap())
+        };
+        let ids: Vec<u64> = batch.parts.iter().map(id_at).collect();
+        assert_eq!(ids, [0, 3, 4, 5, 1, 2, 7, 6]);
+        let failure = SendFailure { message: 1, error: SendError::QueueFull, departed: 1 };
         let mut unsent = Vec::new();
         outbox.settle(&[failure], |id| unsent.push(id));
-        assert_eq!(unsent, [1, 4]);
+        assert_eq!(unsent, [2, 7]);
         outbox.disable_trains();
-        outbox.push(&due(0, 64), 0, Instant::ZERO);
-        outbox.push(&due(0, 64), 1, Instant::ZERO);
+        push(&mut outbox, &due(0, 64), 2, 0);
         assert_eq!(trains(&mut outbox), [(0, 0, 1), (0, 0, 1)]);
     }
 
@@ -166,32 +293,29 @@ mod tests {
         let mut p = plan();
         p.classes[0].size = super::super::plan::Sizes::fixed(1_400);
         let mut outbox = Outbox::new(&p);
-        let mut id = 0;
-        while !outbox.is_full() {
-            outbox.push(&due(0, 1_400), id, Instant::ZERO);
-            id += 1;
+        while outbox.room() > 0 {
+            push(&mut outbox, &due(0, 1_400), 1, 0);
         }
         assert_eq!(trains(&mut outbox)[0], (0, 1_400, 46));
         assert!(outbox.used <= outbox.memory.len());
         let mut outbox = Outbox::new(&plan());
-        while !outbox.is_full() {
-            outbox.push(&due(0, 64), id, Instant::ZERO);
-        }
+        let room = outbox.room();
+        push(&mut outbox, &due(0, 64), room, 0);
         assert_eq!(trains(&mut outbox), [(0, 64, 64); 8]);
+        outbox.settle(&[], |_| panic!("all were sent"));
+        outbox.disable_trains();
+        assert_eq!(outbox.room(), 64);
     }
 
     #[test]
-    fn a_framed_request_says_what_its_class_asks_for() {
+    fn what_cannot_ride_leaves_alone() {
         let mut p = plan();
-        p.classes[0].priority = Some(Priority::Medium);
-        p.classes[0].budget = Some(Nanos::from_millis(3));
-        p.classes[0].kernel = 7;
+        p.classes[0].size = super::super::plan::Sizes { min: 32, max: 9_000 };
         let mut outbox = Outbox::new(&p);
-        let bytes = outbox.push(&due(5, 64), 42, Instant::from_nanos(9_000)).to_vec();
-        let (h, kind) = Header::parse(&bytes).unwrap();
-        assert_eq!(kind, crate::packet::framed::Kind::Request);
-        assert_eq!((h.request.get(), h.status, h.budget_us.get()), (42, 1, 3_000));
-        assert_eq!((h.kernel.get(), h.flow.get(), h.stamp.get()), (7, 5, 9));
-        assert!(h.wants_refusal());
+        for size in [2_000, 2_000, 64, 65, 64] {
+            push(&mut outbox, &due(0, size), 1, 0);
+        }
+        let singles: Vec<_> = trains(&mut outbox).iter().map(|(_, s, n)| (*s, *n)).collect();
+        assert_eq!(singles, [(0, 1); 5]);
     }
 }

@@ -2,11 +2,17 @@
 //!
 //! Knows neither the command line nor sockets.
 
-use std::net::SocketAddr;
+mod check;
 
-use crate::base::limits::{BUDGET_MAX, DATAGRAM_MAX};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::arrivals::{Arrivals, Stretch};
+use super::dns::Questions;
 use crate::base::{Nanos, Priority};
-use crate::packet::framed;
+use crate::packet::{Dscp, framed};
+
+pub use check::PlanError;
 
 /// The highest rate that a plan may ask for, in packets a second: above it one thread cannot even draw the times.
 pub const RATE_MAX: f64 = 20e6;
@@ -16,28 +22,12 @@ pub const CLASSES_MAX: usize = 64;
 pub const SOCKETS_MAX: usize = 4_096;
 /// The longest burst, in packets.
 pub const BURST_MAX: u32 = 4_096;
+/// The most stretches of one plan.
+pub const STRETCHES_MAX: usize = 64;
 /// The smallest raw payload: the request id.
 pub const RAW_SIZE_MIN: usize = 8;
-
-/// How the intended send times are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrivals {
-    /// Exponential gaps: independent clients.
-    Poisson,
-    /// Equal gaps.
-    Uniform,
-}
-
-impl Arrivals {
-    /// The name in reports and on the command line.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Poisson => "poisson",
-            Self::Uniform => "uniform",
-        }
-    }
-}
+/// The share of packets sent late up to which a result stands: 1 %. A hundredth is what p99 hides.
+pub const LATE_SHARE_MAX: f64 = 0.01;
 
 /// What a request looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +61,7 @@ impl Framing {
 /// How an answer is paired with its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Matching {
-    /// By whichever of the other three the answer's own form allows; needs the checksum of every request.
+    /// By whichever of the next three the answer's own form allows; needs the checksum of every request.
     Auto,
     /// A framed answer or refusal carries the request id.
     Header,
@@ -79,15 +69,20 @@ pub enum Matching {
     Echo,
     /// The answer is the CRC-32C of the request's payload.
     Crc32c,
+    /// The answer carries these bytes of the request where the request had them.
+    Id {
+        /// Where they begin.
+        offset: u16,
+        /// How many they are: 1, 2, 4 or 8. We write the request's number there, unless the payload is not ours.
+        width: u8,
+    },
+    /// DNS: by id and question.
+    Dns,
+    /// Not at all: no answer is expected.
+    Nothing,
 }
 
 impl Matching {
-    /// Whether requests must be found by their checksum.
-    #[must_use]
-    pub const fn wants_checksum(self) -> bool {
-        matches!(self, Self::Auto | Self::Crc32c)
-    }
-
     /// The name in reports and on the command line.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -96,6 +91,9 @@ impl Matching {
             Self::Header => "header",
             Self::Echo => "echo",
             Self::Crc32c => "crc32c",
+            Self::Id { .. } => "id",
+            Self::Dns => "dns",
+            Self::Nothing => "none",
         }
     }
 }
@@ -143,13 +141,18 @@ pub struct Class {
     pub budget: Option<Nanos>,
     /// Kernel number in the header; 0 is the ingress's own.
     pub kernel: u16,
+    /// The code point of its packets; `None` leaves the socket's.
+    pub dscp: Option<Dscp>,
 }
 
 impl Class {
-    /// The budget that decides whether an answer was on time. Without a priority: High's, the tightest.
+    /// The budget that decides whether an answer was on time. Without a priority: that of the code point, or High's, the
+    /// tightest.
     #[must_use]
     pub fn judged_budget(&self) -> Nanos {
-        self.budget.unwrap_or_else(|| self.priority.unwrap_or(Priority::High).default_budget())
+        let marked = || self.dscp.filter(|d| d.get() != 0).and_then(Dscp::priority);
+        let priority = self.priority.or_else(marked).unwrap_or(Priority::High);
+        self.budget.unwrap_or_else(|| priority.default_budget())
     }
 }
 
@@ -158,11 +161,13 @@ impl Class {
 pub struct Plan {
     /// The mix; 1 to [`CLASSES_MAX`].
     pub classes: Vec<Class>,
-    /// Packets a second, all classes together; above 0, at most [`RATE_MAX`].
+    /// Packets a second, all classes together; above 0, at most [`RATE_MAX`]. The mean, where the rate changes.
     pub rate: f64,
     /// For how long requests are sent.
     pub duration: Nanos,
-    /// How their times are drawn.
+    /// How the rate changes, one stretch after the other; at most [`STRETCHES_MAX`]. Empty: it does not.
+    pub stretches: Vec<Stretch>,
+    /// How the times are drawn.
     pub arrivals: Arrivals,
     /// Packets that share one intended time, class, flow and size; 1 to [`BURST_MAX`].
     pub burst: u32,
@@ -172,6 +177,8 @@ pub struct Plan {
     pub framing: Framing,
     /// How answers are paired.
     pub matching: Matching,
+    /// What is asked, where requests are DNS queries; their sizes then are the queries'.
+    pub questions: Option<Arc<Questions>>,
     /// Framed requests ask to be told of a drop.
     pub wants_refusal: bool,
     /// Local sockets a class, each with its own port.
@@ -180,57 +187,15 @@ pub struct Plan {
     pub flow_order: FlowOrder,
     /// Neighbours of one flow and size leave as one coalesced send.
     pub gso: bool,
+    /// The most requests that may wait for an answer; those that are due meanwhile leave late, as a client's with so many
+    /// connections would. `None`: an open loop.
+    pub window: Option<u32>,
     /// Never sleep between sends.
     pub spin: bool,
     /// A packet sent later than this after its intended time counts as sent late. Default 1 ms.
     pub late_after: Nanos,
-}
-
-/// Why a plan cannot be run.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum PlanError {
-    /// Not a number above 0 and up to [`RATE_MAX`].
-    #[error("a rate of {0} packets/s cannot be offered: it must be above 0 and at most 20 million")]
-    Rate(f64),
-    /// Zero.
-    #[error("the duration must be above 0")]
-    Duration,
-    /// None, or more than [`CLASSES_MAX`].
-    #[error("{0} classes: there must be 1 to {CLASSES_MAX}")]
-    Classes(usize),
-    /// Two classes have one name.
-    #[error("two classes are named `{0}`")]
-    Name(String),
-    /// Not a number above 0.
-    #[error("class `{0}`: the share must be a number above 0, not {1}")]
-    Share(String, f64),
-    /// Outside what the framing and UDP allow.
-    #[error("class `{name}`: sizes {min}..{max} must lie within {least}..{DATAGRAM_MAX}")]
-    Size {
-        /// The class.
-        name: String,
-        /// Asked for.
-        min: usize,
-        /// Asked for.
-        max: usize,
-        /// The least that the framing allows.
-        least: usize,
-    },
-    /// Below 1 us or above [`BUDGET_MAX`].
-    #[error("class `{0}`: a budget of {1} is not within 1us..60s")]
-    Budget(String, Nanos),
-    /// Port 0 cannot be sent to.
-    #[error("class `{0}`: nothing can be sent to port 0")]
-    Port(String),
-    /// None, or more than [`SOCKETS_MAX`] in all.
-    #[error("{0} local sockets: there must be 1 to {SOCKETS_MAX} in all")]
-    Flows(usize),
-    /// Outside 1 to [`BURST_MAX`].
-    #[error("bursts of {0} packets: there must be 1 to {BURST_MAX}")]
-    Burst(u32),
-    /// Header pairing was asked of raw requests.
-    #[error("raw requests carry no header to match answers by: use echo, crc32c or auto")]
-    Matching,
+    /// The share of packets sent late up to which the result stands. Default [`LATE_SHARE_MAX`].
+    pub late_share_max: f64,
 }
 
 impl Plan {
@@ -245,35 +210,82 @@ impl Plan {
             priority: None,
             budget: None,
             kernel: 0,
+            dscp: None,
         };
         Self {
             classes: vec![class],
             rate: 10_000.0,
             duration: Nanos::from_secs(10),
+            stretches: Vec::new(),
             arrivals: Arrivals::Poisson,
             burst: 1,
             seed: 1,
             framing: Framing::Framed,
             matching: Matching::Auto,
+            questions: None,
             wants_refusal: true,
             flows: 1,
             flow_order: FlowOrder::RoundRobin,
             gso: true,
+            window: None,
             spin: false,
             late_after: Nanos::from_millis(1),
+            late_share_max: LATE_SHARE_MAX,
         }
+    }
+
+    /// Lets the rate follow `stretches`, and the duration and the mean rate with it.
+    pub fn follow(&mut self, stretches: Vec<Stretch>) {
+        self.duration = stretches.iter().fold(Nanos::ZERO, |sum, s| sum + s.length);
+        let packets: f64 = stretches.iter().map(Stretch::packets).sum();
+        self.rate = packets / self.duration.as_secs_f64();
+        self.stretches = stretches;
+    }
+
+    /// The stretches, also where the rate does not change.
+    #[must_use]
+    pub fn course(&self) -> Vec<Stretch> {
+        if self.stretches.is_empty() {
+            return vec![Stretch { from: self.rate, to: self.rate, length: self.duration }];
+        }
+        self.stretches.clone()
+    }
+
+    /// The most packets a second that may wait for an answer: what the window of open requests is made for.
+    pub(super) fn rate_max(&self) -> f64 {
+        let steepest = self.stretches.iter().flat_map(|s| [s.from, s.to]).fold(self.rate, f64::max);
+        match &self.arrivals {
+            Arrivals::Bursts(bursts) => steepest * bursts.ratio,
+            // A capture may crowd as it likes: all of it may come within a second.
+            Arrivals::Replay(trace) => trace.packets_in_a_second_max(),
+            _ => steepest,
+        }
+    }
+
+    /// Payloads are those of a capture.
+    #[must_use]
+    pub fn keeps_payloads(&self) -> bool {
+        self.arrivals.trace().is_some_and(|t| t.keeps_payloads())
+    }
+
+    /// How many local sockets the class at that place has.
+    #[must_use]
+    pub fn flows_of(&self, class: usize) -> u16 {
+        let replayed = self.arrivals.trace().and_then(|t| t.flows().get(class).copied());
+        replayed.unwrap_or(self.flows)
     }
 
     /// How many local sockets the plan asks for.
     #[must_use]
     pub fn sockets(&self) -> usize {
-        self.classes.len().saturating_mul(usize::from(self.flows))
+        (0..self.classes.len()).map(|class| usize::from(self.flows_of(class))).sum()
     }
 
     /// The largest payload of any class.
     #[must_use]
     pub fn size_max(&self) -> usize {
-        self.classes.iter().map(|c| c.size.max).max().unwrap_or(0)
+        let asked = self.questions.as_ref().map(|q| q.size_max());
+        asked.unwrap_or_else(|| self.classes.iter().map(|c| c.size.max).max().unwrap_or(0))
     }
 
     /// How long after the last send answers are still waited for: half a second, or two budgets where that is longer.
@@ -282,100 +294,41 @@ impl Plan {
         let longest = self.classes.iter().map(Class::judged_budget).max().unwrap_or_default();
         longest.saturating_mul(2).max(Nanos::from_millis(500))
     }
-
-    /// Checks the whole plan.
-    ///
-    /// # Errors
-    /// The first fault found.
-    pub fn check(&self) -> Result<(), PlanError> {
-        if !(self.rate > 0.0 && self.rate <= RATE_MAX) {
-            return Err(PlanError::Rate(self.rate));
-        }
-        if self.duration == Nanos::ZERO {
-            return Err(PlanError::Duration);
-        }
-        if self.classes.is_empty() || self.classes.len() > CLASSES_MAX {
-            return Err(PlanError::Classes(self.classes.len()));
-        }
-        if self.flows == 0 || self.sockets() > SOCKETS_MAX {
-            return Err(PlanError::Flows(self.sockets()));
-        }
-        if self.burst == 0 || self.burst > BURST_MAX {
-            return Err(PlanError::Burst(self.burst));
-        }
-        if self.framing == Framing::Raw && self.matching == Matching::Header {
-            return Err(PlanError::Matching);
-        }
-        for (i, class) in self.classes.iter().enumerate() {
-            if self.classes[..i].iter().any(|c| c.name == class.name) {
-                return Err(PlanError::Name(class.name.clone()));
-            }
-            check_class(class, self.framing.size_min())?;
-        }
-        Ok(())
-    }
-}
-
-fn check_class(class: &Class, least: usize) -> Result<(), PlanError> {
-    let name = || class.name.clone();
-    let Sizes { min, max } = class.size;
-    if !(class.share > 0.0 && class.share.is_finite()) {
-        return Err(PlanError::Share(name(), class.share));
-    }
-    if min < least || max < min || max > DATAGRAM_MAX {
-        return Err(PlanError::Size { name: name(), min, max, least });
-    }
-    if class.to.port() == 0 {
-        return Err(PlanError::Port(name()));
-    }
-    match class.budget {
-        Some(b) if b < Nanos::from_micros(1) || b > BUDGET_MAX => Err(PlanError::Budget(name(), b)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn plan() -> Plan {
-        Plan::single("a", "127.0.0.1:9".parse().unwrap())
-    }
-
-    #[test]
-    fn each_fault_has_its_name() {
-        assert_eq!(plan().check(), Ok(()));
-        let with = |change: &dyn Fn(&mut Plan)| {
-            let mut p = plan();
-            change(&mut p);
-            p.check().unwrap_err()
-        };
-        assert_eq!(with(&|p| p.rate = 0.0), PlanError::Rate(0.0));
-        assert!(matches!(with(&|p| p.rate = f64::NAN), PlanError::Rate(_)));
-        assert_eq!(with(&|p| p.rate = 20.1e6), PlanError::Rate(20.1e6));
-        assert_eq!(with(&|p| p.duration = Nanos::ZERO), PlanError::Duration);
-        assert_eq!(with(&|p| p.classes.clear()), PlanError::Classes(0));
-        assert_eq!(with(&|p| p.flows = 0), PlanError::Flows(0));
-        assert_eq!(with(&|p| p.flows = 4_097), PlanError::Flows(4_097));
-        assert_eq!(with(&|p| p.burst = 0), PlanError::Burst(0));
-        assert!(matches!(with(&|p| p.classes[0].share = -1.0), PlanError::Share(..)));
-        assert!(matches!(with(&|p| p.classes[0].size.min = 31), PlanError::Size { least: 32, .. }));
-        assert!(matches!(with(&|p| p.classes[0].to.set_port(0)), PlanError::Port(_)));
-        assert!(matches!(with(&|p| p.classes[0].budget = Some(Nanos::MAX)), PlanError::Budget(..)));
-        let twice = with(&|p| p.classes = vec![p.classes[0].clone(), p.classes[0].clone()]);
-        assert_eq!(twice, PlanError::Name("a".to_owned()));
-        let raw = with(&|p| {
-            p.framing = Framing::Raw;
-            p.matching = Matching::Header;
-        });
-        assert_eq!(raw, PlanError::Matching);
-    }
-
     #[test]
     fn grace_is_two_budgets_but_never_less_than_half_a_second() {
-        let mut p = plan();
+        let mut p = Plan::single("a", "127.0.0.1:9".parse().unwrap());
         assert_eq!(p.grace(), Nanos::from_millis(500));
         p.classes[0].budget = Some(Nanos::from_secs(2));
         assert_eq!(p.grace(), Nanos::from_secs(4));
+    }
+
+    #[test]
+    fn a_class_is_judged_by_what_it_says_of_itself() {
+        let mut class = Plan::single("a", "127.0.0.1:9".parse().unwrap()).classes.remove(0);
+        assert_eq!(class.judged_budget(), Nanos::from_millis(1));
+        class.dscp = Some(Dscp::from_tos(8 << 2));
+        assert_eq!(class.judged_budget(), Priority::BestEffort.default_budget());
+        class.priority = Some(Priority::Medium);
+        assert_eq!(class.judged_budget(), Nanos::from_millis(10));
+        class.budget = Some(Nanos::from_secs(1));
+        assert_eq!(class.judged_budget(), Nanos::from_secs(1));
+    }
+
+    #[test]
+    fn a_changing_rate_sets_duration_and_mean() {
+        let mut p = Plan::single("a", "127.0.0.1:9".parse().unwrap());
+        let length = Nanos::from_secs(1);
+        p.follow(vec![
+            Stretch { from: 100.0, to: 100.0, length },
+            Stretch { from: 100.0, to: 500.0, length },
+        ]);
+        assert_eq!((p.duration, p.rate.round()), (Nanos::from_secs(2), 200.0));
+        assert_eq!(p.check(), Ok(()));
     }
 }

@@ -2,58 +2,118 @@
 //!
 //! Knows no clock: every time is an argument.
 
-use super::answer::{self, Sign};
+use super::answer::{Rule, Sign};
 use super::generator::Progress;
 use super::ledger::{Found, Ledger, Ticket};
-use super::plan::{Framing, Matching, Plan};
-use super::report::{ClassReport, Lateness, Report};
-use crate::base::{DropReason, Instant, SocketId};
+use super::plan::Plan;
+use super::report::{ClassReport, Lateness, Report, Sends, StretchReport, Timeline};
+use crate::base::{DropReason, Instant, Nanos, SocketId};
+use crate::io::TxMessage;
+
+/// Answers that are alike in all that is recorded of them: those of a train mostly are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Alike {
+    corrected: Nanos,
+    raw: Nanos,
+    class: u16,
+    interval: u16,
+    stretch: u8,
+}
 
 /// All counters and histograms of a run.
 #[derive(Debug)]
 pub(super) struct Tally {
-    framing: Framing,
-    matching: Matching,
-    flows: usize,
+    rule: Rule,
+    /// The class of each socket.
+    lanes: Box<[u16]>,
     classes: Vec<ClassReport>,
+    stretches: Vec<StretchReport>,
+    timeline: Timeline,
+    /// The interval of the last packet sent, and its end.
+    interval: (u16, Nanos),
     generator: Lateness,
+    sends: Sends,
+    /// Answers that are counted and not yet recorded.
+    alike: Option<Alike>,
+    count: u64,
 }
 
 impl Tally {
     pub(super) fn new(plan: &Plan) -> Self {
+        let lane = |class: usize| {
+            let number = u16::try_from(class).unwrap_or(u16::MAX);
+            std::iter::repeat_n(number, usize::from(plan.flows_of(class)))
+        };
+        let timeline = Timeline::new(plan.duration, plan.classes.len());
         Self {
-            framing: plan.framing,
-            matching: plan.matching,
-            flows: usize::from(plan.flows),
+            rule: Rule::of(plan),
+            lanes: (0..plan.classes.len()).flat_map(lane).collect(),
             classes: plan.classes.iter().map(ClassReport::new).collect(),
-            generator: Lateness::new(plan.late_after),
+            stretches: plan.stretches.iter().map(StretchReport::new).collect(),
+            interval: (0, timeline.end_of(0)),
+            timeline,
+            generator: Lateness::new(plan),
+            sends: Sends::default(),
+            alike: None,
+            count: 0,
         }
     }
 
+    pub(super) const fn rule(&self) -> Rule {
+        self.rule
+    }
+
     pub(super) fn class_of(&mut self, socket: SocketId) -> &mut ClassReport {
-        &mut self.classes[socket.index() / self.flows]
+        &mut self.classes[usize::from(self.lanes[socket.index()])]
     }
 
-    fn class(&mut self, ticket: &Ticket) -> &mut ClassReport {
-        &mut self.classes[usize::from(ticket.class)]
-    }
-
+    /// The interval in which `at`, counted from the start, lies. Times must not run backwards from call to call.
     #[inline]
-    pub(super) fn sent(&mut self, ticket: &Ticket) {
-        self.generator.record(ticket.sent.since(ticket.intended));
-        let class = self.class(ticket);
-        class.due += 1;
-        class.sent += 1;
+    pub(super) fn interval_of(&mut self, at: Nanos) -> u16 {
+        while at >= self.interval.1 {
+            let next = self.interval.0 + 1;
+            self.interval = (next, self.timeline.end_of(next));
+        }
+        self.interval.0
+    }
+
+    /// `packets` were sent that are like `ticket`. Until `blocked` the window held them back.
+    #[inline]
+    pub(super) fn sent(&mut self, ticket: &Ticket, packets: u32, blocked: Instant) {
+        let packets = u64::from(packets);
+        if blocked > ticket.intended {
+            self.generator.held += packets;
+        }
+        self.generator.record(ticket.sent.since(ticket.intended.max(blocked)), packets);
+        let class = &mut self.classes[usize::from(ticket.class)];
+        class.due += packets;
+        class.sent += packets;
+        self.timeline.at(ticket.class, ticket.interval).due += packets;
+        if let Some(stretch) = self.stretches.get_mut(usize::from(ticket.stretch)) {
+            stretch.sent += packets;
+        }
     }
 
     pub(super) fn unsent(&mut self, ticket: &Ticket) {
-        let class = self.class(ticket);
+        let class = &mut self.classes[usize::from(ticket.class)];
         class.sent -= 1;
         class.unsent += 1;
+        if let Some(stretch) = self.stretches.get_mut(usize::from(ticket.stretch)) {
+            stretch.sent -= 1;
+        }
+    }
+
+    /// These sends were handed to the driver.
+    pub(super) fn sends(&mut self, messages: &[TxMessage]) {
+        self.sends.sends += messages.len() as u64;
+        for message in messages.iter().filter(|m| m.segment > 0) {
+            self.sends.trains += 1;
+            self.sends.in_trains += message.parts.len() as u64;
+        }
     }
 
     pub(super) fn lost_to_window(&mut self, ticket: &Ticket) {
-        self.class(ticket).lost_to_window += 1;
+        self.classes[usize::from(ticket.class)].lost_to_window += 1;
     }
 
     pub(super) fn receive_drops(&mut self, socket: SocketId, drops: u64) {
@@ -69,33 +129,86 @@ impl Tally {
         at: Instant,
         datagram: &[u8],
     ) {
-        match answer::read(self.framing, self.matching, datagram) {
+        match self.rule.read(datagram) {
             Sign::Answer { id, late } => {
                 let found = ledger.close(id, socket);
-                self.answered(found, socket, at, late);
+                let ours = self.answered(found, socket, at);
+                if late && let Some(class) = ours {
+                    class.marked_late += 1;
+                }
             }
-            Sign::Checksum(sum) => {
-                let found = ledger.close_by_checksum(sum, socket);
-                self.answered(found, socket, at, false);
+            Sign::Key(key) => {
+                let found = ledger.close_by_key(key, socket, self.rule.prefer());
+                self.answered(found, socket, at);
+            }
+            Sign::Coded { key, rcode } => {
+                let found = ledger.close_by_key(key, socket, self.rule.prefer());
+                if let Some(class) = self.answered(found, socket, at) {
+                    class.rcodes[usize::from(rcode)] += 1;
+                }
             }
             Sign::Refusal { id, reason } => self.refused(ledger, socket, id, reason),
             Sign::Unknown => self.class_of(socket).unknown += 1,
         }
     }
 
-    fn answered(&mut self, found: Found, socket: SocketId, at: Instant, marked_late: bool) {
-        match found {
-            Found::Waiting(ticket) => {
-                let class = self.class(&ticket);
-                let latency = at.since(ticket.intended);
-                class.answered += 1;
-                class.on_time += u64::from(latency <= class.budget);
-                class.marked_late += u64::from(marked_late);
-                class.corrected.record(latency);
-                class.raw.record(at.since(ticket.sent));
+    /// Counts an answer. The class, if it answered something that waited.
+    #[inline]
+    fn answered(
+        &mut self,
+        found: Found,
+        socket: SocketId,
+        at: Instant,
+    ) -> Option<&mut ClassReport> {
+        let (ticket, ambiguous) = match found {
+            Found::Waiting(ticket) => (ticket, false),
+            Found::OneOfSeveral(ticket) => (ticket, true),
+            Found::Again => {
+                self.class_of(socket).duplicates += 1;
+                return None;
             }
-            Found::Again => self.class_of(socket).duplicates += 1,
-            Found::Nothing => self.class_of(socket).unknown += 1,
+            Found::Nothing => {
+                self.class_of(socket).unknown += 1;
+                return None;
+            }
+        };
+        let alike = Alike {
+            corrected: at.since(ticket.intended),
+            raw: at.since(ticket.sent),
+            class: ticket.class,
+            interval: ticket.interval,
+            stretch: ticket.stretch,
+        };
+        if self.alike != Some(alike) {
+            self.flush();
+            self.alike = Some(alike);
+        }
+        self.count += 1;
+        let class = &mut self.classes[usize::from(ticket.class)];
+        class.ambiguous += u64::from(ambiguous);
+        Some(class)
+    }
+
+    /// Records what is counted: before anything is read.
+    pub(super) fn flush(&mut self) {
+        let Some(alike) = self.alike.take() else { return };
+        let count = std::mem::take(&mut self.count);
+        let class = &mut self.classes[usize::from(alike.class)];
+        let on_time = if alike.corrected <= class.budget { count } else { 0 };
+        class.answered += count;
+        class.on_time += on_time;
+        class.corrected.record_many(alike.corrected, count);
+        class.raw.record_many(alike.raw, count);
+        let interval = self.timeline.at(alike.class, alike.interval);
+        interval.answered += count;
+        interval.on_time += on_time;
+        interval.latency_sum += alike.corrected.saturating_mul(count);
+        interval.latency_max = interval.latency_max.max(alike.corrected);
+        if let Some(stretch) = self.stretches.get_mut(usize::from(alike.stretch)) {
+            stretch.answered += count;
+            stretch.on_time += on_time;
+            stretch.corrected.record_many(alike.corrected, count);
+            stretch.raw.record_many(alike.raw, count);
         }
     }
 
@@ -106,7 +219,10 @@ impl Tally {
             return;
         }
         match ledger.close(id, socket) {
-            Found::Waiting(ticket) => self.class(&ticket).refused[reason] += 1,
+            Found::Waiting(ticket) | Found::OneOfSeveral(ticket) => {
+                self.classes[usize::from(ticket.class)].refused[reason] += 1;
+                self.timeline.at(ticket.class, ticket.interval).refused[reason] += 1;
+            }
             Found::Again => self.class_of(socket).duplicates += 1,
             Found::Nothing => self.class_of(socket).unknown += 1,
         }
@@ -126,7 +242,12 @@ impl Tally {
         }
     }
 
-    pub(super) fn report(&self, plan: &Plan) -> Report {
-        Report::new(plan, self.generator.clone(), self.classes.clone())
+    pub(super) fn report(&mut self, plan: &Plan) -> Report {
+        self.flush();
+        let mut report = Report::new(plan, self.generator.clone(), self.classes.clone());
+        report.stretches = self.stretches.clone();
+        report.timeline = self.timeline.clone();
+        report.sends = self.sends;
+        report
     }
 }

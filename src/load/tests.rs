@@ -359,3 +359,177 @@ fn a_hopeless_generator_gives_up_the_rest() {
     assert!(report.gave_up && report.generator.late_share() > 0.9);
     assert!(report.seconds < 1.7 && report.offered_rate < 1.1e6, "{}", report.offered_rate);
 }
+
+/// Answers of a service that stands still for the first 200 ms of every second, and then answers what has waited.
+fn stalling(clock: &Shared) -> Service {
+    let clock = clock.clone();
+    Box::new(move |_, b| {
+        let into = clock.now().as_nanos() % 1_000_000_000;
+        let stalled = Nanos::new(200_000_000_u64.saturating_sub(into));
+        vec![(stalled + FAST, b.to_vec())]
+    })
+}
+
+#[test]
+fn a_stalling_service_shows_in_the_corrected_latency_where_the_raw_one_hides_it() {
+    let mut p = plan();
+    (p.rate, p.duration, p.arrivals) = (2_000.0, Nanos::from_secs(5), Arrivals::Uniform);
+    let run_with = |window| {
+        let (mut driver, clock) = Memory::new(echo());
+        driver.service = stalling(&clock);
+        let mut p = p.clone();
+        p.window = window;
+        run(p, driver, clock)
+    };
+    // As a client with four connections: it asks no more while it waits, and its raw figures know nothing of what it did
+    // not ask.
+    let closed = run_with(Some(4));
+    let c = &closed.classes[0];
+    assert!(c.corrected.at(0.99) > Nanos::from_millis(180), "{}", c.corrected.at(0.99));
+    assert!(c.raw.at(0.99) < Nanos::from_millis(1), "{}", c.raw.at(0.99));
+    assert_eq!((c.sent, c.answered), (10_000, 10_000));
+    // The service held them back, not the generator.
+    assert!(closed.generator.held > 1_500 && closed.generator.late == 0, "{:?}", closed.generator);
+    // In an open loop all are asked in time, and both figures show it.
+    let open = run_with(None);
+    let o = &open.classes[0];
+    assert!(o.raw.at(0.99) > Nanos::from_millis(180) && open.generator.held == 0);
+    for q in [0.5, 0.9, 0.99, 0.999] {
+        let (a, b) = (c.corrected.at(q), o.corrected.at(q));
+        assert!(a.get().abs_diff(b.get()) < 3_000_000, "{q}: {a} {b}");
+    }
+}
+
+#[test]
+fn a_window_is_not_shut_by_what_was_lost() {
+    let mut p = plan();
+    (p.rate, p.duration, p.window) = (500.0, Nanos::from_secs(4), Some(2));
+    let (driver, clock) = Memory::new(|n, b| if n < 2 { vec![] } else { vec![(FAST, b.to_vec())] });
+    let report = run(p, driver, clock);
+    let c = &report.classes[0];
+    assert_eq!((c.sent, c.answered, c.lost()), (2_000, 1_998, 2));
+    assert!(
+        c.corrected.max() > Nanos::from_millis(400) && c.corrected.at(0.5) < Nanos::from_millis(1)
+    );
+}
+
+#[test]
+fn exact_delays_are_measured_exactly_at_every_percentile() {
+    for arrivals in [Arrivals::Poisson, Arrivals::Uniform, Arrivals::Bursts(Bursts::default())] {
+        for ms in [1, 5, 20] {
+            let delay = Nanos::from_millis(ms);
+            let mut p = plan();
+            p.arrivals = arrivals.clone();
+            let (driver, clock) = Memory::new(move |_, b| vec![(delay, b.to_vec())]);
+            let report = run(p, driver, clock);
+            let c = &report.classes[0];
+            for latencies in [&c.corrected, &c.raw] {
+                for q in [0.0, 0.01, 0.5, 0.9, 0.99, 0.999, 0.9999, 1.0] {
+                    let at = latencies.at(q).get();
+                    let most = delay.get() / 1_000 + 50_000;
+                    assert!(at.abs_diff(delay.get()) <= most, "{ms} ms at {q}: {at}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_offered_rate_is_the_one_asked_for() {
+    let second = Nanos::from_secs(1);
+    let course = vec![
+        Stretch { from: 2_000.0, to: 2_000.0, length: second },
+        Stretch { from: 2_000.0, to: 30_000.0, length: second },
+    ];
+    for arrivals in [Arrivals::Poisson, Arrivals::Uniform, Arrivals::Bursts(Bursts::default())] {
+        for stretches in [vec![], course.clone()] {
+            for seed in [1, 2, 3] {
+                let mut p = plan();
+                (p.arrivals, p.seed) = (arrivals.clone(), seed);
+                if !stretches.is_empty() {
+                    p.follow(stretches.clone());
+                }
+                let (driver, clock) = Memory::new(echo());
+                let report = run(p, driver, clock);
+                let off = (report.offered_rate / report.rate - 1.0).abs();
+                assert!(off < 0.001, "{:?} {off}", report.arrivals);
+                let sent: u64 = report.stretches.iter().map(|s| s.sent).sum();
+                assert!(stretches.is_empty() || sent == report.classes[0].sent);
+                let due: u64 = report.timeline.of_class(0).iter().map(|i| i.due).sum();
+                assert_eq!(due, report.classes[0].due);
+            }
+        }
+    }
+}
+
+#[test]
+fn ids_are_paired_wherever_they_stand_and_however_narrow() {
+    for (offset, width) in [(0, 8), (20, 8), (6, 2), (60, 4), (3, 1)] {
+        let mut p = plan();
+        (p.framing, p.matching) = (Framing::Raw, Matching::Id { offset, width });
+        (p.flows, p.burst) = (3, 2);
+        // Every tenth request is lost, and the answer has nothing else in common with its request.
+        let (driver, clock) = Memory::new(move |n, b| {
+            let (from, to) = (usize::from(offset), usize::from(offset) + usize::from(width));
+            let mut answer = vec![0xee; to];
+            answer[from..].copy_from_slice(&b[from..to]);
+            if n % 10 == 3 { vec![] } else { vec![(FAST, answer)] }
+        });
+        let c = &run(p, driver, clock).classes[0];
+        assert_eq!((c.sent, c.answered, c.lost()), (10_000, 9_000, 1_000), "id@{offset}:{width}");
+        assert!(c.corrected.max() < Nanos::from_millis(1), "{}", c.corrected.max());
+    }
+}
+
+#[test]
+fn queries_are_paired_by_question_and_their_codes_counted() {
+    for questions in [
+        Questions::generated("test", QueryType::A).unwrap(),
+        Questions::read("a.test\nb.test AAAA\na.rather.longer.name.test TXT\n").unwrap(),
+    ] {
+        let mut p = plan();
+        (p.framing, p.matching) = (Framing::Raw, Matching::Dns);
+        p.questions = Some(Arc::new(questions));
+        let (driver, clock) = Memory::new(|n, b| {
+            let mut answer = b.to_vec();
+            answer[2] |= 0x80;
+            answer[3] = 0x80 | if n % 4 == 0 { 3 } else { 0 };
+            answer.extend_from_slice(b"\xc0\x0c and so on");
+            vec![(FAST, answer)]
+        });
+        let report = run(p, driver, clock);
+        let c = &report.classes[0];
+        assert_eq!((c.answered, c.unknown, c.ambiguous), (10_000, 0, 0));
+        assert_eq!(c.rcode_counts(), [("NOERROR", 7_500), ("NXDOMAIN", 2_500)].into());
+    }
+}
+
+#[test]
+fn where_no_answers_come_none_are_missed() {
+    let mut p = plan();
+    p.matching = Matching::Nothing;
+    let (driver, clock) = Memory::new(|_, _| vec![]);
+    let report = run(p, driver, clock);
+    let c = &report.classes[0];
+    assert_eq!((c.sent, c.answered, c.lost(), c.lost_to_window), (10_000, 0, 0, 0));
+    assert!(report.seconds < 1.01 && !c.is_silent());
+}
+
+#[test]
+fn drops_are_counted_where_they_were_due() {
+    let mut p = plan();
+    (p.matching, p.arrivals) = (Matching::Header, Arrivals::Uniform);
+    // The second half is refused.
+    let (driver, clock) = Memory::new(|n, b| {
+        let refused = (Kind::Refusal, DropReason::PredictedMiss as u8);
+        let (kind, status) = if n < 5_000 { (Kind::Answer, 0) } else { refused };
+        vec![(FAST, turned(b, kind, status))]
+    });
+    let report = run(p, driver, clock);
+    let intervals = report.timeline.of_class(0);
+    let (first, second) = intervals.split_at(intervals.len() / 2);
+    assert_eq!(intervals.len(), 100);
+    assert!(first.iter().all(|i| (i.due, i.answered, i.on_time) == (100, 100, 100)));
+    let refused = |i: &Interval| i.refused[DropReason::PredictedMiss.index()];
+    assert!(second.iter().all(|i| (i.due, i.answered, refused(i)) == (100, 0, 100)));
+}

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of sockets and queues.
 
+pub mod capture;
 pub mod dscp;
 pub mod framed;
 mod pool;

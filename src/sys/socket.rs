@@ -131,6 +131,19 @@ pub fn connect(socket: &UdpSocket, peer: SocketAddr) -> io::Result<()> {
     socket.connect(peer).map_err(at("connect to", peer))
 }
 
+/// Lets every datagram of `socket` leave with this TOS byte or traffic class. `peer` tells the family, and is named in errors.
+///
+/// # Errors
+/// When the kernel refuses it.
+pub fn set_tos(socket: &UdpSocket, peer: SocketAddr, tos: u8) -> io::Result<()> {
+    let socket = socket2::SockRef::from(socket);
+    if peer.is_ipv4() {
+        socket.set_tos_v4(u32::from(tos)).map_err(at("set IP_TOS for", peer))
+    } else {
+        socket.set_tclass_v6(u32::from(tos)).map_err(at("set IPV6_TCLASS for", peer))
+    }
+}
+
 fn ask_for_headers(
     socket: &Socket,
     address: SocketAddr,
@@ -237,6 +250,18 @@ mod tests {
 
         let single = open("[::1]:0".parse().unwrap(), &UdpOptions::default()).unwrap().socket;
         assert!(Socket::from(single).only_v6().unwrap());
+    }
+
+    #[test]
+    fn a_mark_is_set_in_either_family() {
+        for at in ["127.0.0.1:9", "[::1]:9"] {
+            let peer: SocketAddr = at.parse().unwrap();
+            let socket = open_connected(peer, &UdpOptions::default()).unwrap().socket;
+            set_tos(&socket, peer, 46 << 2).unwrap();
+            let socket = socket2::SockRef::from(&socket);
+            let got = if peer.is_ipv4() { socket.tos_v4() } else { socket.tclass_v6() };
+            assert_eq!(got.unwrap(), 46 << 2);
+        }
     }
 
     #[test]

@@ -189,6 +189,7 @@ impl Lab {
             priority: Some(*p),
             budget: Some(self.settings.classes[*p].budget),
             kernel: 0,
+            dscp: None,
         };
         Plan {
             classes: classes.iter().enumerate().map(class).collect(),

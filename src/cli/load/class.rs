@@ -1,12 +1,13 @@
 //! `--class name=high,to=127.0.0.1:8080,share=1,size=64,budget=1ms,priority=high,kernel=0`.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 
 use super::units;
 use crate::base::{Nanos, Priority};
-use crate::load::{Class, Sizes};
+use crate::load::{Class, ReplayTo, Sizes};
+use crate::packet::Dscp;
 
-const KEYS: [&str; 7] = ["name", "to", "share", "size", "budget", "priority", "kernel"];
+const KEYS: [&str; 8] = ["name", "to", "share", "size", "budget", "priority", "kernel", "dscp"];
 
 /// One `--class` as it was typed; what is missing comes from the options for all classes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,6 +19,16 @@ pub(crate) struct ClassSpec {
     budget: Option<Nanos>,
     priority: Option<Priority>,
     kernel: Option<u16>,
+    dscp: Option<Dscp>,
+}
+
+/// The options for all classes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Common {
+    pub(super) size: Sizes,
+    pub(super) budget: Option<Nanos>,
+    pub(super) priority: Option<Priority>,
+    pub(super) dscp: Option<Dscp>,
 }
 
 impl ClassSpec {
@@ -27,15 +38,9 @@ impl ClassSpec {
     }
 
     /// The class, completed by the options for all classes. `number` names it where nothing else does.
-    pub(super) fn complete(
-        &self,
-        number: usize,
-        size: Sizes,
-        budget: Option<Nanos>,
-        priority: Option<Priority>,
-    ) -> Result<Class, String> {
+    pub(super) fn complete(&self, number: usize, common: &Common) -> Result<Class, String> {
         let to = self.to.ok_or("a class needs `to=ADDR`")?;
-        let priority = self.priority.or(priority);
+        let priority = self.priority.or(common.priority);
         let name = self.name.clone().unwrap_or_else(|| {
             priority.map_or_else(|| format!("class-{number}"), |p| p.label().to_owned())
         });
@@ -43,10 +48,11 @@ impl ClassSpec {
             name,
             to,
             share: self.share.unwrap_or(1.0),
-            size: self.size.unwrap_or(size),
-            budget: self.budget.or(budget),
+            size: self.size.unwrap_or(common.size),
+            budget: self.budget.or(common.budget),
             priority,
             kernel: self.kernel.unwrap_or(0),
+            dscp: self.dscp.or(common.dscp),
         })
     }
 }
@@ -86,6 +92,7 @@ fn set(spec: &mut ClassSpec, key: &str, value: &str) -> Result<bool, String> {
                 value.parse().ok().ok_or_else(|| format!("`{value}` is not within 0..65535"))?;
             spec.kernel.replace(kernel).is_some()
         }
+        "dscp" => spec.dscp.replace(units::dscp(value)?).is_some(),
         _ => return Err(format!("unknown key; {}", nearest(key, &KEYS))),
     })
 }
@@ -108,6 +115,18 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// An address, or a host alone: a replay then takes the ports of the capture.
+pub(crate) fn target(text: &str) -> Result<ReplayTo, String> {
+    if let Ok(host) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+        return Ok(ReplayTo::Host(host));
+    }
+    if !text.contains(':') {
+        // The port is not used; the resolver wants one.
+        return address(&format!("{text}:9")).map(|a| ReplayTo::Host(a.ip()));
+    }
+    address(text).map(ReplayTo::Address)
+}
+
 /// A priority by its label.
 pub(crate) fn priority(text: &str) -> Result<Priority, String> {
     let labels = Priority::ALL.map(Priority::label);
@@ -116,7 +135,7 @@ pub(crate) fn priority(text: &str) -> Result<Priority, String> {
 }
 
 /// What was probably meant, or all there is.
-fn nearest(text: &str, known: &[&str]) -> String {
+pub(super) fn nearest(text: &str, known: &[&str]) -> String {
     let distance = |k: &&&str| strsim::damerau_levenshtein(text, k);
     match known.iter().min_by_key(distance) {
         Some(k) if distance(&k) <= 2 => format!("did you mean `{k}`?"),
@@ -130,18 +149,30 @@ mod tests {
 
     #[test]
     fn a_full_class_is_read_and_a_short_one_completed() {
-        let text =
-            "name=x,to=127.0.0.1:8080,share=2.5,size=64..128,budget=3ms,priority=medium,kernel=4";
+        let text = "name=x,to=127.0.0.1:8080,share=2.5,size=64..128,budget=3ms,priority=medium,kernel=4,dscp=ef";
         let size = Sizes::fixed(99);
-        let class = parse(text).unwrap().complete(0, size, None, None).unwrap();
+        let common = Common { size, budget: None, priority: None, dscp: None };
+        let low = Common { priority: Some(Priority::Low), ..common };
+        let class = parse(text).unwrap().complete(0, &common).unwrap();
         assert_eq!((class.name.as_str(), class.to.port(), class.kernel), ("x", 8_080, 4));
         assert_eq!(class.size, Sizes { min: 64, max: 128 });
         assert_eq!(class.budget, Some(Nanos::from_millis(3)));
         assert!((class.share - 2.5).abs() < 1e-9);
         let short = parse("to=[::1]:9,").unwrap();
-        let class = short.complete(3, size, None, Some(Priority::Low)).unwrap();
+        assert_eq!(class.dscp, Some(Dscp::EF));
+        let class = short.complete(3, &low).unwrap();
         assert_eq!((class.name.as_str(), class.size, class.budget), ("low", size, None));
-        assert_eq!(short.complete(3, size, None, None).unwrap().name, "class-3");
+        assert_eq!(short.complete(3, &common).unwrap().name, "class-3");
+    }
+
+    #[test]
+    fn a_target_without_a_port_is_a_host() {
+        let host = |text: &str| target(text).unwrap();
+        assert_eq!(host("127.0.0.1"), ReplayTo::Host("127.0.0.1".parse().unwrap()));
+        assert_eq!(host("[::1]"), host("::1"));
+        assert!(matches!(host("localhost"), ReplayTo::Host(ip) if ip.is_loopback()));
+        assert_eq!(host("127.0.0.1:7"), ReplayTo::Address("127.0.0.1:7".parse().unwrap()));
+        assert!(target("127.0.0.1:x").is_err());
     }
 
     #[test]

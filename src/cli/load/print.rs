@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::base::Nanos;
-use crate::load::{ClassReport, Latencies, Progress, Report};
+use crate::load::{ClassReport, Latencies, Omitted, Progress, Report, Sends};
 
 /// What else there is to say about a run, beside its figures.
 pub(super) fn notes(report: &Report) -> Vec<String> {
@@ -13,21 +13,31 @@ pub(super) fn notes(report: &Report) -> Vec<String> {
     let generator = &report.generator;
     if generator.late > 0 {
         notes.push(format!(
-            "the generator itself was late: {} of its packets left more than {} after their time, the worst {} after. \
+            "{}the generator itself was late: {} of its packets left more than {} after their time, the worst {} after. \
              Latency is counted from the intended time and includes that.",
+            if generator.is_too_late() { "this result does not stand: " } else { "" },
             percent(generator.late_share()),
             generator.late_after,
             time(generator.lateness.max())
         ));
     }
+    if generator.held > 0 {
+        notes.push(format!(
+            "{} packets left late because as many as the window allows were waiting",
+            generator.held
+        ));
+    }
     if report.gave_up {
         notes.push(format!(
-            "the generator could not offer {:.0} packets/s and gave up the rest of the plan",
-            report.rate
+            "the generator could not offer {:.0} packets/s and gave up the rest of the plan; {:.0} packets/s left",
+            report.rate, report.offered_rate
         ));
     }
     if report.interrupted {
         notes.push("stopped before its time".to_owned());
+    }
+    if let Some(omitted) = &report.omitted {
+        notes.extend(omitted_notes(omitted));
     }
     for class in &report.classes {
         notes.extend(class_notes(class).into_iter().map(|n| format!("{}: {n}", class.name)));
@@ -35,9 +45,23 @@ pub(super) fn notes(report: &Report) -> Vec<String> {
     notes
 }
 
+fn omitted_notes(omitted: &Omitted) -> Vec<String> {
+    let counts = [
+        (omitted.answers, "datagrams of the capture answer others, and were left out"),
+        (omitted.elsewhere, "datagrams of the capture go to other ports, and were left out"),
+        (omitted.fragments, "fragments of the capture were left out"),
+        (omitted.others, "packets of the capture are no UDP"),
+        (omitted.cut_short, "datagrams were captured in part; the rest of each is zeros"),
+        (omitted.shared, "sources of the capture share a local socket with another one (--flows)"),
+    ];
+    let told = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+    let cut = omitted.cut_off.then(|| "the capture is cut off in the middle".to_owned());
+    told.chain(cut).collect()
+}
+
 fn class_notes(c: &ClassReport) -> Vec<String> {
     let mut notes = Vec::new();
-    if c.sent > 0 && c.answered + c.refused_total() == 0 {
+    if c.sent > 0 && c.answered + c.refused_total() == 0 && !c.one_way {
         notes.push(if c.unknown > 0 {
             "answers came, but none that belongs to a request: does the ingress speak the same framing (--framed, --raw)?"
                 .to_owned()
@@ -51,6 +75,7 @@ fn class_notes(c: &ClassReport) -> Vec<String> {
         (c.unsent, "packets were not taken by this machine's own network stack"),
         (c.lost_to_window, "requests were given up because too many waited for an answer"),
         (c.duplicates, "requests were answered twice"),
+        (c.ambiguous, "answers fitted several requests, and were given to one of them"),
         (c.receive_drops, "answers were dropped by the load generator's own receive buffers"),
         (c.marked_late, "answers were late by the service's own clock"),
     ] {
@@ -74,10 +99,17 @@ pub(super) fn text(report: &Report, color: bool) -> String {
         report.seed,
         report.answered_rate
     );
+    let _ = writeln!(out, "{}", sending(report.gso, &report.sends));
     let _ = writeln!(out, "{}\n{}", counts(report), latencies(report));
+    if !report.stretches.is_empty() {
+        let _ = writeln!(out, "{}", stretches(report));
+    }
     for class in &report.classes {
         for (reason, n) in class.refusals() {
             let _ = writeln!(out, "{} refused: {n} {reason}", class.name);
+        }
+        for (code, n) in class.rcode_counts() {
+            let _ = writeln!(out, "{} answered: {n} {code}", class.name);
         }
     }
     for note in notes(report) {
@@ -85,6 +117,41 @@ pub(super) fn text(report: &Report, color: bool) -> String {
         let _ = writeln!(out, "{on}note:{off} {note}");
     }
     out
+}
+
+/// By GSO or singly.
+fn sending(gso: bool, sends: &Sends) -> String {
+    match sends {
+        Sends { trains: 0, sends, .. } => {
+            let why = if gso { "no two of one flow and size were due together" } else { "GSO off" };
+            format!("sent singly: {sends} sends ({why})")
+        }
+        Sends { sends, trains, in_trains } => format!(
+            "sent by GSO: {in_trains} packets in {trains} trains, {} singly",
+            sends - trains
+        ),
+    }
+}
+
+fn stretches(report: &Report) -> Table {
+    let header = ["stretch", "rate", "sent", "answered", "on time", "", "p50", "p99", "raw p99"];
+    let mut table = table(header);
+    for s in &report.stretches {
+        let (from, to) = (s.stretch.from, s.stretch.to);
+        let steady = (from - to).abs() < 1e-9;
+        table.add_row([
+            s.stretch.length.to_string(),
+            if steady { format!("{from:.0}") } else { format!("{from:.0}..{to:.0}") },
+            s.sent.to_string(),
+            s.answered.to_string(),
+            s.on_time.to_string(),
+            percent(if s.sent == 0 { 0.0 } else { per(s.on_time, per(s.sent, 1.0)) }),
+            time(s.corrected.at(0.5)),
+            time(s.corrected.at(0.99)),
+            time(s.raw.at(0.99)),
+        ]);
+    }
+    table
 }
 
 fn table<const N: usize>(header: [&str; N]) -> Table {
@@ -156,7 +223,7 @@ fn per(count: u64, whole: f64) -> f64 {
 }
 
 /// `99.95 %`; never rounded up to 100.
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.2} %", (share * 1e4).floor() / 1e2)
 }
 

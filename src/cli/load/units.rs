@@ -2,6 +2,7 @@
 
 use crate::base::Nanos;
 use crate::load::Sizes;
+use crate::packet::Dscp;
 
 /// `17ns`, `250us`, `1.5ms`, `2s`, `3m`.
 pub(in crate::cli) fn duration(text: &str) -> Result<Nanos, String> {
@@ -22,7 +23,7 @@ pub(in crate::cli) fn duration(text: &str) -> Result<Nanos, String> {
     Ok(nanos(ns))
 }
 
-/// `500`, `2.5k`, `1M`: packets a second.
+/// `500`, `2.5k`, `1M`: packets a second. Zero is a pause.
 pub(super) fn rate(text: &str) -> Result<f64, String> {
     let (number, unit) = split(text);
     let scale = match unit {
@@ -32,10 +33,49 @@ pub(super) fn rate(text: &str) -> Result<f64, String> {
         _ => return Err(format!("`{unit}` is no factor: k (thousand) or M (million)")),
     };
     let rate = positive(number)? * scale;
-    if rate > 0.0 && rate <= crate::load::RATE_MAX {
+    if rate <= crate::load::RATE_MAX {
         return Ok(rate);
     }
     Err("the rate must be above 0 and at most 20M packets/s".to_owned())
+}
+
+/// `2%`, `0.5%`: a share, 0 to 1.
+pub(super) fn percent(text: &str) -> Result<f64, String> {
+    let number = text.trim_end().strip_suffix('%').unwrap_or(text).trim_end();
+    match positive(number)? {
+        share if share <= 100.0 => Ok(share / 100.0),
+        _ => Err("it must be 0 to 100 percent".to_owned()),
+    }
+}
+
+/// `2`, `100x`, `0.5`: how many times faster.
+pub(super) fn speed(text: &str) -> Result<f64, String> {
+    match positive(text.strip_suffix('x').unwrap_or(text))? {
+        speed if speed > 0.0 && speed <= 1e9 => Ok(speed),
+        _ => Err("the speed must be above 0 and at most a thousand million".to_owned()),
+    }
+}
+
+/// A code point: a number up to 63, or its usual name: `ef`, `af41`, `cs5`, `le`, `be`.
+pub(super) fn dscp(text: &str) -> Result<Dscp, String> {
+    let lower = text.to_ascii_lowercase();
+    let digit = |at: usize, most: u8| {
+        let digit = lower.as_bytes().get(at)?.checked_sub(b'0')?;
+        (digit <= most).then_some(digit)
+    };
+    let assured =
+        || Some(8 * digit(2, 4).filter(|d| *d > 0)? + 2 * digit(3, 3).filter(|d| *d > 0)?);
+    let point = match lower.as_str() {
+        "ef" => Some(46),
+        "le" => Some(1),
+        "be" | "df" => Some(0),
+        name if name.starts_with("cs") && name.len() == 3 => digit(2, 7).map(|class| 8 * class),
+        name if name.starts_with("af") && name.len() == 4 => assured(),
+        number => number.parse::<u8>().ok().filter(|n| *n < 64),
+    };
+    point.map(|p| Dscp::from_tos(p << 2)).ok_or_else(|| {
+        format!("`{text}` is no code point: 0 to 63, ef, af11 to af43, cs0 to cs7, le or be are")
+    })
 }
 
 /// `64`, or `64..1400`: both ends included.
@@ -105,8 +145,28 @@ mod tests {
         assert_eq!(rate("2.5k"), Ok(2_500.0));
         assert_eq!(rate("1M"), Ok(1e6));
         assert_eq!(rate("100_000"), Ok(1e5));
-        for text in ["0", "21M", "-5", "x", "1G", ""] {
+        assert_eq!(rate("0"), Ok(0.0));
+        for text in ["21M", "-5", "x", "1G", ""] {
             assert!(rate(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn shares_speeds_and_code_points() {
+        assert_eq!(
+            (percent("1%"), percent("0.5 %"), percent("100")),
+            (Ok(0.01), Ok(0.005), Ok(1.0))
+        );
+        assert!(percent("101%").is_err() && percent("-1%").is_err() && percent("x").is_err());
+        assert_eq!((speed("100"), speed("0.5x")), (Ok(100.0), Ok(0.5)));
+        assert!(speed("0").is_err() && speed("fast").is_err());
+        for (text, want) in
+            [("ef", 46), ("EF", 46), ("af41", 34), ("af13", 14), ("cs5", 40), ("le", 1), ("63", 63)]
+        {
+            assert_eq!(dscp(text).map(Dscp::get), Ok(want), "{text}");
+        }
+        for text in ["64", "af51", "af40", "cs8", "cs", "", "-1", "high"] {
+            assert!(dscp(text).unwrap_err().contains("0 to 63"), "{text}");
         }
     }
 

@@ -249,7 +249,7 @@ impl UringDriver {
     fn glance(&mut self, s: usize, room: u32, sink: &mut impl FnMut(Received<'_>)) -> u32 {
         let Self { inflow, inbox, payload, arrivals, .. } = self;
         let count = usize::try_from(room).unwrap_or(0);
-        match inbox.fetch(inflow.ports[s].socket.as_fd(), count, *payload) {
+        match inbox.fetch(inflow.ports[s].socket.as_fd(), count, *payload, false) {
             Ok(count) => {
                 arrivals.refresh();
                 (0..count).for_each(|i| sink(arrivals.interpret(s, inbox.take(i))));

@@ -1,0 +1,48 @@
+//! What the load generator can do and how true its figures are: `cargo bench --bench generator [-- rate|delays|stall]`.
+//!
+//! `rate`: packets a second of one generator core that records every answer, beside bare loops that only send, by
+//! sendmmsg and by GSO, towards the same echo on the other core. All take turns, and the median of the rounds' ratios is
+//! printed with its quartiles. `delays`: what is measured of a service that answers after exactly 1, 5 and 20 ms.
+//! `stall`: a service that stands still for 200 ms of every second. `--check` exits with 3 where a goal is missed;
+//! `--quick` runs fewer rounds.
+
+#![expect(unsafe_code, reason = "the bare loops call the kernel by hand")]
+
+mod bare;
+#[path = "../bare/echo.rs"]
+mod echo;
+#[path = "../bare/mmsg.rs"]
+mod mmsg;
+mod rate;
+mod service;
+mod truth;
+
+/// Cores of the service and of whoever sends.
+const SERVICE_CORE: usize = 0;
+const SENDER_CORE: usize = 1;
+
+/// First quartile, median, third quartile.
+fn quartiles(mut all: Vec<f64>) -> [f64; 3] {
+    all.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|q| all[(all.len() - 1) * q / 4])
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let has = |name: &str| args.iter().any(|a| a == name);
+    let all = !["rate", "delays", "stall"].iter().any(|part| has(part));
+    let quick = has("--quick");
+    let mut kept = true;
+    if all || has("rate") {
+        kept &= rate::contest(if quick { 3 } else { 9 });
+    }
+    if all || has("delays") {
+        kept &= truth::delays(if quick { 1 } else { 5 });
+    }
+    if all || has("stall") {
+        kept &= truth::stall();
+    }
+    if has("--check") && !kept {
+        std::process::exit(3);
+    }
+}

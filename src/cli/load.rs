@@ -6,7 +6,7 @@ mod class;
 mod print;
 mod units;
 
-pub(super) use units::duration;
+pub(super) use units::{duration, rate};
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};

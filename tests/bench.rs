@@ -140,7 +140,7 @@ mod tests {
             ("bench --match echo", "--target"),
             ("bench --max-stolen 0", "percentage"),
             ("bench --duration 1ms", "less than 100ms"),
-            ("bench --noise-threshold -1", "noise-threshold"),
+            ("bench --noise-threshold=-1", "noise-threshold"),
         ] {
             let out = punctual(line).assert().code(2);
             let said = text(&out.get_output().stderr);

@@ -138,11 +138,11 @@ fn second_look(
 
 /// What the baseline called 1x, as this machine is worth today: by the yardstick then and now.
 fn comparable_rate(before: &Outcome, course: &Course<'_>) -> Option<f64> {
-    let bare = |all: &[bare::Capacity]| {
-        let known: Vec<f64> = all.iter().filter_map(|c| c.bare).collect();
+    let yardstick = |all: &[bare::Capacity]| {
+        let known: Vec<f64> = bare::sound(all).iter().filter_map(|c| c.bare).collect();
         (!known.is_empty()).then(|| spread::median(known))
     };
-    match (bare(&before.capacity), bare(&course.capacity)) {
+    match (yardstick(&before.capacity), yardstick(&course.capacity)) {
         (Some(then), Some(now)) if then > 0.0 => Some(before.saturation * now / then),
         // Without a yardstick: the very rates of the baseline.
         _ => Some(before.saturation),

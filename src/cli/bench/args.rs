@@ -168,7 +168,8 @@ impl BenchArgs {
         let runs = self.loads().len() * self.subjects().len() * self.rounds as usize;
         let quarter = u32::try_from(runs.div_ceil(4)).unwrap_or(u32::MAX);
         // A run of the quick one takes a second, and it has four to spare.
-        self.repeats.unwrap_or(if self.quick { quarter.min(QUICK_REPEATS) } else { quarter })
+        let most = if self.quick { QUICK_REPEATS } else { u32::MAX };
+        self.repeats.unwrap_or_else(|| quarter.min(most))
     }
 
     pub(super) fn fault(&self) -> Option<&'static str> {

@@ -99,6 +99,12 @@ pub(in crate::cli) struct Capacity {
     pub(in crate::cli) sound: bool,
 }
 
+/// The rounds that were not disturbed; all when all were.
+pub(in crate::cli) fn sound(all: &[Capacity]) -> Vec<Capacity> {
+    let sound: Vec<Capacity> = all.iter().copied().filter(|c| c.sound).collect();
+    if sound.is_empty() { all.to_vec() } else { sound }
+}
+
 /// How long each is loaded to find that out.
 pub(super) fn capacity_run(quick: bool) -> Nanos {
     Nanos::from_millis(if quick { 400 } else { 1_000 })

@@ -64,9 +64,19 @@ impl<'a> Course<'a> {
     }
 
     fn pair(&mut self, round: u32) -> anyhow::Result<()> {
-        let pair = saturation::pair(self.lab, round, capacity_run(self.args.quick))?;
-        self.teller.done("saturation", &format!("{:.0} packets/s", pair.service));
-        self.capacity.push(pair);
+        for attempt in 1.. {
+            let pair = saturation::pair(self.lab, round, capacity_run(self.args.quick))?;
+            self.capacity.push(pair);
+            if pair.sound {
+                self.teller.done("saturation", &format!("{:.0} packets/s", pair.service));
+                return Ok(());
+            }
+            if attempt >= TRIES || !self.may_repeat() {
+                self.teller.done("saturation", "void: too much of the time was taken away");
+                return Ok(());
+            }
+            self.teller.note(&format!("saturation, round {}: void; once more", round + 1));
+        }
         Ok(())
     }
 

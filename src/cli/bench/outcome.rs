@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::bare::Capacity;
+use super::bare::{self, Capacity};
 use super::lab::Described;
 use super::noise::Noise;
 use super::spread::{Spread, median};
@@ -291,10 +291,15 @@ impl Outcome {
         Spread::of(self.rounds(load, subject).iter().filter_map(|r| r.class(class)).map(figure))
     }
 
+    /// What the service and the yardstick reached, in the rounds that were not disturbed; in all when all were.
+    pub(in crate::cli) fn sound_capacity(&self) -> Vec<Capacity> {
+        bare::sound(&self.capacity)
+    }
+
     /// What the service reached, as a share of the yardstick; none without one.
     pub(in crate::cli) fn capacity_ratio(&self) -> Option<Spread> {
         let ratios: Vec<f64> =
-            self.capacity.iter().filter_map(|c| Some(c.service / c.bare?)).collect();
+            self.sound_capacity().iter().filter_map(|c| Some(c.service / c.bare?)).collect();
         (!ratios.is_empty()).then(|| Spread::of(ratios))
     }
 

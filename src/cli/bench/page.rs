@@ -142,8 +142,25 @@ fn tone(outcome: &Outcome, subject: &str) -> (Tone, bool) {
 }
 
 fn load_axis(outcome: &Outcome) -> Axis {
-    let (loads, word) = (outcome.loads(), |v: f64| format!("{}x", (v * 100.0).round() / 100.0));
-    Axis::new("load, in multiples of saturation", Scale::Log, word).ticks(loads)
+    let word = |v: f64| format!("{}x", (v * 100.0).round() / 100.0);
+    Axis::new("load, in multiples of saturation", Scale::Log, word).ticks(apart(&outcome.loads()))
+}
+
+/// Loads whose words do not run into each other: 1x, and what is at least a third away from the one before.
+fn apart(loads: &[f64]) -> Vec<f64> {
+    const APART: f64 = 4.0 / 3.0;
+    let near = |a: f64, b: f64| a < b * APART && b < a * APART;
+    let one = loads.iter().copied().find(|l| (l - 1.0).abs() < 1e-9);
+    let mut kept: Vec<f64> = Vec::new();
+    for load in loads.iter().copied() {
+        let is_one = one.is_some_and(|o| load.total_cmp(&o).is_eq());
+        let crowded = kept.last().is_some_and(|k| near(*k, load))
+            || one.is_some_and(|o| !is_one && near(o, load));
+        if is_one || !crowded {
+            kept.push(load);
+        }
+    }
+    kept
 }
 
 /// A line over the loads.
@@ -387,6 +404,12 @@ mod tests {
             4,
             "on time, useful work, one curve, one of drops"
         );
+    }
+
+    #[test]
+    fn words_under_an_axis_keep_apart_and_1x_is_always_there() {
+        assert_eq!(apart(&[0.1, 0.5, 0.8, 1.0, 1.2, 2.0]), [0.1, 0.5, 1.0, 2.0]);
+        assert_eq!(apart(&[0.8, 0.9, 2.0]), [0.8, 2.0]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, Table, TableComponent};
 
 use super::outcome::{ClassMeasured, Outcome};
 use super::spread::{Spread, median};
@@ -115,7 +115,10 @@ pub(super) fn table(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     let header = header(outcome);
     let columns = header.len();
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header(header);
+    table
+        .load_preset(UTF8_HORIZONTAL_ONLY)
+        .remove_style(TableComponent::HorizontalLines)
+        .set_header(header);
     for row in rows(outcome) {
         table.add_row(row);
     }
@@ -158,7 +161,11 @@ pub(super) fn noise(outcome: &Outcome) -> Vec<String> {
 
 /// How many runs are void, and what came of that.
 pub(super) fn voids(outcome: &Outcome) -> String {
-    let (void, all) = (outcome.voids().count(), outcome.runs.len());
+    let pairs = outcome.capacity.iter();
+    let (void, all) = (
+        outcome.voids().count() + pairs.clone().filter(|c| !c.sound).count(),
+        outcome.runs.len() + pairs.len(),
+    );
     let limit = outcome.stolen_limit * 100.0;
     if void == 0 {
         return format!("void runs: none of {all} lost more than {limit} % of its time");
@@ -215,7 +222,7 @@ mod tests {
         for part in [
             "95.0 % (92.5-97.0)",
             "50us / 200us / 900us",
-            "none of 6 lost more than 2 %",
+            "none of 9 lost more than 2 %",
             "0.95 of a bare loop",
             "edf at 2x: High 95.0 % on time, alone 99.0 % (more than a point behind)",
         ] {

@@ -4,7 +4,7 @@
 
 use anyhow::{bail, ensure};
 
-use super::bare::Capacity;
+use super::bare::{self, Capacity};
 use super::lab::Lab;
 use super::spread::median;
 use crate::base::Nanos;
@@ -44,9 +44,7 @@ pub(super) fn pair(lab: &Lab, round: u32, time: Nanos) -> anyhow::Result<Capacit
 
 /// The median of the rounds that were not disturbed; of all when all were.
 pub(super) fn of_rounds(capacity: &[Capacity]) -> f64 {
-    let sound = capacity.iter().filter(|c| c.sound);
-    let found = median(sound.map(|c| c.service));
-    if found > 0.0 { found } else { median(capacity.iter().map(|c| c.service)) }
+    median(bare::sound(capacity).iter().map(|c| c.service))
 }
 
 /// A foreign server's limit: the rate is doubled until it no longer answers nine of ten, then it is kept busy and what it

@@ -66,8 +66,7 @@ pub(super) fn of(outcome: &Outcome) -> Vec<Figure> {
 }
 
 fn saturation(outcome: &Outcome) -> Figure {
-    let any = outcome.capacity.iter().any(|c| c.sound);
-    let rounds: Vec<_> = outcome.capacity.iter().filter(|c| c.sound || !any).collect();
+    let rounds = outcome.sound_capacity();
     Figure {
         load: None,
         subject: "saturation".to_owned(),

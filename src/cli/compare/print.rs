@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, Table, TableComponent};
 
 use super::comparison::{Comparison, Row};
 use super::rule::Verdict;
@@ -18,7 +18,10 @@ const HEADER: [&str; 8] =
 /// Prints the comparison.
 pub(in crate::cli) fn table(comparison: &Comparison, out: &mut impl Write) -> io::Result<()> {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header(HEADER);
+    table
+        .load_preset(UTF8_HORIZONTAL_ONLY)
+        .remove_style(TableComponent::HorizontalLines)
+        .set_header(HEADER);
     let shown = |r: &&Row| r.gate || r.verdict != Verdict::Same;
     for row in comparison.rows.iter().filter(shown) {
         table.add_row(cells(row));

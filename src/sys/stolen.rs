@@ -8,12 +8,21 @@ use std::io;
 
 use crate::base::Nanos;
 
-/// For how long threads of this process named `name` have been ready to run while another thread had their core.
+/// How long a thread waited for its core, and how often.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waited {
+    /// Ready to run and not running.
+    pub time: Nanos,
+    /// How often it was put on a core. To be woken takes some microseconds each time, which nobody has taken away.
+    pub turns: u64,
+}
+
+/// For how long threads of this process named `name` have been ready to run and did not.
 ///
 /// # Errors
 /// When the list of threads cannot be read.
-pub fn waited(name: &str) -> io::Result<Option<Nanos>> {
-    let mut sum = None;
+pub fn waited(name: &str) -> io::Result<Option<Waited>> {
+    let mut sum: Option<Waited> = None;
     for task in fs::read_dir("/proc/self/task")? {
         let path = task?.path();
         // A thread that has ended meanwhile is not asked about.
@@ -22,8 +31,10 @@ pub fn waited(name: &str) -> io::Result<Option<Nanos>> {
             continue;
         }
         let Ok(text) = fs::read_to_string(path.join("schedstat")) else { continue };
-        if let Some(waited) = second_word(&text) {
-            sum = Some(sum.unwrap_or(Nanos::ZERO) + Nanos::new(waited));
+        if let Some((time, turns)) = schedstat(&text) {
+            let all = sum.get_or_insert_default();
+            all.time += Nanos::new(time);
+            all.turns += turns;
         }
     }
     Ok(sum)
@@ -39,9 +50,10 @@ pub fn stolen(core: usize) -> io::Result<Option<Nanos>> {
     Ok(steal_of(&text, core).map(|ticks| tick.saturating_mul(ticks)))
 }
 
-/// `schedstat`: nanoseconds on a core, nanoseconds ready and waiting for one, time slices.
-fn second_word(schedstat: &str) -> Option<u64> {
-    schedstat.split_whitespace().nth(1)?.parse().ok()
+/// Of nanoseconds on a core, nanoseconds ready and waiting for one, and turns: the last two.
+fn schedstat(text: &str) -> Option<(u64, u64)> {
+    let mut words = text.split_whitespace().skip(1);
+    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }
 
 /// The eighth figure of the core's line in `/proc/stat`.
@@ -60,8 +72,8 @@ mod tests {
 
     #[test]
     fn the_kernels_lines_are_read() {
-        assert_eq!(second_word("289352 6432 2\n"), Some(6_432));
-        assert_eq!(second_word(""), None);
+        assert_eq!(schedstat("289352 6432 2\n"), Some((6_432, 2)));
+        assert_eq!(schedstat("289352 6432"), None);
         let stat = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu1 1 2 3 4 5 6 7 88 9 0\ncpu10 1 1 1 1 1 1 1 5 1 1\nintr 1\n";
         assert_eq!((steal_of(stat, 1), steal_of(stat, 10)), (Some(88), Some(5)));
         assert_eq!((steal_of(stat, 0), steal_of(stat, 2)), (None, None));

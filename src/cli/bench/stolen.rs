@@ -12,6 +12,9 @@ use crate::sys::stolen;
 /// noise probe.
 pub(super) const LATE_AFTER: Nanos = Nanos::from_micros(250);
 
+/// What to be woken may take, on a virtual machine too.
+const WAKING: Nanos = Nanos::from_micros(20);
+
 /// Shares of a run's time, 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::cli) struct Stolen {
@@ -64,7 +67,7 @@ impl<'a> Watch<'a> {
 /// Both kinds together; where one is not counted, the other. They do not overlap: a core that the machine below has taken
 /// runs no other thread of ours.
 fn taken(thread: &str, core: usize) -> Option<Nanos> {
-    let waited = stolen::waited(thread).ok().flatten();
+    let waited = stolen::waited(thread).ok().flatten().map(beyond_waking);
     let stolen = stolen::stolen(core).ok().flatten();
     match (waited, stolen) {
         (None, None) => None,
@@ -72,9 +75,24 @@ fn taken(thread: &str, core: usize) -> Option<Nanos> {
     }
 }
 
+/// A service that sleeps between packets is woken thousands of times a second, each time with a short wait of its own; a
+/// thread that lost its core waits for milliseconds.
+fn beyond_waking(waited: stolen::Waited) -> Nanos {
+    waited.time.saturating_sub(WAKING.saturating_mul(waited.turns))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn to_be_woken_is_not_to_be_robbed() {
+        let of = |ms, turns| {
+            beyond_waking(stolen::Waited { time: Nanos::from_millis(ms), turns }).as_micros()
+        };
+        assert_eq!(of(40, 4_000), 0, "10 us each");
+        assert_eq!(of(40, 10), 39_800, "4 ms each");
+    }
 
     #[test]
     fn a_run_is_void_when_either_side_lost_too_much() {

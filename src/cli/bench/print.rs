@@ -118,6 +118,7 @@ pub(super) fn table(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     table
         .load_preset(UTF8_HORIZONTAL_ONLY)
         .remove_style(TableComponent::HorizontalLines)
+        .remove_style(TableComponent::MiddleIntersections)
         .set_header(header);
     for row in rows(outcome) {
         table.add_row(row);

@@ -21,6 +21,7 @@ pub(in crate::cli) fn table(comparison: &Comparison, out: &mut impl Write) -> io
     table
         .load_preset(UTF8_HORIZONTAL_ONLY)
         .remove_style(TableComponent::HorizontalLines)
+        .remove_style(TableComponent::MiddleIntersections)
         .set_header(HEADER);
     let shown = |r: &&Row| r.gate || r.verdict != Verdict::Same;
     for row in comparison.rows.iter().filter(shown) {

@@ -64,6 +64,7 @@ fn admission(c: &mut Criterion) {
                     service,
                     bucket: 0,
                     len: 64,
+                    count: 1,
                 };
                 gates.push(packet, &candidate);
                 pool.release(packet.slot);
@@ -159,11 +160,11 @@ fn egress(c: &mut Criterion) {
                         gso: true,
                     };
                     let part = Part { start: u32::from(i) * 64, len: 64 };
-                    let pushed = egress.push(at(1), &route, part, u32::from(i));
+                    let pushed = egress.push(at(1), &route, part, 1, u32::from(i));
                     assert!(pushed.is_ok(), "there is room");
                 }
                 black_box(egress.batch());
-                egress.settle(&[], |account, _| {
+                egress.settle(&[], |account, _, _| {
                     black_box(account);
                 });
             });

@@ -44,7 +44,7 @@ pub(crate) fn visit(page: &Path, scheme: Scheme, picture: &Path) -> Option<Visit
         &[
             &format!("--screenshot={}", picture.display()),
             &format!("--log-net-log={}", log.display()),
-            "--window-size=1240,4500",
+            "--window-size=1240,5400",
         ],
     );
     let said = String::from_utf8_lossy(&shot.stderr);

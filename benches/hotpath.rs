@@ -16,7 +16,7 @@ use punctual::dataplane::{
     SocketOptions, SocketRole, Worker,
 };
 use punctual::io::{Received, Stamp};
-use punctual::kernel::{Kernel, Kernels, echo::Echo};
+use punctual::kernel::{Kernels, echo::Echo};
 use punctual::packet::framed::Header;
 use punctual::packet::{BufPool, Packet, PacketFlags, Slot};
 use punctual::sched::admission::{Admission, Candidate, Dispatch};

@@ -12,6 +12,7 @@ pub mod io;
 pub mod kernel;
 pub mod load;
 pub mod packet;
+pub mod report;
 pub mod runtime;
 pub mod sched;
 pub mod stats;

@@ -20,7 +20,9 @@ enum Command {
     /// Say what is wrong with a config file, without starting anything
     Check(cli::check::CheckArgs),
     /// Start the service and load it on this machine: what overload does to it, in one table
-    Bench(cli::bench::BenchArgs),
+    Bench(Box<cli::bench::BenchArgs>),
+    /// Say what changed between two kept results of `bench`
+    Compare(cli::compare::CompareArgs),
     /// Offer load to a service and judge its answers
     Load(Box<cli::load::LoadArgs>),
 }
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => cli::serve::run(&args).into(),
         Command::Check(args) => cli::check::run(&args).into(),
         Command::Bench(args) => cli::bench::run(&args).into(),
+        Command::Compare(args) => cli::compare::run(&args).into(),
         Command::Load(args) => match cli::load::run(&args) {
             Ok(code) => code,
             Err(error) => {

@@ -9,7 +9,7 @@ const FLOORS: &[&[&str]] = &[
     &["packet", "kernel", "stats", "sys"],
     &["classify", "sched", "level", "io"],
     &["dataplane", "jobs", "batch"],
-    &["runtime", "sim", "load", "telemetry", "http"],
+    &["runtime", "sim", "load", "telemetry", "http", "report"],
     &["config"],
     &["cli"],
 ];
@@ -34,6 +34,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["http"]),
     ("tokio", &["http"]),
     ("prometheus_client", &["telemetry"]),
+    ("plotters", &["report"]),
+    ("minijinja", &["report"]),
     ("toml", &["config"]),
     ("clap", &["cli"]),
     ("anyhow", &["cli"]),

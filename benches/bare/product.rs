@@ -11,7 +11,7 @@ use punctual::dataplane::{
     Own, Shared, SocketOptions, SocketRole, Worker,
 };
 use punctual::io::{Driver, SocketSpec};
-use punctual::kernel::{Kernel as _, Kernels, echo::Echo};
+use punctual::kernel::{Kernels, echo::Echo};
 use punctual::sched::controller::{self, ClassObservation, Controller};
 use punctual::sched::{WorkerPlan, admission};
 use punctual::stats::{ClassField, Field};

@@ -90,6 +90,13 @@ impl serde::Serialize for Nanos {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Nanos {
+    /// What [`Nanos`] is written as: its number.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u64::deserialize(deserializer).map(Self)
+    }
+}
+
 impl Add for Nanos {
     type Output = Self;
     fn add(self, other: Self) -> Self {

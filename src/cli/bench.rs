@@ -1,107 +1,47 @@
 //! `punctual bench`: starts the service and loads on this machine, finds saturation, and shows what overload does to it:
-//! first-in-first-out, deadline order that drops only what has expired, and ours, on the same kernel and the same load.
+//! every policy of ours on the same kernel and the same load, in turns; or servers that are not ours, side by side.
 //!
 //! Knows no scheduling: it is a user of the service and of the generator.
 
+mod args;
+mod bare;
+mod baseline;
+mod course;
+mod drive;
 mod lab;
 mod noise;
 mod outcome;
+mod page;
 mod print;
+mod progress;
+mod saturation;
+mod spread;
+mod stolen;
+#[cfg(test)]
+pub(in crate::cli) mod testing;
+mod timeline;
 
-use std::io::{IsTerminal as _, Write as _};
+pub use args::BenchArgs;
+pub(super) use baseline::read as read_result;
+pub(super) use outcome::{ClassMeasured, HIGH_ALONE, Measured, Outcome};
+pub(super) use spread::Spread;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
 
+use anyhow::Context as _;
+
+use super::compare::{self, Comparison};
 use super::exit;
-use crate::base::Nanos;
-use crate::config::Policy;
+use baseline::Keep;
+use course::Course;
 use lab::Lab;
 use noise::Noise;
-use outcome::{Outcome, Run, Subject};
+use outcome::{KIND, Machine, VERSION};
 
-/// What `bench` is told.
-#[derive(Clone, Debug, clap::Args)]
-pub struct BenchArgs {
-    /// Half a minute: 0.8 and 2 times saturation, FIFO beside ours
-    #[arg(long)]
-    quick: bool,
-    /// Loads, in multiples of saturation
-    #[arg(long, value_delimiter = ',', value_name = "X,X")]
-    loads: Option<Vec<f64>>,
-    /// Policies beside each other: fifo, edf-expiry, edf
-    #[arg(long, value_delimiter = ',', value_name = "NAME,NAME", value_parser = policy)]
-    policies: Option<Vec<Policy>>,
-    /// How long each run sends
-    #[arg(long, value_name = "TIME", value_parser = super::load::duration)]
-    duration: Option<Nanos>,
-    /// Rounds; policies take turns within each, and medians are shown
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
-    rounds: u32,
-    /// What a packet costs: busy work of that time
-    #[arg(long, default_value = "20us", value_name = "TIME", value_parser = super::load::duration)]
-    service: Nanos,
-    /// High : Medium : Low, by packets
-    #[arg(long, value_delimiter = ',', default_value = "1,2,7", value_name = "H,M,L")]
-    mix: Vec<f64>,
-    /// The driver: auto, uring, mio
-    #[arg(long, default_value = "auto", value_parser = ["auto", "uring", "mio"])]
-    io: String,
-    /// Cores of the service and of the generator; by default the first two that this process may use
-    #[arg(long, value_delimiter = ',', value_name = "A,B")]
-    cores: Option<Vec<usize>>,
-    /// Real-time priority for the service and the generator (needs CAP_SYS_NICE): less of the machine's noise in the result
-    #[arg(long)]
-    realtime: bool,
-    /// Decides every draw
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Exit with 3 unless ours keeps High on time as if it were alone (minus one point) and wastes at most 5 % of its work
-    #[arg(long)]
-    check: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
-}
-
-fn policy(name: &str) -> Result<Policy, String> {
-    match name {
-        "fifo" => Ok(Policy::Fifo),
-        "edf-expiry" => Ok(Policy::EdfExpiry),
-        "edf" => Ok(Policy::Edf),
-        _ => Err("the policies are fifo, edf-expiry and edf".to_owned()),
-    }
-}
-
-impl BenchArgs {
-    fn loads(&self) -> Vec<f64> {
-        let default = if self.quick { vec![0.8, 2.0] } else { vec![0.5, 0.8, 1.0, 2.0, 5.0] };
-        self.loads.clone().unwrap_or(default)
-    }
-
-    fn policies(&self) -> Vec<Policy> {
-        let quick = vec![Policy::Fifo, Policy::Edf];
-        let full = vec![Policy::Fifo, Policy::EdfExpiry, Policy::Edf];
-        self.policies.clone().unwrap_or(if self.quick { quick } else { full })
-    }
-
-    fn duration(&self) -> Nanos {
-        self.duration.unwrap_or_else(|| Nanos::from_secs(if self.quick { 2 } else { 5 }))
-    }
-
-    fn fault(&self) -> Option<&'static str> {
-        let positive = |x: &f64| x.is_finite() && *x > 0.0;
-        if self.mix.len() != 3 || !self.mix.iter().all(positive) {
-            return Some("--mix takes three numbers above 0, such as 1,2,7");
-        }
-        if self.loads().is_empty() || !self.loads().iter().all(|x| positive(x) && *x <= 100.0) {
-            return Some("--loads takes numbers above 0 and up to 100, such as 0.8,2,5");
-        }
-        if self.policies().is_empty() {
-            return Some("--policies takes one or more of fifo, edf-expiry, edf");
-        }
-        None
-    }
-}
+/// How often what looks worse is measured again.
+const SECOND_LOOKS: usize = 2;
 
 /// Runs the command; the answer is the exit code.
 #[must_use]
@@ -110,65 +50,150 @@ pub fn run(args: &BenchArgs) -> u8 {
         tracing::error!("{fault}");
         return exit::USAGE;
     }
-    match bench(args) {
-        Ok(code) => code,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            exit::FAILED
+    let read = |name: &Option<String>| name.as_deref().map(baseline::read).transpose();
+    let (shown, before) = match (read(&args.show), read(&args.baseline)) {
+        (Ok(shown), Ok(before)) => (shown, before),
+        (Err(e), _) | (_, Err(e)) => {
+            tracing::error!("{e}");
+            return exit::USAGE;
         }
+    };
+    let done = match shown {
+        Some(outcome) => show(args, &outcome, None),
+        None => bench(args, before.as_ref()),
+    };
+    done.unwrap_or_else(|error| {
+        tracing::error!("{error:#}");
+        exit::FAILED
+    })
+}
+
+/// Measures, compares and shows.
+fn bench(args: &BenchArgs, before: Option<&Outcome>) -> anyhow::Result<u8> {
+    let keep = args.save_baseline.as_deref().map(Keep::prepare).transpose();
+    let keep = keep.context("cannot keep the result")?;
+    if let Some(path) = &args.report {
+        // Before the measurement, so that a path that cannot be written to costs none.
+        File::options().append(true).create(true).open(path).with_context(|| cannot(path))?;
+    }
+    let lab = Lab::new(args)?;
+    let mut course = Course::new(args, &lab);
+    course.say("looking for stolen time on each core");
+    let mut noise = Noise::probe(lab.cores())?;
+    let measured = course.saturation()?;
+    let mut outcome = empty(args, &lab, measured);
+    if let Some(before) = before {
+        if let Some(rate) = comparable_rate(before, &course) {
+            outcome.saturation = rate;
+        }
+        anyhow::ensure!(
+            before.loads().iter().any(|x| args.loads().iter().any(|y| x.total_cmp(y).is_eq())),
+            "the baseline was measured at {:?} times saturation: ask for some of these by --loads",
+            before.loads()
+        );
+    }
+    course.sweep(outcome.saturation)?;
+    course.fill(&mut outcome);
+    let comparison = match before {
+        Some(before) => Some(second_look(args, before, &mut course, &mut outcome)?),
+        None => None,
+    };
+    course.say("looking for stolen time on each core");
+    noise.add(Noise::probe(lab.cores())?);
+    course.end();
+    outcome.noise = noise;
+    if let Some(keep) = keep {
+        let path = keep.write(&outcome)?;
+        tracing::warn!("kept as {}", path.display());
+    }
+    show(args, &outcome, comparison.as_ref())
+}
+
+/// Compares, and measures again where something looks worse.
+fn second_look(
+    args: &BenchArgs,
+    before: &Outcome,
+    course: &mut Course<'_>,
+    outcome: &mut Outcome,
+) -> anyhow::Result<Comparison> {
+    if let Some(why) = compare::unlike(before, outcome) {
+        anyhow::bail!("this cannot be compared with the baseline: {why}");
+    }
+    let compare = |now: &Outcome| Comparison::new(before, now, args.rule.threshold());
+    let mut comparison = compare(outcome);
+    for _ in 0..SECOND_LOOKS {
+        let worse: Vec<_> = comparison.rows.iter().filter(|r| r.is_regression()).collect();
+        if worse.is_empty() {
+            break;
+        }
+        let capacity = worse.iter().any(|r| r.load.is_none());
+        let mut loads: Vec<f64> = worse.iter().filter_map(|r| r.load).collect();
+        loads.dedup_by(|a, b| a.total_cmp(b).is_eq());
+        course.again(&loads, capacity, outcome.saturation)?;
+        course.fill(outcome);
+        comparison = compare(outcome);
+    }
+    Ok(comparison)
+}
+
+/// What the baseline called 1x, as this machine is worth today: by the yardstick then and now.
+fn comparable_rate(before: &Outcome, course: &Course<'_>) -> Option<f64> {
+    let yardstick = |all: &[bare::Capacity]| {
+        let known: Vec<f64> = bare::sound(all).iter().filter_map(|c| c.bare).collect();
+        (!known.is_empty()).then(|| spread::median(known))
+    };
+    match (yardstick(&before.capacity), yardstick(&course.capacity)) {
+        (Some(then), Some(now)) if then > 0.0 => Some(before.saturation * now / then),
+        // Without a yardstick: the very rates of the baseline.
+        _ => Some(before.saturation),
     }
 }
 
-fn bench(args: &BenchArgs) -> anyhow::Result<u8> {
-    let lab = Lab::new(args)?;
-    let bar = progress_bar(args, &lab);
-    bar.set_message("looking for stolen time on each core");
-    let mut noise = Noise::probe(lab.cores())?;
-    bar.set_message("finding saturation");
-    let saturation = lab.saturation()?;
-    bar.inc(1);
-    let mut runs = Vec::new();
-    for load in args.loads() {
-        for round in 0..args.rounds {
-            for subject in subjects(args) {
-                let rate = load * saturation;
-                bar.set_message(format!("{load} x saturation, {}", subject.label()));
-                runs.push(lab.run(Run { subject, load, rate, round })?);
-                bar.inc(1);
-            }
-        }
+fn empty(args: &BenchArgs, lab: &Lab, saturation: f64) -> Outcome {
+    Outcome {
+        kind: KIND.to_owned(),
+        version: VERSION,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        started_unix_s: crate::sys::clock::wall_now().as_nanos() / 1_000_000_000,
+        command: std::env::args().skip(1).collect(),
+        machine: Machine::this(),
+        lab: lab.describe(),
+        saturation,
+        capacity: Vec::new(),
+        noise: Noise(Vec::new()),
+        stolen_limit: args.max_stolen / 100.0,
+        repeated: 0,
+        runs: Vec::new(),
     }
-    noise.add(Noise::probe(lab.cores())?);
-    bar.finish_and_clear();
-    let outcome = Outcome::new(lab.describe(), saturation, noise, runs);
+}
+
+fn show(
+    args: &BenchArgs,
+    outcome: &Outcome,
+    comparison: Option<&Comparison>,
+) -> anyhow::Result<u8> {
+    if let Some(path) = &args.report {
+        let html = page::of(outcome).render()?;
+        std::fs::write(path, html).with_context(|| cannot(path))?;
+    }
     let mut out = std::io::stdout().lock();
     // A reader that went away does not change what was measured.
     let _ = if args.json {
-        writeln!(out, "{}", serde_json::to_string(&outcome)?)
+        let mut json = serde_json::to_value(outcome)?;
+        if let Some(comparison) = comparison {
+            json["comparison"] = serde_json::to_value(comparison)?;
+        }
+        writeln!(out, "{json}")
     } else {
-        print::table(&outcome, &mut out)
+        print::table(outcome, &mut out)
+            .and_then(|()| comparison.map_or(Ok(()), |c| compare::table(c, &mut out)))
     };
-    Ok(if args.check && !outcome.goals_met() { exit::MISSED } else { exit::DONE })
+    if args.check && !outcome.goals_met() {
+        return Ok(exit::MISSED);
+    }
+    Ok(comparison.map_or(exit::DONE, |c| compare::code(c, &args.rule)))
 }
 
-/// Who takes turns: High alone first, as the measure of what this machine allows.
-fn subjects(args: &BenchArgs) -> Vec<Subject> {
-    let mut all = vec![Subject::HighAlone];
-    all.extend(args.policies().into_iter().map(Subject::Policy));
-    all
-}
-
-fn progress_bar(args: &BenchArgs, lab: &Lab) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let runs = args.loads().len() * subjects(args).len() * args.rounds as usize + 1;
-    let bar = ProgressBar::new(runs as u64);
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  ({eta} left)");
-    if let Ok(style) = style {
-        bar.set_style(style);
-    }
-    bar.println(lab.describe().to_string());
-    bar.enable_steady_tick(std::time::Duration::from_millis(200));
-    bar
+fn cannot(path: &Path) -> String {
+    format!("cannot write {}", path.display())
 }

@@ -9,7 +9,8 @@ mod print;
 mod units;
 
 pub use args::LoadArgs;
-pub(super) use units::duration;
+pub(super) use arrivals::matching;
+pub(super) use units::{duration, rate};
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};

@@ -27,6 +27,9 @@ macro_rules! choice {
         pub enum $name { $($(#[$vdoc])* $variant,)+ }
 
         impl $name {
+            /// Every value, in the order of their words in messages.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
             /// The word for it in a config.
             #[must_use]
             pub const fn word(self) -> &'static str {

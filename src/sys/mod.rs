@@ -12,6 +12,7 @@ pub mod realtime;
 pub mod socket;
 pub mod stamp;
 pub mod steering;
+pub mod stolen;
 
 /// The size of `T` as the kernel's calls about sockets want it.
 pub(crate) const fn socklen<T>() -> libc::socklen_t {

@@ -102,7 +102,10 @@ impl Snapshot {
     }
 
     /// The sums over all workers, for the priorities of `ingress`.
-    pub fn cells_of(&self, ingress: IngressId) -> impl Iterator<Item = (Priority, Cell<&CellWords>)> {
+    pub fn cells_of(
+        &self,
+        ingress: IngressId,
+    ) -> impl Iterator<Item = (Priority, Cell<&CellWords>)> {
         Priority::ALL.into_iter().map(move |p| (p, self.totals.view(ingress, p)))
     }
 

@@ -1,7 +1,7 @@
 //! How much time the machine takes away from a thread that never rests: what no scheduler of ours can answer for.
 
 use anyhow::Context as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::{Clock as _, Nanos};
 use crate::sys::affinity;
@@ -13,29 +13,29 @@ const WATCH: Nanos = Nanos::from_millis(400);
 const GAP: Nanos = Nanos::from_micros(250);
 
 /// What one core lost.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(super) struct CoreNoise {
-    pub(super) core: usize,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(in crate::cli) struct CoreNoise {
+    pub(in crate::cli) core: usize,
     /// Gaps longer than a quarter of High's budget.
-    pub(super) gaps: u64,
+    pub(in crate::cli) gaps: u64,
     #[serde(rename = "longest_ns")]
-    pub(super) longest: Nanos,
+    pub(in crate::cli) longest: Nanos,
     #[serde(rename = "lost_ns")]
-    pub(super) lost: Nanos,
+    pub(in crate::cli) lost: Nanos,
     #[serde(rename = "watched_ns")]
-    pub(super) watched: Nanos,
+    pub(in crate::cli) watched: Nanos,
 }
 
 impl CoreNoise {
     /// The share of time that was lost in gaps.
-    pub(super) fn share(&self) -> f64 {
+    pub(in crate::cli) fn share(&self) -> f64 {
         self.lost.as_secs_f64() / self.watched.as_secs_f64().max(1e-9)
     }
 }
 
 /// What each core lost.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Noise(pub(super) Vec<CoreNoise>);
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::cli) struct Noise(pub(in crate::cli) Vec<CoreNoise>);
 
 impl Noise {
     /// Watches the cores one after the other.

@@ -24,7 +24,7 @@ pub(in crate::cli) fn duration(text: &str) -> Result<Nanos, String> {
 }
 
 /// `500`, `2.5k`, `1M`: packets a second. Zero is a pause.
-pub(super) fn rate(text: &str) -> Result<f64, String> {
+pub(in crate::cli) fn rate(text: &str) -> Result<f64, String> {
     let (number, unit) = split(text);
     let scale = match unit {
         "" => 1.0,

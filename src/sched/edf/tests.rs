@@ -63,7 +63,8 @@ impl Model {
         let item = u32::try_from(self.next_seq).unwrap();
         let key = Key { deadline, priority, seq: self.next_seq };
         // Every third stands for several.
-        let count = if service % 3 == 0 { u32::try_from(1 + service % 7).unwrap() } else { 1 };
+        let count =
+            if service.is_multiple_of(3) { u32::try_from(1 + service % 7).unwrap() } else { 1 };
         let got = queue.push_many(priority, deadline, Nanos::new(service), count, item);
         if self.len() + count as usize > queue.capacity() {
             assert_eq!(got, Err(Full(item)));

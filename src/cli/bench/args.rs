@@ -1,0 +1,201 @@
+//! The command line of `bench`: what may be asked for, and what does not go together.
+//!
+//! Knows no measurement.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+
+use super::outcome::Subject;
+use crate::base::Nanos;
+use crate::cli::compare::RuleArgs;
+use crate::cli::load::duration;
+use crate::config::Policy;
+use crate::load::Matching;
+
+/// The multiples of saturation that the whole benchmark offers.
+const SWEEP: [f64; 8] = [0.1, 0.25, 0.5, 0.8, 1.0, 2.0, 5.0, 10.0];
+const QUICK_SWEEP: [f64; 2] = [0.8, 2.0];
+/// So that `--quick` ends within half a minute, also on a restless machine.
+const QUICK_REPEATS: u32 = 4;
+
+/// What `bench` is told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BenchArgs {
+    /// Half a minute: 0.8 and 2 times saturation, FIFO beside ours
+    #[arg(long)]
+    pub(super) quick: bool,
+    /// Loads, in multiples of saturation
+    #[arg(long, value_delimiter = ',', value_name = "X,X")]
+    loads: Option<Vec<f64>>,
+    /// Policies beside each other, by their names in the config [default: all; with --quick: fifo, edf]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,NAME", value_parser = policy)]
+    policies: Option<Vec<Policy>>,
+    /// How long each run sends [default: 2s; with --quick: 600ms]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    duration: Option<Nanos>,
+    /// Rounds; all take turns within each, medians and quartiles are shown
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(super) rounds: u32,
+    /// What a packet costs: busy work of that time
+    #[arg(long, default_value = "20us", value_name = "TIME", value_parser = duration)]
+    pub(super) service: Nanos,
+    /// High : Medium : Low, by packets
+    #[arg(long, value_delimiter = ',', default_value = "1,2,7", value_name = "H,M,L")]
+    pub(super) mix: Vec<f64>,
+    /// The driver: auto, uring, mio
+    #[arg(long, default_value = "auto", value_parser = ["auto", "uring", "mio"])]
+    pub(super) io: String,
+    /// Cores of the service and of the generator; by default the first two that this process may use
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub(super) cores: Option<Vec<usize>>,
+    /// Real-time priority for the service and the generator (needs CAP_SYS_NICE): less of the machine's noise in the result
+    #[arg(long)]
+    pub(super) realtime: bool,
+    /// Decides every draw
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+    /// A run that lost more than this share of its time, in percent, is void: it is counted, and made again
+    #[arg(long, default_value_t = 2.0, value_name = "PERCENT")]
+    pub(super) max_stolen: f64,
+    /// How many void runs are made again in all [default: a quarter of the runs]
+    #[arg(long, value_name = "N")]
+    pub(super) repeats: Option<u32>,
+    /// Measure a server that already runs, instead of ours; NAME=ADDR; may be repeated: they take turns
+    #[arg(long, value_name = "ADDR", value_parser = target, conflicts_with_all = ["policies", "mix", "service", "io", "check"])]
+    pub(super) target: Vec<(String, SocketAddr)>,
+    /// How the answers of a --target are paired: auto, echo, crc32c
+    #[arg(long = "match", value_name = "HOW", default_value = "auto", value_parser = matching, requires = "target")]
+    pub(super) matching: Matching,
+    /// What a --target's answers are judged by
+    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = duration, requires = "target")]
+    pub(super) budget: Nanos,
+    /// Payload bytes of a request to a --target
+    #[arg(long, value_name = "BYTES", default_value_t = 64, requires = "target")]
+    pub(super) size: usize,
+    /// Packets a second that count as 1x, instead of looking for saturation
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub(super) saturation: Option<f64>,
+    /// Exit with 3 unless ours keeps High on time as if it were alone (minus one point) and wastes at most 5 % of its work
+    #[arg(long)]
+    pub(super) check: bool,
+    /// Keep the result: a file, or a name for .punctual/NAME.json
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(super) save_baseline: Option<String>,
+    /// Compare with a kept result: offers what it offered, and measures again what looks worse
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(super) baseline: Option<String>,
+    #[command(flatten)]
+    pub(super) rule: RuleArgs,
+    /// Write a page with charts
+    #[arg(long, value_name = "FILE.html")]
+    pub(super) report: Option<PathBuf>,
+    /// Measure nothing: show a kept result
+    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["baseline", "save_baseline", "target", "quick"])]
+    pub(super) show: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Show progress even where standard error is no terminal
+    #[arg(long)]
+    pub(super) progress: bool,
+}
+
+fn policy(name: &str) -> Result<Policy, String> {
+    let known = || Policy::ALL.iter().map(|p| p.word()).collect::<Vec<_>>().join(", ");
+    let found = Policy::ALL.iter().find(|p| p.word() == name);
+    found.copied().ok_or_else(|| format!("the policies are {}", known()))
+}
+
+fn matching(name: &str) -> Result<Matching, String> {
+    match crate::cli::load::matching(name)? {
+        Matching::Dns | Matching::Nothing => {
+            Err("a benchmark pairs answers by auto, echo, crc32c or id@OFFSET".to_owned())
+        }
+        found => Ok(found),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    crate::cli::load::rate(text)
+}
+
+/// `ADDR` or `NAME=ADDR`; host names are looked up.
+fn target(text: &str) -> Result<(String, SocketAddr), String> {
+    let (name, address) = text.split_once('=').unwrap_or((text, text));
+    if name.is_empty() {
+        return Err("the name before `=` is empty".to_owned());
+    }
+    let found = address.to_socket_addrs().map_err(|e| format!("`{address}` is no address: {e}"))?;
+    let first = found.into_iter().next();
+    let to = first.ok_or_else(|| format!("`{address}` has no address"))?;
+    if to.port() == 0 {
+        return Err("nothing can be sent to port 0".to_owned());
+    }
+    Ok((name.to_owned(), to))
+}
+
+impl BenchArgs {
+    pub(super) fn loads(&self) -> Vec<f64> {
+        let default: &[f64] = if self.quick { &QUICK_SWEEP } else { &SWEEP };
+        self.loads.clone().unwrap_or_else(|| default.to_vec())
+    }
+
+    pub(super) fn policies(&self) -> Vec<Policy> {
+        if let Some(policies) = &self.policies {
+            return policies.clone();
+        }
+        if self.quick {
+            return vec![Policy::Fifo, Policy::Edf];
+        }
+        // Ours last, as the row that the others lead up to.
+        let mut all = Policy::ALL.to_vec();
+        all.reverse();
+        all
+    }
+
+    pub(super) fn duration(&self) -> Nanos {
+        self.duration.unwrap_or_else(|| Nanos::from_millis(if self.quick { 600 } else { 2_000 }))
+    }
+
+    /// Who takes turns. High alone comes first: it is the measure of what this machine allows.
+    pub(super) fn subjects(&self) -> Vec<Subject> {
+        if !self.target.is_empty() {
+            return (0..self.target.len()).map(Subject::Target).collect();
+        }
+        let policies = self.policies().into_iter().map(Subject::Policy);
+        std::iter::once(Subject::HighAlone).chain(policies).collect()
+    }
+
+    /// How many void runs may be made again.
+    pub(super) fn repeats(&self) -> u32 {
+        let runs = self.loads().len() * self.subjects().len() * self.rounds as usize;
+        let quarter = u32::try_from(runs.div_ceil(4)).unwrap_or(u32::MAX);
+        // A run of the quick one takes a second, and it has four to spare.
+        let most = if self.quick { QUICK_REPEATS } else { u32::MAX };
+        self.repeats.unwrap_or_else(|| quarter.min(most))
+    }
+
+    pub(super) fn fault(&self) -> Option<&'static str> {
+        let positive = |x: &f64| x.is_finite() && *x > 0.0;
+        if self.mix.len() != 3 || !self.mix.iter().all(positive) {
+            return Some("--mix takes three numbers above 0, such as 1,2,7");
+        }
+        if self.loads().is_empty() || !self.loads().iter().all(|x| positive(x) && *x <= 100.0) {
+            return Some("--loads takes numbers above 0 and up to 100, such as 0.8,2,5");
+        }
+        if self.policies().is_empty() {
+            return Some("--policies takes one or more names");
+        }
+        if self.duration() < Nanos::from_millis(100) {
+            return Some("--duration: a run of less than 100ms shows nothing");
+        }
+        if !(self.max_stolen > 0.0 && self.max_stolen <= 100.0) {
+            return Some("--max-stolen takes a percentage above 0 and up to 100");
+        }
+        let names: Vec<&String> = self.target.iter().map(|(name, _)| name).collect();
+        if (1..names.len()).any(|i| names[..i].contains(&names[i])) {
+            return Some("two of the targets have the same name");
+        }
+        self.rule.fault(self.baseline.is_some())
+    }
+}

@@ -1,0 +1,198 @@
+//! The order of runs: rounds, in each of them every load, at each load everybody in turn; void runs again; progress told.
+//!
+//! Knows no figure besides whether a run is void.
+
+use super::args::BenchArgs;
+use super::bare::{Capacity, capacity_run};
+use super::lab::Lab;
+use super::outcome::{Measured, Outcome, Run, Subject};
+use super::progress::Teller;
+use super::saturation;
+
+/// How often one run is made again at most.
+const TRIES: u32 = 3;
+
+/// A benchmark under way.
+#[derive(Debug)]
+pub(super) struct Course<'a> {
+    args: &'a BenchArgs,
+    lab: &'a Lab,
+    teller: Teller,
+    repeats_left: u32,
+    repeated: u32,
+    pub(super) capacity: Vec<Capacity>,
+    runs: Vec<Measured>,
+}
+
+impl<'a> Course<'a> {
+    pub(super) fn new(args: &'a BenchArgs, lab: &'a Lab) -> Self {
+        let runs = args.loads().len() * args.subjects().len() * args.rounds as usize;
+        let pairs = if args.target.is_empty() { args.rounds as usize } else { 1 };
+        Self {
+            args,
+            lab,
+            teller: Teller::new(runs + pairs, args.progress, &lab.describe().to_string()),
+            repeats_left: args.repeats(),
+            repeated: 0,
+            capacity: Vec::new(),
+            runs: Vec::new(),
+        }
+    }
+
+    pub(super) fn say(&self, what: &str) {
+        self.teller.doing(what);
+    }
+
+    /// Finds out what counts as 1x.
+    pub(super) fn saturation(&mut self) -> anyhow::Result<f64> {
+        self.say("finding saturation");
+        let time = capacity_run(self.args.quick);
+        if !self.args.target.is_empty() {
+            let found = match self.args.saturation {
+                Some(rate) => rate,
+                None => saturation::of_target(self.lab, 0, time)?,
+            };
+            let capacity = Capacity { round: 0, service: found, bare: None, sound: true };
+            self.capacity.push(capacity);
+            self.teller.done("saturation", "");
+            return Ok(found);
+        }
+        for round in 0..self.args.rounds {
+            self.pair(round)?;
+        }
+        Ok(self.args.saturation.unwrap_or_else(|| saturation::of_rounds(&self.capacity)))
+    }
+
+    fn pair(&mut self, round: u32) -> anyhow::Result<()> {
+        for attempt in 1.. {
+            let pair = saturation::pair(self.lab, round, capacity_run(self.args.quick))?;
+            self.capacity.push(pair);
+            if pair.sound {
+                self.teller.done("saturation", &format!("{:.0} packets/s", pair.service));
+                return Ok(());
+            }
+            if attempt >= TRIES || !self.may_repeat() {
+                self.teller.done("saturation", "void: too much of the time was taken away");
+                return Ok(());
+            }
+            self.teller.note(&format!("saturation, round {}: void; once more", round + 1));
+        }
+        Ok(())
+    }
+
+    /// All rounds of the sweep.
+    pub(super) fn sweep(&mut self, saturation: f64) -> anyhow::Result<()> {
+        let (loads, subjects) = (self.args.loads(), self.args.subjects());
+        for round in 0..self.args.rounds {
+            for load in &loads {
+                for subject in turns(&subjects, round) {
+                    self.run(subject, *load, saturation, round)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// More rounds of some loads, after the ones that were made; and of saturation.
+    pub(super) fn again(
+        &mut self,
+        loads: &[f64],
+        capacity: bool,
+        saturation: f64,
+    ) -> anyhow::Result<()> {
+        let rounds = self.args.rounds;
+        let first = 1 + self.runs.iter().map(|r| r.round).max().unwrap_or(0);
+        let subjects = self.args.subjects();
+        let pairs = if capacity { rounds as usize } else { 0 };
+        self.teller.more(rounds as usize * loads.len() * subjects.len() + pairs);
+        for round in first..first + rounds {
+            if capacity {
+                self.pair(round)?;
+            }
+            for load in loads {
+                for subject in turns(&subjects, round) {
+                    self.run(subject, *load, saturation, round)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        subject: Subject,
+        load: f64,
+        saturation: f64,
+        round: u32,
+    ) -> anyhow::Result<()> {
+        let run =
+            Run { subject, label: self.lab.label(subject), load, rate: load * saturation, round };
+        let name = format!("{load}x {}", run.label);
+        for attempt in 1.. {
+            self.say(&name);
+            let measured = self.lab.run(&run)?;
+            let void = measured.void.clone();
+            let high = measured.high().map_or(0.0, |c| c.on_time_share);
+            self.runs.push(measured);
+            match void {
+                Some(why) if attempt < TRIES && self.may_repeat() => {
+                    self.teller
+                        .note(&format!("{name}, round {}: void, {why}; once more", round + 1));
+                }
+                void => {
+                    let word = void.map_or_else(
+                        || format!("{:.1} % on time", high * 100.0),
+                        |why| format!("void: {why}"),
+                    );
+                    self.teller.done(&name, &word);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn may_repeat(&mut self) -> bool {
+        if self.repeats_left == 0 {
+            return false;
+        }
+        self.repeats_left -= 1;
+        self.repeated += 1;
+        true
+    }
+
+    /// Puts what was measured so far into the result.
+    pub(super) fn fill(&self, outcome: &mut Outcome) {
+        outcome.capacity.clone_from(&self.capacity);
+        outcome.runs.clone_from(&self.runs);
+        outcome.repeated = self.repeated;
+    }
+
+    /// Ends the showing of progress.
+    pub(super) fn end(&self) {
+        self.teller.end();
+    }
+}
+
+/// The order within a round: each round begins with another one, so that nobody always comes after the same neighbour.
+fn turns(subjects: &[Subject], round: u32) -> Vec<Subject> {
+    let mut order = subjects.to_vec();
+    if !order.is_empty() {
+        order.rotate_left(round as usize % subjects.len());
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_begins_once() {
+        let all = [Subject::Target(0), Subject::Target(1), Subject::Target(2)];
+        let first: Vec<Subject> = (0..3).map(|round| turns(&all, round)[0]).collect();
+        assert_eq!(first, all);
+        assert!((0..3).all(|round| turns(&all, round).len() == 3));
+        assert!(turns(&[], 1).is_empty());
+    }
+}

@@ -1,0 +1,204 @@
+//! One run of the generator with somebody beside it who reads the service's figures, step by step.
+//!
+//! Knows no policy. Both stay off the service's core.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+
+use super::bare::Bare;
+use super::stolen::{Stolen, Watch};
+use super::timeline::{Recorder, STEP, Timeline};
+use crate::base::{Clock as _, Instant, Nanos};
+use crate::load::{self, Generator, Plan, Report};
+use crate::runtime::Service;
+use crate::stats::Field;
+use crate::sys::clock::MonotonicClock;
+use crate::sys::{affinity, realtime};
+
+/// How long answers are waited for: three times the longest budget of the mix. What is lost never comes.
+const GRACE: Nanos = Nanos::from_millis(300);
+
+/// Who answers.
+#[derive(Clone, Copy)]
+pub(super) enum Under<'a> {
+    /// Our service.
+    Service(&'a Service),
+    /// The yardstick.
+    Bare(&'a Bare),
+    /// A server that is not ours.
+    Foreign,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Offered {
+    pub(super) report: Report,
+    pub(super) stolen: Stolen,
+    pub(super) timeline: Timeline,
+    /// Answers a second while requests were sent, by the service's own count; none where it has none.
+    pub(super) served: Option<f64>,
+}
+
+/// Where the generator runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seat {
+    pub(super) core: usize,
+    /// `SCHED_FIFO` priority; 0 for none.
+    pub(super) priority: u8,
+}
+
+/// Runs `plan` from `seat`. `watched` names the thread and the core that serve.
+pub(super) fn drive(
+    plan: &Plan,
+    under: Under<'_>,
+    seat: Seat,
+    watched: (&str, usize),
+) -> anyhow::Result<Offered> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (tell, told) = channel::<()>();
+    let watch = Watch::start(watched.0, watched.1);
+    let start = MonotonicClock.now();
+    let (report, seen) = std::thread::scope(|s| {
+        let stop_it = Arc::clone(&stop);
+        let generator = std::thread::Builder::new()
+            .name("punctual-load".to_owned())
+            .spawn_scoped(s, move || generate(plan.clone(), seat, stop_it))?;
+        let reader = std::thread::Builder::new()
+            .name("punctual-watch".to_owned())
+            .spawn_scoped(s, move || read(under, seat, plan.duration, &stop, &told))?;
+        let report = generator
+            .join()
+            .unwrap_or_else(|_panic| Err(anyhow::anyhow!("the generator panicked")));
+        drop(tell);
+        let seen =
+            reader.join().map_err(|_panic| anyhow::anyhow!("the reader of figures panicked"))?;
+        anyhow::Ok((report?, seen))
+    })?;
+    let stolen = watch.end(MonotonicClock.now().since(start), &report);
+    Ok(Offered { report, stolen, timeline: seen.0, served: seen.1 })
+}
+
+fn generate(plan: Plan, seat: Seat, stop: Arc<AtomicBool>) -> anyhow::Result<Report> {
+    affinity::pin_current(seat.core)?;
+    if seat.priority > 0 {
+        realtime::request_fifo(i32::from(seat.priority))?;
+    }
+    let driver = load::open(&plan)?;
+    Ok(Generator::new(plan, driver, MonotonicClock)?.stop_when(stop).run(|_| ())?)
+}
+
+/// Reads figures until nobody holds the other end of `told`, and ends the wait for answers that do not come.
+fn read(
+    under: Under<'_>,
+    seat: Seat,
+    duration: Nanos,
+    stop: &AtomicBool,
+    told: &Receiver<()>,
+) -> (Timeline, Option<f64>) {
+    // On the generator's core: a few microseconds there make nothing late, on the service's core they would.
+    let _ = affinity::pin_current(seat.core);
+    if seat.priority > 0 {
+        let _ = realtime::request_fifo(i32::from(seat.priority) + 1);
+    }
+    let start = MonotonicClock.now();
+    let mut steps = Steps::start(under);
+    let mut next = start + STEP;
+    loop {
+        let now = MonotonicClock.now();
+        if now.since(start) >= duration + GRACE {
+            stop.store(true, Ordering::Relaxed);
+        }
+        match told.recv_timeout(next.since(now).max(Nanos::from_millis(1)).to_std()) {
+            Err(RecvTimeoutError::Timeout) => {}
+            _ => return steps.end(),
+        }
+        steps.read(under, start, duration);
+        next = next + STEP;
+    }
+}
+
+/// What was read so far.
+struct Steps {
+    recorder: Recorder,
+    served: Served,
+}
+
+impl Steps {
+    fn start(under: Under<'_>) -> Self {
+        let recorder = match under {
+            Under::Service(service) => Recorder::start(&service.figures()),
+            Under::Bare(_) | Under::Foreign => Recorder::default(),
+        };
+        Self { recorder, served: Served::default() }
+    }
+
+    fn read(&mut self, under: Under<'_>, start: Instant, duration: Nanos) {
+        let count = match under {
+            Under::Service(service) => {
+                let figures = service.figures();
+                self.recorder.read(MonotonicClock.now().since(start), &figures);
+                replied(&figures)
+            }
+            Under::Bare(bare) => bare.answered(),
+            Under::Foreign => return,
+        };
+        let now = MonotonicClock.now();
+        if now.since(start) <= duration {
+            self.served.read(now, count);
+        }
+    }
+
+    fn end(self) -> (Timeline, Option<f64>) {
+        (self.recorder.end(), self.served.rate())
+    }
+}
+
+fn replied(figures: &[crate::stats::Counters]) -> u64 {
+    let cell = |w: &crate::stats::Counters, i: usize, p| {
+        w.view(crate::base::IngressId(u16::try_from(i).unwrap_or(u16::MAX)), p).get(Field::Replied)
+    };
+    let worker = |w: &crate::stats::Counters| -> u64 {
+        (0..w.layout().ingresses())
+            .flat_map(|i| crate::base::Priority::ALL.map(|p| cell(w, i, p)))
+            .sum()
+    };
+    figures.iter().map(worker).sum()
+}
+
+/// A rate between the first and the last reading.
+#[derive(Debug, Default)]
+struct Served {
+    first: Option<(Instant, u64)>,
+    last: Option<(Instant, u64)>,
+}
+
+impl Served {
+    fn read(&mut self, at: Instant, count: u64) {
+        self.first = self.first.or(Some((at, count)));
+        self.last = Some((at, count));
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a rate is shown without its last digits")]
+    fn rate(&self) -> Option<f64> {
+        let ((from, before), (to, after)) = (self.first?, self.last?);
+        let seconds = to.since(from).as_secs_f64();
+        (seconds > 0.0).then(|| (after - before) as f64 / seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_needs_two_readings() {
+        let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+        let mut served = Served::default();
+        assert_eq!(served.rate(), None);
+        served.read(at(100), 1_000);
+        assert_eq!(served.rate(), None);
+        served.read(at(300), 9_000);
+        assert_eq!(served.rate(), Some(40_000.0));
+    }
+}

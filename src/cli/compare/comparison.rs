@@ -1,0 +1,184 @@
+//! Two results beside each other, figure by figure, as one value: the table and the JSON are made from it.
+//!
+//! Knows no terminal and no file.
+
+use serde::Serialize;
+
+use super::figures::{self, Figure};
+use super::rule::{self, Kind, Verdict};
+use crate::cli::bench::{Outcome, Spread};
+
+/// The JSON's version.
+const VERSION: u32 = 1;
+
+/// One figure of both.
+#[derive(Clone, Debug, Serialize)]
+pub(in crate::cli) struct Row {
+    pub(in crate::cli) load: Option<f64>,
+    pub(in crate::cli) subject: String,
+    pub(in crate::cli) class: String,
+    pub(in crate::cli) metric: &'static str,
+    /// As measured. Latencies are in microseconds.
+    pub(super) before: Spread,
+    pub(super) now: Spread,
+    /// Relative to the control of the same rounds.
+    pub(super) before_relative: Spread,
+    pub(super) now_relative: Spread,
+    /// Of the relative medians: a share of the old one, or points as a share of 1.
+    pub(super) change: f64,
+    /// `change` is in points.
+    pub(super) points: bool,
+    pub(in crate::cli) verdict: Verdict,
+    /// If it is worse, that is a regression.
+    pub(in crate::cli) gate: bool,
+}
+
+impl Row {
+    fn new(before: &Figure, now: &Figure, threshold: f64) -> Self {
+        let (change, verdict) = rule::judge(now.kind, &before.relative, &now.relative, threshold);
+        let spread = |values: &[f64]| Spread::of(values.iter().copied());
+        Self {
+            load: now.load,
+            subject: now.subject.clone(),
+            class: now.class.clone(),
+            metric: now.metric,
+            before: spread(&before.values),
+            now: spread(&now.values),
+            before_relative: spread(&before.relative),
+            now_relative: spread(&now.relative),
+            change,
+            points: now.kind == Kind::Share,
+            verdict,
+            gate: before.gate && now.gate,
+        }
+    }
+
+    pub(in crate::cli) fn is_regression(&self) -> bool {
+        self.gate && self.verdict == Verdict::Worse
+    }
+}
+
+/// Everything.
+#[derive(Clone, Debug, Serialize)]
+pub(in crate::cli) struct Comparison {
+    kind: &'static str,
+    version: u32,
+    /// A share.
+    pub(super) threshold: f64,
+    pub(in crate::cli) regressions: usize,
+    /// What to know about the two results.
+    pub(super) notes: Vec<String>,
+    pub(in crate::cli) rows: Vec<Row>,
+}
+
+impl Comparison {
+    /// `before` beside `now`. `threshold` is a share.
+    pub(in crate::cli) fn new(before: &Outcome, now: &Outcome, threshold: f64) -> Self {
+        let (old, new) = (figures::of(before), figures::of(now));
+        let row = |now: &Figure| {
+            let before = old.iter().find(|f| f.is(now))?;
+            Some(Row::new(before, now, threshold))
+        };
+        let rows: Vec<Row> = new.iter().filter_map(row).collect();
+        Self {
+            kind: "punctual compare",
+            version: VERSION,
+            threshold,
+            regressions: rows.iter().filter(|r| r.is_regression()).count(),
+            notes: notes(before, now),
+            rows,
+        }
+    }
+}
+
+/// Why two results cannot be compared at all.
+pub(in crate::cli) fn unlike(before: &Outcome, now: &Outcome) -> Option<String> {
+    let (a, b) = (&before.lab, &now.lab);
+    if a.service.is_some() != b.service.is_some() {
+        return Some("one is of our own service, the other of a --target".to_owned());
+    }
+    if let (Some(x), Some(y)) = (a.service, b.service)
+        && x != y
+    {
+        return Some(format!("a packet cost {x} of work in one and {y} in the other (--service)"));
+    }
+    if a.mix != b.mix {
+        return Some(format!("the mixes differ: {:?} and {:?} (--mix)", a.mix, b.mix));
+    }
+    let common = before.loads().iter().any(|x| now.loads().iter().any(|y| x.total_cmp(y).is_eq()));
+    if !common {
+        let (x, y) = (before.loads(), now.loads());
+        return Some(format!("they have no load in common: {x:?} and {y:?} (--loads)"));
+    }
+    None
+}
+
+fn notes(before: &Outcome, now: &Outcome) -> Vec<String> {
+    let mut notes = Vec::new();
+    if before.machine != now.machine {
+        let name = |o: &Outcome| format!("{}, Linux {}", o.machine.processor, o.machine.linux);
+        notes.push(format!("measured on two machines: {} | {}", name(before), name(now)));
+    }
+    if before.lab.driver != now.lab.driver {
+        notes.push(format!("two drivers: {} | {}", before.lab.driver, now.lab.driver));
+    }
+    if (before.lab.seconds - now.lab.seconds).abs() > 1e-9 {
+        let (x, y) = (before.lab.seconds, now.lab.seconds);
+        notes.push(format!("runs of {x} s | {y} s: rare events show in the longer ones"));
+    }
+    for (name, outcome) in [("before", before), ("now", now)] {
+        let voids = outcome.voids().count();
+        if voids > 0 {
+            let all = outcome.runs.len();
+            notes.push(format!(
+                "{name}: {voids} of {all} runs were void for noise and are left out"
+            ));
+        }
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Nanos;
+    use crate::cli::bench::testing;
+
+    #[test]
+    fn a_share_that_falls_is_a_regression_and_noise_is_none() {
+        let before = testing::outcome(&[0.98, 0.985, 0.99]);
+        let count = |now: &[f64]| Comparison::new(&before, &testing::outcome(now), 0.1).regressions;
+        assert_eq!(count(&[0.98, 0.985, 0.99]), 0);
+        assert_eq!(count(&[0.97, 0.975, 0.98]), 0, "a point is within two");
+        assert_eq!(count(&[0.90, 0.92, 0.91]), 1);
+        assert_eq!(count(&[0.90, 0.99, 0.91]), 0, "the rounds do not agree");
+        assert_eq!(count(&[0.5, 0.5]), 0, "two rounds prove nothing");
+    }
+
+    #[test]
+    fn a_slower_machine_is_no_regression_and_a_slower_service_is() {
+        let before = testing::outcome(&[0.98, 0.985, 0.99]);
+        let mut now = before.clone();
+        for c in &mut now.capacity {
+            (c.service, c.bare) = (c.service * 0.7, c.bare.map(|b| b * 0.7));
+        }
+        assert_eq!(Comparison::new(&before, &now, 0.1).regressions, 0);
+        now.capacity.iter_mut().for_each(|c| c.service *= 0.8);
+        assert_eq!(Comparison::new(&before, &now, 0.1).regressions, 1);
+    }
+
+    #[test]
+    fn what_is_not_alike_is_not_compared() {
+        let a = testing::outcome(&[0.9]);
+        let with = |change: &dyn Fn(&mut Outcome)| {
+            let mut b = a.clone();
+            change(&mut b);
+            unlike(&a, &b)
+        };
+        assert_eq!(with(&|_| ()), None);
+        assert!(with(&|b| b.lab.service = Some(Nanos::from_micros(1))).is_some());
+        assert!(with(&|b| b.lab.service = None).is_some());
+        assert!(with(&|b| b.lab.mix = vec![1.0]).is_some());
+        assert!(with(&|b| b.runs.iter_mut().for_each(|r| r.load = 3.0)).is_some());
+    }
+}

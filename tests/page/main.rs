@@ -1,0 +1,86 @@
+//! The page of `punctual bench --report`, opened in a real browser: it complains of nothing, asks nobody for anything, and
+//! is drawn in light and dark. The pictures are kept in `target/page/`.
+//!
+//! Needs Chromium. Without it the tests say so and pass; with `PUNCTUAL_REQUIRE_CHROMIUM=1` they fail.
+
+mod browser;
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use browser::{Scheme, Visit, visit};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where pictures and pages are kept for people to look at.
+fn artefacts() -> PathBuf {
+    let folder = root().join("target/page");
+    std::fs::create_dir_all(&folder).expect("target/ can be written");
+    folder
+}
+
+/// The page of the kept result `name`.
+fn page_of(name: &str) -> PathBuf {
+    let page = artefacts().join(format!("{name}.html"));
+    Command::cargo_bin("punctual")
+        .expect("the program is built with its tests")
+        .arg("bench")
+        .arg("--show")
+        .arg(root().join(format!("tests/data/{name}.json")))
+        .arg("--report")
+        .arg(&page)
+        .assert()
+        .success();
+    page
+}
+
+fn assert_quiet(seen: &Visit) {
+    assert!(seen.console.is_empty(), "the console says {:?}", seen.console);
+    assert!(seen.requests.is_empty(), "the page asked for {:?}", seen.requests);
+}
+
+#[test]
+fn the_report_is_drawn_without_a_word_or_a_request() {
+    let page = page_of("bench");
+    for (scheme, name) in [(Scheme::Light, "bench-light.png"), (Scheme::Dark, "bench-dark.png")] {
+        let picture = artefacts().join(name);
+        let Some(seen) = visit(&page, scheme, &picture) else { return };
+        assert_quiet(&seen);
+        let size = std::fs::metadata(&picture).expect("the picture was taken").len();
+        assert!(size > 100_000, "{}: {size} bytes are no page of charts", picture.display());
+        for part in ["What overload does", "<svg", "Every figure", "edf at 2x"] {
+            assert!(seen.dom.contains(part), "{part} is not on the page");
+        }
+    }
+}
+
+/// The browser is asked the same of a page that does both, so that silence means something.
+#[test]
+fn a_page_that_complains_and_asks_is_caught() {
+    let page = artefacts().join("bad.html");
+    let bad = "<!doctype html><title>bad</title><script>console.error('boom')</script>\
+               <img src=\"http://127.0.0.1:9/picture.png\">";
+    std::fs::write(&page, bad).expect("target/ can be written");
+    let Some(seen) = visit(&page, Scheme::Light, &artefacts().join("bad.png")) else { return };
+    assert!(seen.console.iter().any(|line| line.contains("boom")), "{:?}", seen.console);
+    assert_eq!(seen.requests, ["http://127.0.0.1:9/picture.png"]);
+}
+
+/// What the page forbids itself holds: with its policy, a script and a picture put into it do nothing.
+#[test]
+fn the_pages_own_policy_forbids_scripts_and_requests() {
+    let html = std::fs::read_to_string(page_of("bench")).expect("it was written");
+    let spoiled = html.replace(
+        "<main>",
+        "<main><script>document.title = 'ran'</script><img src=\"http://127.0.0.1:9/x.png\">",
+    );
+    assert_ne!(html, spoiled);
+    let page = artefacts().join("spoiled.html");
+    std::fs::write(&page, spoiled).expect("target/ can be written");
+    let Some(seen) = visit(&page, Scheme::Light, &artefacts().join("spoiled.png")) else { return };
+    assert!(seen.requests.is_empty(), "{:?}", seen.requests);
+    assert!(!seen.dom.contains("<title>ran</title>"));
+    assert!(seen.console.iter().any(|line| line.contains("Content Security Policy")));
+}

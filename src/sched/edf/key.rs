@@ -59,7 +59,6 @@ impl Key {
 
 /// The half of a packed key that nearly always decides.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the upper half of 128 bits has 64")]
 pub(super) const fn deadline(packed: u128) -> u64 {
     (packed >> 64) as u64
 }

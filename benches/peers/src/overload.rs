@@ -56,6 +56,9 @@ pub(crate) const CLASSES: [(&str, u32); 3] = [("high", 1), ("medium", 2), ("low"
 /// The work of one window, with which saturation is found.
 const PROBE: usize = 256;
 const PROBES: usize = 9;
+/// A turn is repeated where more of the load than this left over 1 ms late, but not for ever.
+const LATE: f64 = 0.01;
+const TRIES: usize = 3;
 /// Longer than the backlog that any receive buffer of theirs holds.
 const REST: Duration = Duration::from_millis(250);
 
@@ -69,6 +72,8 @@ pub(crate) struct Contestant {
     pub(crate) on_time: Vec<[Vec<f64>; 3]>,
     /// By load, by round: High's 99th percentile, ns, of those that were answered.
     pub(crate) high_p99: Vec<Vec<f64>>,
+    /// By load, by round: the share of its packets that the generator itself sent late.
+    pub(crate) generator_late: Vec<Vec<f64>>,
 }
 
 fn config(args: &OverloadArgs) -> String {
@@ -91,6 +96,7 @@ fn start(args: &OverloadArgs) -> anyhow::Result<Vec<Contestant>> {
         saturation: 0.0,
         on_time: vec![Default::default(); args.loads.len()],
         high_p99: vec![Vec::new(); args.loads.len()],
+        generator_late: vec![Vec::new(); args.loads.len()],
     };
     bench.on_server_core(|| {
         let ours = Server::ours(&bench.punctual, &config(args))?;
@@ -123,7 +129,8 @@ pub(crate) fn run(args: &OverloadArgs) -> anyhow::Result<()> {
     for _ in 0..args.rounds {
         for (l, load) in args.loads.iter().enumerate() {
             for one in &mut all {
-                let report = offer(args, one, load * quickest)?;
+                let (report, late) = punctual_offer(args, one, load * quickest)?;
+                one.generator_late[l].push(late);
                 for (c, shares) in one.on_time[l].iter_mut().enumerate() {
                     let class = &report["classes"][c];
                     shares.push(class["on_time_share"].as_f64().context("on_time_share")?);
@@ -151,10 +158,31 @@ fn saturation(gate: &Gate, server: &Server) -> anyhow::Result<f64> {
     Ok(1.0 / costs[costs.len() / 2])
 }
 
+/// One turn, and the generator's own lateness in it. A turn in which the machine held the generator up says nothing of the
+/// server: it is repeated.
+fn punctual_offer(
+    args: &OverloadArgs,
+    one: &Contestant,
+    rate: f64,
+) -> anyhow::Result<(Value, f64)> {
+    let mut best: Option<(Value, f64)> = None;
+    for _ in 0..TRIES {
+        let report = offer(args, one, rate)?;
+        let late = report["generator"]["late_share"].as_f64().context("late_share")?;
+        if best.as_ref().is_none_or(|(_, least)| late < *least) {
+            best = Some((report, late));
+        }
+        if late < LATE {
+            break;
+        }
+    }
+    best.context("a turn")
+}
+
 /// Offers it a load for one turn; what the generator reports.
 fn offer(args: &OverloadArgs, one: &Contestant, rate: f64) -> anyhow::Result<Value> {
     let mut load = Command::new(&args.bench.punctual);
-    load.args(["load", "--json", "--raw", "--match", "echo", "--no-gso", "--flows", "16"])
+    load.args(["load", "--json", "--raw", "--match", "echo", "--flows", "16"])
         .args(["--rate", &format!("{rate:.0}"), "--duration", &format!("{}ms", args.millis)])
         .args(["--core", &args.bench.load_core.to_string()]);
     for (i, (class, share)) in CLASSES.iter().enumerate() {

@@ -142,15 +142,23 @@ pub(crate) fn overload(
     for one in all {
         let _ = write!(text, "\n| {} |", one.name);
         for (classes, p99) in one.on_time.iter().zip(&one.high_p99) {
-            for shares in classes {
+            for (shares, class) in classes.iter().zip(overload::CLASSES) {
                 let [least, middle, most] = range(shares).map(|s| s * 100.0);
-                let _ = write!(text, " {middle:.1} % ({least:.1} to {most:.1}) |");
+                let _ = write!(text, " {middle:.1} %");
+                if class.0 == "high" {
+                    let _ = write!(text, " ({least:.1} to {most:.1})");
+                }
+                text += " |";
             }
             let [_, p99, _] = range(p99);
             let _ = write!(text, " {} |", time(p99));
         }
     }
     text.push('\n');
+    let late = all.iter().flat_map(|c| c.generator_late.iter().flatten()).copied();
+    let late = late.fold(0.0, f64::max) * 100.0;
+    let _ =
+        writeln!(text, "\nIn no turn did the generator send more than {late:.1} % over 1 ms late.");
     finish(&text, "peers-overload", args.bench())
 }
 
@@ -170,7 +178,10 @@ fn overload_json(
     saturation: f64,
     all: &[overload::Contestant],
 ) -> serde_json::Value {
-    let one = |c: &overload::Contestant| json!({"name": c.name, "saturation": c.saturation, "on_time": c.on_time, "high_p99_ns": c.high_p99});
+    let one = |c: &overload::Contestant| {
+        json!({"name": c.name, "saturation": c.saturation, "on_time": c.on_time, "high_p99_ns": c.high_p99,
+               "generator_late": c.generator_late})
+    };
     json!({"version": 1, "machine": machine(), "loads": args.loads(), "saturation": saturation,
            "classes": overload::CLASSES.map(|(name, _)| name),
            "contestants": all.iter().map(one).collect::<Vec<_>>()})

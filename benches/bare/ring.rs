@@ -95,7 +95,13 @@ impl Ring {
 
     /// Sends the last batch's answers and takes what came meanwhile, in one entry; how many datagrams left. `want` is how
     /// many completions it waits for.
+    #[allow(dead_code, reason = "benches/peers does work in every turn")]
     pub(crate) fn turn(&mut self, want: u32) -> u64 {
+        self.turn_with(want, |_| ())
+    }
+
+    /// A turn with some work on each message before it is answered.
+    pub(crate) fn turn_with(&mut self, want: u32, mut work: impl FnMut(&mut [u8])) -> u64 {
         if !self.armed {
             self.armed = true;
             let entry = opcode::RecvMsgMulti::new(Fixed(0), &raw const *self.layout, 0)
@@ -123,6 +129,7 @@ impl Ring {
             let (head, payload) = buffer.split_at_mut(PAYLOAD_AT);
             let segment = segment_of(&head[48..48 + control_len]);
             let (name, _) = head[16..].split_first_chunk_mut::<NAME>().unwrap();
+            work(payload);
             let piece = (payload.as_mut_ptr(), payload.len());
             answered += self.grouping.add(&mut self.heads, name, piece, segment);
             if self.lent_out.len() == BATCH {

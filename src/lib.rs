@@ -14,6 +14,7 @@ pub mod load;
 pub mod packet;
 pub mod runtime;
 pub mod sched;
+pub mod sim;
 pub mod stats;
 pub mod sys;
 pub mod telemetry;

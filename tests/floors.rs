@@ -27,7 +27,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("socket2", &["sys"]),
     ("atomic", &["sched"]),
     ("crossbeam_utils", &["stats", "sched", "dataplane"]),
-    ("hdrhistogram", &["load", "cli"]),
+    ("hdrhistogram", &["load", "sim", "cli"]),
     ("crc_fast", &["kernel"]),
     ("axum", &["http"]),
     ("tokio", &["http"]),

@@ -2,4 +2,6 @@
 //!
 //! Knows no real clock, socket or thread: everything here is decided by a seed.
 
+pub mod oracle;
+pub mod queueing;
 pub mod workload;

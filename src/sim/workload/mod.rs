@@ -11,6 +11,7 @@ pub use arrivals::{ArrivalTimes, Arrivals};
 pub use offered::{Drift, Offer, Offered, Stream};
 pub use published::{by_name, names};
 pub use service::Service;
+pub(in crate::sim) use service::{nanos, ns};
 
 use crate::base::{Nanos, Priority};
 
@@ -85,7 +86,7 @@ impl Workload {
     #[must_use]
     pub fn with_budgets(mut self, factor: f64) -> Self {
         for kind in &mut self.kinds {
-            kind.budget = service::nanos(factor * kind.service.mean_ns());
+            kind.budget = nanos(factor * kind.service.mean_ns());
         }
         self
     }

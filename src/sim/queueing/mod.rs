@@ -3,6 +3,7 @@
 //! Knows no packets and no sockets: `sim::world` runs the real worker; this runs the ideas, a hundred times as fast, so that
 //! every idea can be tried on every workload before the best becomes the worker's.
 
+pub mod compare;
 mod engine;
 mod estimates;
 mod outcome;

@@ -30,18 +30,16 @@ use super::{Estimates, Policy, Sizes};
 use crate::base::Nanos;
 use crate::sim::workload::Workload;
 
+/// A policy and its name in tables.
+pub type Named = (&'static str, Box<dyn Policy>);
+
 /// The most jobs that a queue without a rule of its own holds.
 const CAPACITY: usize = 1_024;
 
 /// Every policy under its name in tables, made for a workload and so many servers; jobs that may be sliced are, by
 /// `slice`, each of which ends with a look round that costs `check`.
 #[must_use]
-pub fn all(
-    w: &Workload,
-    servers: usize,
-    slice: Nanos,
-    check: Nanos,
-) -> Vec<(&'static str, Box<dyn Policy>)> {
+pub fn all(w: &Workload, servers: usize, slice: Nanos, check: Nanos) -> Vec<Named> {
     let budget = w.kinds.iter().map(|k| k.budget).max().unwrap_or(Nanos::from_millis(1));
     let knows = |sizes| Estimates::new(sizes, &w.kinds);
     let reserved = if servers > 1 { servers.div_ceil(8) } else { 0 };

@@ -95,7 +95,6 @@ impl Ring {
 
     /// Sends the last batch's answers and takes what came meanwhile, in one entry; how many datagrams left. `want` is how
     /// many completions it waits for.
-    #[allow(dead_code, reason = "benches/peers does work in every turn")]
     pub(crate) fn turn(&mut self, want: u32) -> u64 {
         self.turn_with(want, |_| ())
     }

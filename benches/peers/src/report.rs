@@ -166,7 +166,9 @@ pub(crate) fn overload(
 fn range(values: &[f64]) -> [f64; 3] {
     let mut all = values.to_vec();
     all.sort_by(f64::total_cmp);
-    [0, all.len() / 2, all.len() - 1].map(|i| all.get(i).copied().unwrap_or(f64::NAN))
+    let at = |i: usize| all.get(i).copied().unwrap_or(f64::NAN);
+    let last = all.len().max(1) - 1;
+    [at(0), f64::midpoint(at(last / 2), at(last.div_ceil(2))), at(last)]
 }
 
 fn time(ns: f64) -> String {

@@ -57,7 +57,7 @@ impl<'a> Outlet<'a> {
         Self { now, pool, counters, alike: None }
     }
 
-    /// So many results have left, the others of `count` have met a fault. [`Outlet::book`] follows the last.
+    /// So many results have left, and so many have met a fault. [`Outlet::book`] follows the last.
     #[inline]
     pub(super) fn settle(&mut self, account: &Account, left: u16, fault: Option<(SendError, u16)>) {
         if let Some(slot) = account.slot {
@@ -164,15 +164,16 @@ impl Worker {
     ) {
         let way = self.ways[packet.ingress.index()];
         let late = packet.priority.enforces_deadline() && now > packet.deadline;
+        let row = self.rows[first];
+        // A result that does not exist is not late.
+        if packet.count == 1 && row.status == RowStatus::Failed {
+            return self.drop_packet(now, packet, DropReason::KernelError);
+        }
         if late && way.late == Late::Drop {
             return self.drop_packet(now, packet, DropReason::LateAfterKernel);
         }
-        let row = self.rows[first];
         if packet.count > 1 {
             return self.finish_neighbours(now, packet, first, kernel_time);
-        }
-        if row.status == RowStatus::Failed {
-            return self.drop_packet(now, packet, DropReason::KernelError);
         }
         let len = row.len + packet.header_len();
         if way.replies {

@@ -25,6 +25,8 @@ enum Command {
     Compare(cli::compare::CompareArgs),
     /// Offer load to a service and judge its answers
     Load(Box<cli::load::LoadArgs>),
+    /// Run policies under a virtual clock: which keeps most on time, on which workload
+    Sim(cli::sim::SimArgs),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Command::Check(args) => cli::check::run(&args).into(),
         Command::Bench(args) => cli::bench::run(&args).into(),
         Command::Compare(args) => cli::compare::run(&args).into(),
+        Command::Sim(args) => cli::sim::run(&args).into(),
         Command::Load(args) => match cli::load::run(&args) {
             Ok(code) => code,
             Err(error) => {

@@ -10,6 +10,7 @@ mod options;
 mod pages;
 mod reload;
 pub mod serve;
+pub mod sim;
 
 /// Exit codes, the same for every command.
 pub mod exit {

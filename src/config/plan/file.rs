@@ -46,7 +46,6 @@ impl<'t, 'i> Top<'t, 'i> {
     pub(super) fn read(document: &'t DeTable<'i>, r: &mut Report) -> Self {
         let start = Place { span: 0..0, key: String::new() };
         let mut top = Section::new("", start, Some(document));
-        let _ = top.item("config");
         Self {
             workers: axis(&mut top, "workers", r, |i, r| i.integer(&(1..=WORKERS_MAX), r)),
             load: axis(&mut top, "load", r, |i, r| i.number(Span::positive(LOAD_MAX), r)),

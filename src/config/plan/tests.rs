@@ -104,7 +104,7 @@ fn every_fault_is_one_with_its_key_and_its_place() {
 
 #[test]
 fn all_faults_are_said_at_once_with_the_nearest_known_word() {
-    let found = faults("lode = 2\npolicy = \"edff\"\n[link]\njiter = \"1ms\"\n");
+    let found = faults("lod = 2\npolicy = \"edff\"\n[link]\njiter = \"1ms\"\n");
     let nearest: Vec<_> = found.iter().map(|f| (f.line, f.nearest.as_deref())).collect();
     assert_eq!(nearest, [(1, Some("load")), (2, Some("edf")), (4, Some("jitter"))]);
 }

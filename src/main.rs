@@ -25,8 +25,8 @@ enum Command {
     Compare(cli::compare::CompareArgs),
     /// Offer load to a service and judge its answers
     Load(Box<cli::load::LoadArgs>),
-    /// Run policies under a virtual clock: which keeps most on time, on which workload
-    Sim(cli::sim::SimArgs),
+    /// Run the service, or policies of the field, under a virtual clock
+    Sim(Box<cli::sim::SimArgs>),
 }
 
 fn main() -> ExitCode {

@@ -163,6 +163,11 @@ fn every_example_config_is_accepted() {
             let text = match words.as_str() {
                 "toml" => body,
                 "toml excerpt" => body + INGRESS,
+                "toml plan" => {
+                    let plan = config::plan::parse("plan", &body, &root().join("configs/sim"));
+                    plan.unwrap_or_else(|faults| panic!("{faults}"));
+                    continue;
+                }
                 _ => continue,
             };
             seen += 1;

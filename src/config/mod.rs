@@ -9,6 +9,7 @@ mod file;
 mod item;
 mod json;
 mod nearest;
+pub mod plan;
 mod section;
 mod settings;
 #[cfg(test)]
@@ -65,6 +66,12 @@ pub const fn embedded() -> &'static str {
 /// # Errors
 /// Every fault in it; or the one that it cannot be read, is not UTF-8 or is larger than [`FILE_MAX`].
 pub fn load(path: &Path) -> Result<Loaded, Faults> {
+    let (name, text) = read(path)?;
+    parse(&name, &text)
+}
+
+/// The file's name and text.
+fn read(path: &Path) -> Result<(String, String), Faults> {
     let name = path.display().to_string();
     let refuse = |message: String| Faults::new(vec![Fault::of_file(&name, message)], String::new());
     let mut bytes = Vec::new();
@@ -75,7 +82,7 @@ pub fn load(path: &Path) -> Result<Loaded, Faults> {
         return Err(refuse(format!("is larger than {FILE_MAX} bytes: this is no config file")));
     }
     match String::from_utf8(bytes) {
-        Ok(text) => parse(&name, &text),
+        Ok(text) => Ok((name, text)),
         Err(e) => {
             let valid = e.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(e.as_bytes()).into_owned();

@@ -172,14 +172,17 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
 
     /// One turn: take what has arrived, run for about a slice, send, rest if there is nothing to do.
     ///
+    /// The answer is until when another turn would find nothing to do unless something arrives, where the loop stays awake
+    /// for that: whoever holds the clock may let the time pass. `None`: turn again at once.
+    ///
     /// # Errors
     /// When the driver can no longer work.
-    pub fn turn(&mut self) -> io::Result<()> {
+    pub fn turn(&mut self) -> io::Result<Option<Instant>> {
         let began = self.clock.now();
         self.shared.heartbeat.store(began.as_nanos(), Ordering::Relaxed);
         self.follow_plan(began);
         if self.stop_if_told(began) {
-            return Ok(());
+            return Ok(None);
         }
         let handled = self.worker.handled();
         let mut in_kernels = Nanos::ZERO;
@@ -201,11 +204,12 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
             }
         };
         self.account(began, now, handled, in_kernels);
-        if let Some(until) = wait {
-            self.rest(now, until, arrived > 0)?;
-        }
+        let awake_until = match wait {
+            Some(until) => self.rest(now, until, arrived > 0)?,
+            None => None,
+        };
         self.show_if_asked(now);
-        Ok(())
+        Ok(awake_until)
     }
 
     fn follow_plan(&mut self, now: Instant) {
@@ -294,20 +298,27 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         }
     }
 
-    fn rest(&mut self, now: Instant, until: Option<Instant>, arrived: bool) -> io::Result<()> {
+    /// Sleeps, or stays awake until the time that it answers with.
+    fn rest(
+        &mut self,
+        now: Instant,
+        until: Option<Instant>,
+        arrived: bool,
+    ) -> io::Result<Option<Instant>> {
         let most = until.map_or(PARK_MAX, |u| u.since(now).min(PARK_MAX));
         if self.stays_awake(now, most) {
             std::hint::spin_loop();
             if !arrived {
                 self.watch_for_gap(now);
             }
-            return Ok(());
+            return Ok(Some(now + most));
         }
         if self.dirty {
             self.publish(now);
         }
         self.worker.counters_mut().add_worker(WorkerField::Parks, 1);
-        self.driver.wait(most)
+        self.driver.wait(most)?;
+        Ok(None)
     }
 
     fn stays_awake(&self, now: Instant, most: Nanos) -> bool {

@@ -9,6 +9,7 @@ pub mod egress;
 pub mod event_loop;
 mod guard;
 mod intake;
+mod observe;
 pub mod options;
 mod outlet;
 pub mod own;
@@ -17,6 +18,7 @@ pub mod sessions;
 mod worker;
 
 pub use event_loop::{EventLoop, Idle, Shared};
+pub use observe::Observer;
 pub use options::{
     EgressOptions, Framing, Ingress, KernelOptions, Late, Mode, Options, Order, Own, SocketOptions,
     SocketRole,

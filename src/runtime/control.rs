@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::watchdog::{Notice, Watch};
-use crate::base::{Clock as _, DropReason, IngressId, Instant, Nanos, PerPriority, Priority};
-use crate::dataplane::Shared;
-use crate::sched::controller::{self, ClassObservation, Controller, Plan};
-use crate::stats::{ClassField, Counters, Layout};
+use crate::base::{Clock as _, Instant, Nanos};
+use crate::dataplane::{Observer, Shared};
+use crate::sched::controller::{self, Controller, Plan};
+use crate::stats::Layout;
 use crate::sys::clock::MonotonicClock;
 
 /// How long workers have to show fresh figures before they are read.
@@ -38,15 +38,6 @@ impl ControlState {
     }
 }
 
-/// Sums that only grow, of one class on one worker: what an observation takes deltas of.
-#[derive(Clone, Copy, Debug, Default)]
-struct Totals {
-    samples: u64,
-    arrivals: u64,
-    admitted: u64,
-    wasted: u64,
-}
-
 /// The control thread's own state.
 #[derive(Debug)]
 pub(super) struct Control {
@@ -54,8 +45,7 @@ pub(super) struct Control {
     workers: Vec<Arc<Shared>>,
     state: Arc<ControlState>,
     watches: Vec<Watch>,
-    last: Vec<PerPriority<Totals>>,
-    figures: Counters,
+    observer: Observer,
 }
 
 impl Control {
@@ -68,8 +58,7 @@ impl Control {
     ) -> Self {
         Self {
             watches: vec![Watch::new(stall); workers.len()],
-            last: vec![PerPriority::default(); workers.len()],
-            figures: Counters::new(layout),
+            observer: Observer::new(workers.len(), layout),
             controller,
             workers,
             state,
@@ -101,35 +90,12 @@ impl Control {
         {
             self.controller.retune(options);
         }
-        let observation: Vec<_> = (0..self.workers.len()).map(|w| self.observe(w)).collect();
-        let plan = self.controller.step(now, &observation);
+        let Self { observer, workers, .. } = self;
+        let plan = self.controller.step(now, observer.observe(workers.iter().map(|w| &**w)));
         for (worker, plan) in self.workers.iter().zip(&plan.workers) {
             worker.plan.publish(plan);
         }
         self.state.plan.lock().unwrap_or_else(PoisonError::into_inner).clone_from(plan);
-    }
-
-    fn observe(&mut self, w: usize) -> PerPriority<ClassObservation> {
-        // A write under way ends within a microsecond; if it does not, the last complete figures serve once more.
-        for _ in 0..100 {
-            if self.workers[w].board.try_read(self.figures.words_mut()).is_some() {
-                break;
-            }
-            std::hint::spin_loop();
-        }
-        let figures = &self.figures;
-        PerPriority::from_fn(|p| {
-            let total = totals(figures, p);
-            let last = std::mem::replace(&mut self.last[w][p], total);
-            ClassObservation {
-                ema: Nanos::new(figures.class(p, ClassField::ServiceEma)),
-                samples: total.samples.saturating_sub(last.samples),
-                depth: u32::try_from(figures.class(p, ClassField::Depth)).unwrap_or(u32::MAX),
-                arrivals: total.arrivals.saturating_sub(last.arrivals),
-                admitted: total.admitted.saturating_sub(last.admitted),
-                wasted: total.wasted.saturating_sub(last.wasted),
-            }
-        })
     }
 
     fn watch(&mut self, now: Instant) {
@@ -160,20 +126,6 @@ impl Control {
             self.state.stalled.lock().unwrap_or_else(PoisonError::into_inner)[w] =
                 watch.is_stalled();
         }
-    }
-}
-
-fn totals(figures: &Counters, priority: Priority) -> Totals {
-    let wasted = |i: usize| {
-        let id = IngressId(u16::try_from(i).unwrap_or(u16::MAX));
-        let cell = figures.view(id, priority);
-        cell.dropped(DropReason::Evicted) + cell.dropped(DropReason::LateAtDispatch)
-    };
-    Totals {
-        samples: figures.class(priority, ClassField::Samples),
-        arrivals: figures.class(priority, ClassField::Arrivals),
-        admitted: figures.class(priority, ClassField::Admitted),
-        wasted: (0..figures.layout().ingresses()).map(wasted).sum(),
     }
 }
 

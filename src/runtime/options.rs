@@ -123,7 +123,8 @@ pub struct Options {
 
 impl IngressPlan {
     /// The ingress as the workers see it.
-    pub(super) fn for_worker(&self) -> Ingress {
+    #[must_use]
+    pub fn for_worker(&self) -> Ingress {
         Ingress {
             name: self.name.clone(),
             framing: self.framing,

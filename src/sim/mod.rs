@@ -5,3 +5,4 @@
 pub mod oracle;
 pub mod queueing;
 pub mod workload;
+pub mod world;

@@ -22,9 +22,9 @@ pub(super) struct CompareArgs {
         default_value = "exp,high-bimodal,extreme-bimodal,rocksdb,tpcc,classes"
     )]
     workload: Vec<String>,
-    /// Loads, in multiples of what the servers can do
-    #[arg(long, value_delimiter = ',', value_name = "X,X", default_value = "0.9,2,5")]
-    load: Vec<f64>,
+    /// Loads, in multiples of what the servers can do: said for both ways to simulate.
+    #[arg(skip)]
+    pub(super) load: Vec<f64>,
     /// Only these policies; by default all
     #[arg(long, value_delimiter = ',', value_name = "NAME,NAME")]
     policies: Option<Vec<String>>,
@@ -43,9 +43,9 @@ pub(super) struct CompareArgs {
     /// What that costs
     #[arg(long, default_value = "100ns", value_name = "TIME", value_parser = crate::cli::load::duration)]
     check: Nanos,
-    /// Decides every draw
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// Decides every draw: said for both ways to simulate.
+    #[arg(skip)]
+    pub(super) seed: u64,
     /// Print Markdown: the page in docs/
     #[arg(long, conflicts_with = "json")]
     markdown: bool,

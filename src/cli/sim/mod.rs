@@ -4,17 +4,29 @@
 
 mod compare;
 mod print;
+mod world;
 
 use super::exit;
+
+/// The loads of a comparison where none are named.
+const COMPARED: [f64; 3] = [0.9, 2.0, 5.0];
 
 /// What `sim` is told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SimArgs {
-    /// Every policy on every workload, beside the most that any could reach
-    #[arg(long, required = true)]
+    #[command(flatten)]
+    world: world::WorldArgs,
+    /// Instead of a plan: every policy on every workload, beside the most that any could reach
+    #[arg(long, conflicts_with_all = ["plan", "seeds", "policy", "workers", "packets", "events", "report"])]
     compare: bool,
     #[command(flatten)]
     comparison: compare::CompareArgs,
+    /// Loads, 1 is saturation; the plan's, or 0.9,2,5 for a comparison, where none are named
+    #[arg(long, value_name = "X,X", value_delimiter = ',')]
+    load: Vec<f64>,
+    /// Decides everything that is drawn; the same seed is the same run, to the last event
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -23,7 +35,26 @@ pub struct SimArgs {
 /// Runs the command; the answer is the exit code.
 #[must_use]
 pub fn run(args: &SimArgs) -> u8 {
-    match compare::run(&args.comparison, args.json) {
+    if args.compare { compare(args) } else { world(args) }
+}
+
+fn world(args: &SimArgs) -> u8 {
+    let mut told = args.world.clone();
+    (told.load, told.seed) = (args.load.clone(), args.seed);
+    match world::run(&told, args.json) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            exit::FAILED
+        }
+    }
+}
+
+fn compare(args: &SimArgs) -> u8 {
+    let mut told = args.comparison.clone();
+    told.load = if args.load.is_empty() { COMPARED.to_vec() } else { args.load.clone() };
+    told.seed = args.seed;
+    match compare::run(&told, args.json) {
         Ok(()) => exit::DONE,
         Err(compare::Fault::Usage(fault)) => {
             tracing::error!("{fault}");

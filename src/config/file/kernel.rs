@@ -53,7 +53,7 @@ fn spec(s: &mut Section<'_, '_>, r: &mut Report) -> Option<KernelSpec> {
     let spec = match kind {
         "echo" => Some(KernelSpec::Echo),
         "crc32c" => Some(KernelSpec::Crc32c),
-        _ => spin(s, r).map(KernelSpec::Spin),
+        _ => service_time(s, r).map(KernelSpec::Spin),
     };
     s.done(r);
     spec
@@ -84,7 +84,11 @@ fn word(
     field.value()
 }
 
-fn spin(s: &mut Section<'_, '_>, r: &mut Report) -> Option<ServiceTime> {
+/// `time` or `distribution`, one of which must be there.
+pub(in crate::config) fn service_time(
+    s: &mut Section<'_, '_>,
+    r: &mut Report,
+) -> Option<ServiceTime> {
     let time = s.duration("time", us(0, SPIN_MAX_US), r);
     let mut shape = s.child("distribution", "distribution = { … }", r);
     // A distribution of the wrong type has been reported, and still counts as given.

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use toml::de::DeTable;
 
 pub(super) use endpoint::{EgressFile, IngressFile};
-pub(super) use kernel::KernelFile;
+pub(super) use kernel::{KernelFile, service_time};
 pub(super) use tuning::{ClassFile, ControllerFile, GuardFile, LevelFile, WorkersFile};
 
 use super::fault::{Place, Report};

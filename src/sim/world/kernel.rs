@@ -1,0 +1,137 @@
+//! A kernel whose work is time spent on the virtual clock; the payload comes back unchanged.
+//!
+//! Knows no queue. It sees every packet at the moment when it is run, so it also holds the law that nothing hopeless is.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::clock::VirtualClock;
+use super::course::{Course, happens};
+use super::tag::Tag;
+use crate::base::{Clock as _, Instant, Nanos, PerPriority, Priority};
+use crate::kernel::{Batch, Kernel};
+use crate::sched::estimate::STALE_AFTER;
+use crate::sim::workload::{nanos, ns};
+
+/// One class's average, reckoned a second time: in floating point, from what the clock says that each run took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shadow {
+    pub(super) ema_ns: f64,
+    /// Samples since the last gap after which the product's own average drifts back.
+    pub(super) samples: u64,
+    sampled: Instant,
+}
+
+impl Shadow {
+    /// Whether the product's own average has begun to drift back.
+    pub(super) fn is_stale(&self, now: Instant) -> bool {
+        now.since(self.sampled) >= STALE_AFTER
+    }
+
+    fn take(&mut self, now: Instant, took: Nanos, weight: f64) {
+        if now.since(self.sampled) >= STALE_AFTER {
+            self.samples = 0;
+        }
+        self.sampled = now;
+        self.samples += 1;
+        self.ema_ns += (ns(took) - self.ema_ns) / weight;
+    }
+}
+
+/// What kernels saw, for the checks.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// Rows that were run.
+    pub(super) runs: u64,
+    /// Rows that failed on purpose.
+    pub(super) failed: u64,
+    /// Rows that were started at or after their deadline.
+    pub(super) hopeless: u64,
+    /// Rows whose bytes were not what had arrived.
+    pub(super) damaged: u64,
+    /// Of the past, in the averages.
+    pub(super) weight: f64,
+    /// By class.
+    pub(super) shadows: PerPriority<Shadow>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct VirtualKernel {
+    pub(super) clock: VirtualClock,
+    /// What a payload without a tag takes.
+    pub(super) plain: Nanos,
+    pub(super) slow: Course,
+    pub(super) slow_factor: f64,
+    pub(super) drift: Option<(Instant, f64)>,
+    pub(super) fails: f64,
+    pub(super) rng: Xoshiro256PlusPlus,
+    /// The class of each stream.
+    pub(super) priorities: Arc<[Priority]>,
+    /// No sample of a class counts for more.
+    pub(super) cuts: PerPriority<Nanos>,
+    pub(super) notes: Arc<Mutex<Notes>>,
+}
+
+impl VirtualKernel {
+    fn factor(&mut self, now: Instant) -> f64 {
+        let drift = self.drift.filter(|(from, _)| *from <= now).map_or(1.0, |(_, factor)| factor);
+        if self.slow.active(now).is_some() { drift * self.slow_factor } else { drift }
+    }
+
+    /// Spends the time and says how much it was, stalls included.
+    fn take(&mut self, service: Nanos, started: Instant) -> Nanos {
+        let factor = self.factor(started);
+        #[expect(clippy::float_cmp, reason = "set to exactly this where nothing is slow")]
+        let service = if factor == 1.0 { service } else { nanos(ns(service) * factor) };
+        self.clock.spend(service);
+        self.clock.now().since(started)
+    }
+
+    fn run_tagged(&mut self, tag: &Tag, started: Instant) -> bool {
+        let took = self.take(tag.service, started);
+        let priority = self.priorities[usize::from(tag.stream)];
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.runs += 1;
+        notes.hopeless += u64::from(started >= tag.deadline);
+        let cut = took.min(self.cuts[priority]).max(Nanos::new(1));
+        let weight = notes.weight;
+        notes.shadows[priority].take(started + took, cut, weight);
+        drop(notes);
+        let fails = happens(self.fails, &mut self.rng);
+        if fails {
+            self.notes.lock().unwrap_or_else(PoisonError::into_inner).failed += 1;
+        }
+        !fails
+    }
+}
+
+impl Kernel for VirtualKernel {
+    fn run(&mut self, batch: &mut Batch<'_>) {
+        for i in 0..batch.len() {
+            let payload = batch.payload(i);
+            let (len, tag) = (payload.len(), Tag::read(payload));
+            let started = self.clock.now();
+            let Some(tag) = tag else {
+                // Rounds before traffic run on zeros.
+                if payload.iter().any(|b| *b != 0) {
+                    self.notes.lock().unwrap_or_else(PoisonError::into_inner).damaged += 1;
+                }
+                self.take(self.plain, started);
+                batch.finish(i, len);
+                continue;
+            };
+            if self.run_tagged(&tag, started) {
+                batch.finish(i, len);
+            } else {
+                batch.fail(i);
+            }
+        }
+    }
+
+    /// One at a time: time gains nothing from company.
+    fn batch_max(&self) -> usize {
+        1
+    }
+}

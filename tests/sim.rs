@@ -1,0 +1,114 @@
+//! `punctual sim` as its users run it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn punctual(line: &str) -> Command {
+    let mut command = Command::cargo_bin("punctual").expect("the program is built with its tests");
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(line.split_whitespace())
+        .timeout(Duration::from_secs(300));
+    command
+}
+
+fn object(line: &str) -> Value {
+    let out = punctual(line).assert().success();
+    serde_json::from_slice(&out.get_output().stdout).expect("one object and nothing else")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_run_to_the_last_byte() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let run = |seed: u64, name: &str| {
+            let events = dir.path().join(name);
+            let plan = "sim configs/sim/faults.toml --packets 3000 --workers 2 --json";
+            let json = object(&format!("{plan} --seed {seed} --events {}", events.display()));
+            (json, std::fs::read(events).expect("events"))
+        };
+        let (a, b, c) = (run(5, "a"), run(5, "b"), run(6, "c"));
+        assert_eq!(a, b);
+        assert_ne!(a.0["runs"][0]["hash"], c.0["runs"][0]["hash"]);
+        assert_ne!(a.1, c.1);
+        let lines = a.1.iter().filter(|byte| **byte == b'\n').count() as u64;
+        assert_eq!(a.0["runs"][0]["events"], lines - 1, "every event but the header's line");
+    }
+
+    /// The 200 seeds with everything that can go wrong; more by `punctual sim configs/sim/faults.toml --seeds 10000`.
+    #[test]
+    fn two_hundred_seeds_with_faults_keep_all_laws() {
+        let json = object("sim configs/sim/faults.toml --seeds 200 --packets 2000 --json");
+        assert_eq!(json["points"][0]["broken"], serde_json::json!([]));
+        assert_eq!(json["points"][0]["seeds"], 200);
+        assert_eq!(json["points"][0]["offered"], 400_000);
+    }
+
+    #[test]
+    fn threads_change_nothing() {
+        let hash = |threads: u32| {
+            let plan = "sim configs/sim/faults.toml --seeds 12 --packets 1000 --json";
+            object(&format!("{plan} --threads {threads}"))["points"][0]["hash"].clone()
+        };
+        assert_eq!(hash(1), hash(3));
+    }
+
+    #[test]
+    fn every_plan_in_the_folder_runs() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/sim");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(folder).expect("the folder") {
+            let path = entry.expect("an entry").path();
+            if path.ends_with("lab.toml") {
+                punctual(&format!("check {}", path.display())).assert().success();
+                continue;
+            }
+            seen += 1;
+            let line = format!("sim {} --packets 500 --load 0.5", path.display());
+            punctual(&line).assert().success();
+        }
+        assert!(seen >= 2);
+    }
+
+    #[test]
+    fn a_goal_that_is_missed_ends_with_3() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let plan = dir.path().join("plan.toml");
+        let text = "load = 3\npackets = 5000\n[[goal]]\npriority = \"low\"\non_time = 0.9\n";
+        std::fs::write(&plan, text).expect("written");
+        let out = punctual(&format!("sim {}", plan.display())).assert().code(3);
+        let said = String::from_utf8_lossy(&out.get_output().stdout).into_owned();
+        assert!(said.contains("goal missed: low on time"), "{said}");
+    }
+
+    #[test]
+    fn a_wrong_plan_is_refused_with_its_place_and_the_nearest_key() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let plan = dir.path().join("plan.toml");
+        std::fs::write(&plan, "load = 1\n[link]\njiter = \"1ms\"\n").expect("written");
+        let out = punctual(&format!("sim {}", plan.display())).assert().code(78);
+        let said = String::from_utf8_lossy(&out.get_output().stderr).into_owned();
+        assert!(said.contains("plan.toml:3:1: unknown key `jiter` in [link]"), "{said}");
+        assert!(said.contains("did you mean `jitter`?"), "{said}");
+        punctual("sim").assert().code(2);
+        punctual("sim configs/sim/overload.toml --load 0").assert().code(2);
+        punctual("sim configs/sim/overload.toml --policy lifo").assert().code(2);
+    }
+
+    #[test]
+    fn the_report_is_one_page_with_curves() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let page = dir.path().join("page.html");
+        let line = "sim configs/sim/overload.toml --load 0.8,2 --packets 2000 --report";
+        punctual(&format!("{line} {}", page.display())).assert().success();
+        let text = std::fs::read_to_string(page).expect("a page");
+        assert!(text.contains("<svg") && text.contains("All laws held."));
+        assert!(!text.contains("src=\"http"), "asks nobody for anything");
+    }
+}

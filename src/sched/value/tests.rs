@@ -88,10 +88,13 @@ impl Model {
     }
 
     fn refuse(&mut self, now: Instant, e: Entry<u32>, why: DropReason) {
-        let (kept, lost) = self.spares.drain(..).partition(|(e, _)| now + e.service <= e.deadline);
-        self.spares = kept;
-        self.gone
-            .extend::<Vec<_>>(lost.iter().map(|(e, w): &(Entry<u32>, _)| (e.item, *w)).collect());
+        for (e, why) in std::mem::take(&mut self.spares) {
+            if now + e.service <= e.deadline {
+                self.spares.push((e, why));
+            } else {
+                self.gone.push((e.item, why));
+            }
+        }
         let worth = |e: &Entry<u32>| (e.density, e.deadline);
         if self.spares.len() < self.options.spares {
             self.spares.push((e, why));

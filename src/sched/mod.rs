@@ -11,6 +11,7 @@ pub mod flow;
 pub mod guard;
 pub mod plan;
 pub mod quota;
+pub mod value;
 
 pub use controller::{Controller, Observation, Plan};
 pub use edf::{EdfQueue, Entry, Full, Key, Visit};

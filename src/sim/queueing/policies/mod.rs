@@ -11,6 +11,7 @@ mod list;
 mod moore_hodgson;
 mod overload;
 mod partitioned;
+mod product;
 mod sharing;
 mod strict;
 mod traffic;
@@ -23,6 +24,7 @@ pub use fifo::{Fifo, Order};
 pub use moore_hodgson::MooreHodgson;
 pub use overload::{Chunk, Options as OverloadOptions, Overload};
 pub use partitioned::Partitioned;
+pub use product::Product;
 pub use sharing::Sharing;
 pub use strict::Strict;
 
@@ -48,7 +50,7 @@ pub fn all(w: &Workload, servers: usize, slice: Nanos, check: Nanos) -> Vec<Name
         Box::new(Overload::new(options, knows(sizes), w.kinds.len(), servers))
     };
     let auto = Chunk::Auto { least: Nanos::new(500), most: Nanos::from_micros(25) };
-    vec![
+    let mut all: Vec<Named> = vec![
         ("fifo", Box::new(Fifo::new(Order::First, false, CAPACITY))),
         ("fifo-expiry", Box::new(Fifo::new(Order::First, true, CAPACITY))),
         ("lifo-expiry", Box::new(Fifo::new(Order::Last, true, CAPACITY))),
@@ -67,5 +69,16 @@ pub fn all(w: &Workload, servers: usize, slice: Nanos, check: Nanos) -> Vec<Name
         ("ours-exact", ours(Sizes::Exact, Chunk::Fixed(slice))),
         ("ours", ours(Sizes::Kind, Chunk::Fixed(slice))),
         ("ours-auto", ours(Sizes::Kind, auto)),
-    ]
+    ];
+    // A worker's policy is for one worker: on several each has its own queue, which this engine does not deal out.
+    if servers == 1 {
+        let product = |sizes, chunk| {
+            let options = crate::sched::value::Options::default();
+            Box::new(Product::new(options, knows(sizes), w.kinds.len(), chunk, check))
+        };
+        all.push(("product-exact", product(Sizes::Exact, slice)));
+        all.push(("product", product(Sizes::Kind, slice)));
+        all.push(("product-whole", product(Sizes::Kind, Nanos::MAX)));
+    }
+    all
 }

@@ -140,3 +140,47 @@ fn a_step_is_over_within_five_milliseconds() {
         assert!((share - 1.0).abs() <= 0.05, "step {n} after the change: {share} of steady");
     }
 }
+
+/// The product's own policy (`sched::value`), set as `serve` would have it, with chunks that long.
+fn product(w: &Workload, load: f64, sizes: Sizes, chunk: Nanos, jobs: usize) -> Outcome {
+    let options = crate::sched::value::Options::default();
+    let estimates = Estimates::new(sizes, &w.kinds);
+    let mut policy = policies::Product::new(options, estimates, w.kinds.len(), chunk, CHECK);
+    let offers = Offered::poisson(w, load, 1, 7).take(jobs);
+    engine().run(&w.kinds, offers, &mut policy)
+}
+
+#[test]
+fn the_product_reaches_97_per_cent_of_the_bound_where_sizes_can_be_known() {
+    for w in FOUR.map(workload) {
+        for load in [0.9, 2.0, 5.0] {
+            // Kinds tell the size everywhere but in `exp`.
+            let sizes = if w.name == "exp" { Sizes::Exact } else { Sizes::Kind };
+            let got = product(&w, load, sizes, Nanos::from_micros(5), 150_000);
+            let share = got.on_time() / fluid(&w, load);
+            assert!(share >= 0.97, "{} at {load}: {share}", w.name);
+            assert!(got.conserved() && got.late() <= 0.001, "{} at {load}", w.name);
+        }
+    }
+}
+
+#[test]
+fn the_product_reaches_95_per_cent_of_the_blind_bound_in_overload() {
+    let w = workload("exp");
+    for load in [2.0, 5.0] {
+        let got = product(&w, load, Sizes::Kind, Nanos::from_micros(25), 200_000);
+        let share = got.on_time() / blind(load);
+        assert!(share >= 0.95, "{load}: {share}");
+    }
+}
+
+/// Also where kernels cannot be chunked, as the worker's cannot yet.
+#[test]
+fn the_product_keeps_high_on_time_at_twice_the_load() {
+    let w = workload("classes");
+    for chunk in [Nanos::from_micros(25), Nanos::MAX] {
+        let got = product(&w, 2.0, Sizes::Kind, chunk, 60_000);
+        assert!(got.kind_on_time(0) >= 0.98, "High {}", got.kind_on_time(0));
+        assert!(got.kind_on_time(1) >= 0.8, "Medium {}", got.kind_on_time(1));
+    }
+}

@@ -1,0 +1,252 @@
+//! The line: all that is promised, in deadline order, in blocks, so that a walk touches only blocks that are in doubt.
+//!
+//! Knows no rule. Bounded: all blocks are allocated at construction, and two neighbours hold more than half a block together,
+//! so that there are never more than one for each quarter of a block of entries.
+
+use super::block::{BLOCK, Block, NONE};
+use super::{Entry, Key};
+use crate::base::{Instant, Nanos, Priority};
+
+/// A place in the line. Good until the next change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    block: usize,
+    at: usize,
+}
+
+/// What stands before the line when a walk begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead {
+    /// When the worker is free for the first in line, margin included.
+    pub(super) start: Instant,
+    /// Work in the middle of the line that is not in it: the rest of what runs.
+    pub(super) rest: Option<(Key, Nanos, u64)>,
+    /// How many deviations of the work before an entry must be free.
+    pub(super) confidence: u32,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Line<T> {
+    /// In order; none of them empty.
+    blocks: Vec<Block<T>>,
+    /// Those not in use.
+    spare: Vec<Block<T>>,
+    len: usize,
+    capacity: usize,
+}
+
+impl<T: Copy> Line<T> {
+    pub(super) fn new(capacity: usize) -> Self {
+        // Neighbours hold more than half a block together: at most four blocks for each block's worth of entries.
+        let most = 4 * capacity.div_ceil(BLOCK) + 2;
+        Self {
+            blocks: Vec::with_capacity(most),
+            spare: (0..most).map(|_| Block::new()).collect(),
+            len: 0,
+            capacity,
+        }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) const fn is_full(&self) -> bool {
+        self.len == self.capacity
+    }
+
+    pub(super) fn first(&self) -> Option<&Entry<T>> {
+        self.blocks.first().and_then(Block::first)
+    }
+
+    /// All of them, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry<T>> {
+        self.blocks.iter().flat_map(Block::entries)
+    }
+
+    /// The work of all of them.
+    pub(super) fn work(&self) -> Nanos {
+        self.blocks.iter().fold(Nanos::ZERO, |sum, b| sum + b.span())
+    }
+
+    /// Puts an entry in its place. There must be room.
+    pub(super) fn insert(&mut self, entry: Entry<T>) {
+        let at = self.blocks.partition_point(|b| b.last_key().is_some_and(|k| k < entry.key));
+        // Behind all of them: the last block takes it.
+        let mut at = at.min(self.blocks.len().saturating_sub(1));
+        if self.blocks.is_empty() {
+            self.blocks.extend(self.spare.pop());
+        } else if self.blocks[at].is_full()
+            && let Some(mut new) = self.spare.pop()
+        {
+            self.blocks[at].split(&mut new);
+            let second = new.first().is_some_and(|e| e.key < entry.key);
+            self.blocks.insert(at + 1, new);
+            at += usize::from(second);
+        }
+        if let Some(block) = self.blocks.get_mut(at) {
+            block.insert(entry);
+            self.len += 1;
+        }
+    }
+
+    pub(super) fn remove(&mut self, place: Place) -> Option<Entry<T>> {
+        let entry = self.blocks.get_mut(place.block)?.remove(place.at)?;
+        self.len -= 1;
+        if self.blocks[place.block].len() == 0 {
+            let empty = self.blocks.remove(place.block);
+            self.spare.push(empty);
+        }
+        self.join(place.block);
+        if place.block > 0 {
+            self.join(place.block - 1);
+        }
+        Some(entry)
+    }
+
+    pub(super) fn pop_first(&mut self) -> Option<Entry<T>> {
+        self.remove(Place { block: 0, at: 0 })
+    }
+
+    /// Where that key stands.
+    pub(super) fn find(&self, key: &Key) -> Option<Place> {
+        let block = self.blocks.partition_point(|b| b.last_key().is_some_and(|k| k < *key));
+        let at = self.blocks.get(block)?.entries().binary_search_by_key(key, |e| e.key).ok()?;
+        Some(Place { block, at })
+    }
+
+    /// Joins a block with the one behind it, if both together are at most half a block.
+    fn join(&mut self, at: usize) {
+        let together = |b: &[Block<T>]| b.iter().map(Block::len).sum::<usize>();
+        let small = self.blocks.get(at..at + 2).is_some_and(|two| together(two) <= BLOCK / 2);
+        if small {
+            let mut second = self.blocks.remove(at + 1);
+            self.blocks[at].append(&mut second);
+            self.spare.push(second);
+        }
+    }
+
+    /// Walks over those of the first `most` entries that may be late, and tells of each whether it is. Blocks that are certainly
+    /// in time are passed by at once. `see` says whether to go on.
+    pub(super) fn doubtful(
+        &self,
+        ahead: &Ahead,
+        most: usize,
+        mut see: impl FnMut(Place, &Entry<T>, bool) -> bool,
+    ) {
+        let mut left = most;
+        let mut walked = Walked { work: 0, variance: 0, rest: ahead.rest };
+        for (n, block) in self.blocks.iter().enumerate() {
+            if let Some(first) = block.first() {
+                walked.pass(&first.key);
+            }
+            let rest_within =
+                walked.rest.is_some_and(|(key, ..)| block.last_key().is_some_and(|k| key < k));
+            let variance = walked.variance + block.variance;
+            if !rest_within && block.is_in_time(walked.end(ahead, variance)) {
+                walked.work += block.work;
+                walked.variance = variance;
+                left = left.saturating_sub(block.len());
+                continue;
+            }
+            for (at, entry) in block.entries().iter().take(left).enumerate() {
+                walked.pass(&entry.key);
+                walked.work += entry.service.get();
+                walked.variance += entry.variance();
+                let in_time = walked.end(ahead, walked.variance) <= entry.deadline;
+                if !see(Place { block: n, at }, entry, in_time) {
+                    return;
+                }
+            }
+            left = left.saturating_sub(block.len());
+        }
+    }
+
+    /// When the rest of what runs would be done in its place in line, deviations included.
+    pub(super) fn rest_done(&self, ahead: &Ahead) -> Option<Instant> {
+        let (key, left, variance) = ahead.rest?;
+        let mut walked = Walked { work: left.get(), variance, rest: None };
+        for block in self.blocks.iter().take_while(|b| b.first().is_some_and(|e| e.key < key)) {
+            if block.last_key().is_some_and(|last| last < key) {
+                walked.work += block.work;
+                walked.variance += block.variance;
+                continue;
+            }
+            for entry in block.entries().iter().take_while(|e| e.key < key) {
+                walked.work += entry.service.get();
+                walked.variance += entry.variance();
+            }
+        }
+        Some(walked.end(ahead, walked.variance))
+    }
+
+    /// The entry of least density that stands at or before `last` and not above `from` in priority; of equals the newest.
+    pub(super) fn least(&self, last: &Key, from: Priority) -> Option<(u64, Place)> {
+        let mut best: Option<(u64, std::cmp::Reverse<u64>, Place)> = None;
+        for (n, block) in self.blocks.iter().enumerate() {
+            if block.first().is_none_or(|e| e.key > *last) {
+                break;
+            }
+            let least = block.least_from(from);
+            if least == NONE || best.is_some_and(|(density, ..)| least > density) {
+                continue;
+            }
+            for (at, e) in block.entries().iter().enumerate() {
+                if e.key > *last {
+                    break;
+                }
+                let worth = (e.density, std::cmp::Reverse(e.key.seq), Place { block: n, at });
+                if e.key.priority >= from && best.is_none_or(|b| (worth.0, worth.1) < (b.0, b.1)) {
+                    best = Some(worth);
+                }
+            }
+        }
+        best.map(|(density, _, place)| (density, place))
+    }
+
+    pub(super) fn get(&self, place: Place) -> Option<&Entry<T>> {
+        self.blocks.get(place.block)?.entries().get(place.at)
+    }
+
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        self.blocks.iter().for_each(Block::check);
+        assert!(self.blocks.iter().all(|b| b.len() > 0), "an empty block in line");
+        assert!(self.iter().is_sorted_by_key(|e| e.key), "order between blocks");
+        assert_eq!(self.len, self.iter().count(), "the line's length");
+        let together = |two: &[Block<T>]| two[0].len() + two[1].len();
+        assert!(self.blocks.windows(2).all(|two| together(two) > BLOCK / 2), "two thin neighbours");
+        assert_eq!(self.blocks.len() + self.spare.len(), self.blocks.capacity(), "a block is lost");
+    }
+}
+
+/// What a walk has passed.
+#[derive(Clone, Copy, Debug)]
+struct Walked {
+    work: u64,
+    variance: u64,
+    rest: Option<(Key, Nanos, u64)>,
+}
+
+impl Walked {
+    /// Passes the rest of what runs, if it stands before `key`.
+    fn pass(&mut self, key: &Key) {
+        if let Some((of, left, variance)) = self.rest
+            && of < *key
+        {
+            self.work += left.get();
+            self.variance += variance;
+            self.rest = None;
+        }
+    }
+
+    /// When all that was passed is done, and the deviations of it, `variance` in all, are past.
+    fn end(&self, ahead: &Ahead, variance: u64) -> Instant {
+        let unsure = match variance {
+            0 => 0,
+            _ => variance.isqrt().saturating_mul(u64::from(ahead.confidence)),
+        };
+        ahead.start + Nanos::new(self.work.saturating_add(unsure))
+    }
+}

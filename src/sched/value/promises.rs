@@ -1,0 +1,356 @@
+//! What is promised, what waits in reserve, what is given up: the decisions.
+//!
+//! Knows no estimates: entries carry what is believed of them.
+
+use super::line::{Ahead, Line, Place};
+use super::spares::{Spare, Spares};
+use super::{CAPACITY_MAX, Entry, Key, SERVICE_NS_MAX};
+use crate::base::{DropReason, Instant, Nanos};
+
+/// How it is set.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The most that may be promised at a time. Range 1 to 2,048, which is the default.
+    pub capacity: usize,
+    /// How many refused are kept in case time comes free. Range 0 to 64, which is the default.
+    pub spares: usize,
+    /// How many mean deviations of the work before it a promise allows for. Range 0 to 64, default 6.
+    pub confidence: u32,
+    /// What else every promise leaves free. Default 0.
+    pub margin: Nanos,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { capacity: CAPACITY_MAX, spares: SPARES_MAX, confidence: 6, margin: Nanos::ZERO }
+    }
+}
+
+/// What is to be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given<T> {
+    /// It.
+    pub entry: Entry<T>,
+    /// Whether it had been promised; a spare that is run in free time was not.
+    pub promised: bool,
+}
+
+/// What runs in pieces, and may be given up between two of them.
+#[derive(Clone, Copy, Debug)]
+struct Running<T> {
+    given: Given<T>,
+    since: Instant,
+    doomed: bool,
+}
+
+/// The decisions of one worker. Whoever calls drains [`Promises::next_gone`] after each call.
+#[derive(Debug)]
+pub struct Promises<T> {
+    options: Options,
+    line: Line<T>,
+    spares: Spares<T>,
+    /// Until then nobody can have the worker.
+    held_until: Instant,
+    running: Option<Running<T>>,
+    gone: Vec<(T, DropReason)>,
+    next_seq: u64,
+}
+
+/// The most spares: each refusal and each dispatch looks at all of them.
+const SPARES_MAX: usize = 64;
+/// The most that one newcomer may push out. One that would need more is refused.
+const EVICT_MAX: usize = 64;
+/// How far along the line a dispatch looks for what is squeezed.
+pub(super) const LOOK_MAX: usize = 256;
+const FIRST: Key = Key { by: Instant::ZERO, priority: crate::base::Priority::High, seq: 0 };
+
+impl<T: Copy> Promises<T> {
+    /// Nothing is promised yet. All memory is allocated here.
+    ///
+    /// # Panics
+    /// When the capacity is 0 or above 2,048, the spares are more than 64 or the confidence is above 64.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        assert!((1..=CAPACITY_MAX).contains(&options.capacity), "capacity is 1 to {CAPACITY_MAX}");
+        assert!(options.spares <= SPARES_MAX, "spares are 0 to {SPARES_MAX}");
+        assert!(options.confidence <= 64, "confidence is 0 to 64");
+        Self {
+            options,
+            line: Line::new(options.capacity),
+            spares: Spares::new(options.spares),
+            held_until: Instant::ZERO,
+            running: None,
+            // A call gives up each entry and each spare at most once, and one more that never got in.
+            gone: Vec::with_capacity(options.capacity + options.spares + 2),
+            next_seq: 0,
+        }
+    }
+
+    /// How many are promised and wait.
+    #[must_use]
+    pub const fn promised(&self) -> usize {
+        self.line.len()
+    }
+
+    /// How many wait in reserve.
+    #[must_use]
+    pub const fn spares(&self) -> usize {
+        self.spares.len()
+    }
+
+    /// The work of all that is promised and waits.
+    #[must_use]
+    pub fn work(&self) -> Nanos {
+        self.line.work()
+    }
+
+    /// All that is promised, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry<T>> {
+        self.line.iter()
+    }
+
+    /// What was given up, and why. To be asked until there is nothing after each call.
+    #[inline]
+    pub fn next_gone(&mut self) -> Option<(T, DropReason)> {
+        self.gone.pop()
+    }
+
+    /// A newcomer: says whether it is promised. If not, it is gone, or waits in reserve. Its number of arrival is set here.
+    /// One that never expires has [`Instant::MAX`] for a deadline.
+    ///
+    /// Looks at each block (1 to 130) and at the entries of blocks in doubt, up to 64 times where as many are pushed out.
+    pub fn admit(&mut self, now: Instant, newcomer: Entry<T>) -> bool {
+        let mut entry = newcomer;
+        entry.key.seq = self.next_seq;
+        self.next_seq += 1;
+        entry.service = entry.service.min(Nanos::new(SERVICE_NS_MAX));
+        if !entry.is_viable(now) {
+            self.gone.push((entry.item, DropReason::PredictedMiss));
+            return false;
+        }
+        if self.line.is_full() && !self.make_room(now, &entry) {
+            self.refuse(now, Spare { entry, why: DropReason::QuotaTotal });
+            return false;
+        }
+        self.line.insert(entry);
+        self.make_fit(now, &entry)
+    }
+
+    /// The next to be run, if it is started at `start`. Whoever can no longer make it is given up on the way.
+    ///
+    /// Looks at each block, at each spare, and at those of the first 256 entries that are in doubt; as often again for each that is given up.
+    pub fn take(&mut self, start: Instant) -> Option<Given<T>> {
+        self.readmit(start);
+        loop {
+            let (given, why) = self.pick(start)?;
+            if given.entry.is_viable(start) {
+                return Some(given);
+            }
+            self.gone.push((given.entry.item, why));
+        }
+    }
+
+    /// The worker is taken until then, by what is not given up before its end.
+    pub fn hold(&mut self, until: Instant) {
+        self.held_until = until;
+        self.running = None;
+    }
+
+    /// What was taken is run from `start` on, for `chunk` at most: then [`Promises::paused`] or [`Promises::finished`] follows.
+    pub fn run(&mut self, start: Instant, given: Given<T>, chunk: Nanos) {
+        self.held_until = start + given.entry.service.min(chunk);
+        self.running = Some(Running { given, since: start, doomed: false });
+    }
+
+    /// What ran is done.
+    pub const fn finished(&mut self) {
+        self.running = None;
+        self.held_until = Instant::ZERO;
+    }
+
+    /// What ran is not done, and is believed to take so much more: it stands in line again, or is given up for what is worth
+    /// more.
+    pub fn paused(&mut self, now: Instant, left: Nanos) {
+        let Some(running) = self.running.take() else { return };
+        self.held_until = Instant::ZERO;
+        let mut entry = running.given.entry;
+        entry.service = left.min(Nanos::new(SERVICE_NS_MAX)).max(Nanos::new(1));
+        if running.doomed || !running.given.promised || self.line.is_full() {
+            let why = if running.doomed { DropReason::Evicted } else { DropReason::PredictedMiss };
+            self.refuse(now, Spare { entry, why });
+        } else {
+            self.line.insert(entry);
+        }
+    }
+
+    /// Any that waits, whatever its deadline: the service stops.
+    pub fn pop_any(&mut self) -> Option<T> {
+        let first = self.line.pop_first().map(|e| e.item);
+        first.or_else(|| self.spares.pop().map(|s| s.entry.item))
+    }
+
+    fn ahead(&self, now: Instant) -> Ahead {
+        Ahead {
+            start: now.max(self.held_until) + self.options.margin,
+            rest: self.rest(now).map(|(e, left)| (e.key, left, e.variance())),
+            confidence: self.options.confidence,
+        }
+    }
+
+    /// What is left of what runs once the worker can be had, if it is not to be given up then.
+    fn rest(&self, now: Instant) -> Option<(&Entry<T>, Nanos)> {
+        let running = self.running.as_ref().filter(|r| !r.doomed)?;
+        let entry = &running.given.entry;
+        let left = entry.service.saturating_sub(now.max(self.held_until).since(running.since));
+        (left > Nanos::ZERO).then_some((entry, left))
+    }
+
+    /// The first at or behind `from` that is not in time.
+    fn first_late(&self, now: Instant, from: &Key) -> Option<Key> {
+        let ahead = self.ahead(now);
+        let mut late = None;
+        self.line.doubtful(&ahead, usize::MAX, |_, e, in_time| {
+            if !in_time && e.key >= *from {
+                late = Some(e.key);
+            }
+            late.is_none()
+        });
+        let Some((rest, _)) = self.rest(now) else { return late };
+        let before = rest.key >= *from && late.is_none_or(|l| rest.key < l);
+        let rest_late = before && self.line.rest_done(&ahead).is_some_and(|d| d > rest.deadline);
+        if rest_late { Some(rest.key) } else { late }
+    }
+
+    /// Gives up what must go so that all behind the newest are in time. Says whether the newest stayed.
+    fn make_fit(&mut self, now: Instant, newest: &Entry<T>) -> bool {
+        for _ in 0..EVICT_MAX {
+            let Some(late) = self.first_late(now, &newest.key) else { return true };
+            let waits = self.line.least(&late, newest.key.priority);
+            if self.doom(now, newest, &late, waits) {
+                continue;
+            }
+            let Some(entry) = waits.and_then(|(_, place)| self.line.remove(place)) else { break };
+            let own = entry.key == newest.key;
+            let miss = own && late == newest.key;
+            let why = if miss { DropReason::PredictedMiss } else { DropReason::Evicted };
+            self.refuse(now, Spare { entry, why });
+            if own {
+                return false;
+            }
+        }
+        if self.first_late(now, &newest.key).is_none() {
+            return true;
+        }
+        if let Some(entry) = self.line.find(&newest.key).and_then(|at| self.line.remove(at)) {
+            self.refuse(now, Spare { entry, why: DropReason::PredictedMiss });
+        }
+        false
+    }
+
+    /// Marks what runs to be given up, if it is worth less for its time than all that wait up to the late one.
+    fn doom(
+        &mut self,
+        now: Instant,
+        newest: &Entry<T>,
+        late: &Key,
+        waits: Option<(u64, Place)>,
+    ) -> bool {
+        let Some((rest, _)) = self.rest(now) else { return false };
+        if rest.key > *late || rest.key.priority < newest.key.priority {
+            return false;
+        }
+        let worth = |density, key: &Key| (density, std::cmp::Reverse(key.seq));
+        let least = waits.and_then(|(density, at)| Some(worth(density, &self.line.get(at)?.key)));
+        if least.is_some_and(|l| l <= worth(rest.density, &rest.key)) {
+            return false;
+        }
+        if let Some(running) = &mut self.running {
+            running.doomed = true;
+        }
+        true
+    }
+
+    /// The line is full: gives up its least, if that is worth less for its time than the newest.
+    fn make_room(&mut self, now: Instant, newest: &Entry<T>) -> bool {
+        let last = Key { by: Instant::MAX, priority: newest.key.priority, seq: u64::MAX };
+        let Some((density, place)) = self.line.least(&last, newest.key.priority) else {
+            return false;
+        };
+        if density >= newest.density {
+            return false;
+        }
+        let Some(entry) = self.line.remove(place) else { return false };
+        self.refuse(now, Spare { entry, why: DropReason::Evicted });
+        true
+    }
+
+    fn refuse(&mut self, now: Instant, spare: Spare<T>) {
+        let gone = &mut self.gone;
+        self.spares.keep(now, spare, |s| gone.push((s.entry.item, s.why)));
+    }
+
+    /// Puts the best spare back into the line, if all still fit with it.
+    fn readmit(&mut self, now: Instant) {
+        if self.line.is_full() {
+            return;
+        }
+        let Some((at, entry)) = self.spares.best(now) else { return };
+        let entry = *entry;
+        self.line.insert(entry);
+        if self.first_late(now, &FIRST).is_none() {
+            self.spares.take(at);
+        } else if let Some(place) = self.line.find(&entry.key) {
+            self.line.remove(place);
+        }
+    }
+
+    /// The head; or what is worth more for its time and would be late in its place in line; or, when nothing is promised,
+    /// the best spare; or a spare refused for want of certainty alone that is worth more than twice what is certain.
+    fn pick(&mut self, start: Instant) -> Option<(Given<T>, DropReason)> {
+        let head = self.line.first().map(|e| e.density);
+        let (best, place) = match head.and_then(|density| self.squeezed(start, density)) {
+            Some((density, place)) => (density, Some(place)),
+            None => (head.unwrap_or(0), None),
+        };
+        let spare = self.spares.best_of_all().filter(|(_, e)| {
+            let unsure = e.deviation > Nanos::ZERO;
+            head.is_none() || unsure && e.density / 2 > best
+        });
+        if let Some((at, _)) = spare {
+            let spare = self.spares.take(at)?;
+            return Some((Given { entry: spare.entry, promised: false }, spare.why));
+        }
+        let entry = match place {
+            Some(place) => self.line.remove(place),
+            None => self.line.pop_first(),
+        };
+        Some((Given { entry: entry?, promised: true }, DropReason::LateAtDispatch))
+    }
+
+    /// Who is not in time in its place and is worth most, and more than `head`, for its time.
+    fn squeezed(&self, start: Instant, head: u64) -> Option<(u64, Place)> {
+        let mut best: Option<(u64, Place)> = None;
+        self.line.doubtful(&self.ahead(start), LOOK_MAX, |place, e, in_time| {
+            let more = e.density > best.map_or(head, |(density, _)| density);
+            if !in_time && more {
+                best = Some((e.density, place));
+            }
+            true
+        });
+        best
+    }
+
+    /// What must hold after every call.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        self.line.check();
+        assert!(self.spares.len() <= self.options.spares);
+        assert!(self.line.len() <= self.options.capacity);
+    }
+
+    /// The room of what grows within a call: it must stay what it was.
+    #[cfg(test)]
+    pub(super) const fn room(&self) -> (usize, usize) {
+        (self.gone.capacity(), self.spares.room())
+    }
+}

@@ -1,0 +1,79 @@
+//! Who was refused and could still make it: a short list, kept for time that comes free.
+//!
+//! Knows no line. Bounded: every call looks at each spare once.
+
+use super::Entry;
+use crate::base::{DropReason, Instant};
+
+/// A refused entry, and why it will have been refused if no time comes free.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spare<T> {
+    pub(super) entry: Entry<T>,
+    pub(super) why: DropReason,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Spares<T> {
+    kept: Vec<Spare<T>>,
+    most: usize,
+}
+
+impl<T: Copy> Spares<T> {
+    pub(super) fn new(most: usize) -> Self {
+        Self { kept: Vec::with_capacity(most), most }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Keeps one, if it is worth more than the least that is kept. `gone` is told of those that will not be run.
+    pub(super) fn keep(&mut self, now: Instant, spare: Spare<T>, mut gone: impl FnMut(Spare<T>)) {
+        self.kept.retain(|s| {
+            let viable = s.entry.is_viable(now);
+            if !viable {
+                gone(*s);
+            }
+            viable
+        });
+        if self.kept.len() < self.most {
+            self.kept.push(spare);
+            return;
+        }
+        let least = self.kept.iter_mut().min_by_key(|s| s.entry.worth());
+        match least {
+            Some(least) if least.entry.worth() < spare.entry.worth() => {
+                gone(std::mem::replace(least, spare));
+            }
+            _ => gone(spare),
+        }
+    }
+
+    /// The best of those that can still make it, and its place.
+    pub(super) fn best(&self, now: Instant) -> Option<(usize, &Entry<T>)> {
+        let viable = self.kept.iter().enumerate().filter(|(_, s)| s.entry.is_viable(now));
+        let (at, spare) = viable.max_by_key(|(_, s)| s.entry.worth())?;
+        Some((at, &spare.entry))
+    }
+
+    /// The best, whether or not it can still make it.
+    pub(super) fn best_of_all(&self) -> Option<(usize, &Entry<T>)> {
+        let all = self.kept.iter().enumerate();
+        all.max_by_key(|(_, s)| s.entry.worth()).map(|(at, s)| (at, &s.entry))
+    }
+
+    pub(super) fn take(&mut self, at: usize) -> Option<Spare<T>> {
+        (at < self.kept.len()).then(|| self.kept.swap_remove(at))
+    }
+
+    #[cfg(test)]
+    pub(super) const fn room(&self) -> usize {
+        self.kept.capacity()
+    }
+
+    /// Any of them: the service stops.
+    pub(super) fn pop(&mut self) -> Option<Spare<T>> {
+        self.kept.pop()
+    }
+}

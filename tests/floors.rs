@@ -31,6 +31,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pcap_parser", &["packet"]),
     ("etherparse", &["packet", "load"]),
     ("crc_fast", &["kernel"]),
+    ("fearless_simd", &["kernel"]),
+    ("safetensors", &["kernel"]),
     ("axum", &["http"]),
     ("tokio", &["http"]),
     ("prometheus_client", &["telemetry"]),

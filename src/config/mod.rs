@@ -75,7 +75,7 @@ pub fn load(path: &Path) -> Result<Loaded, Faults> {
         return Err(refuse(format!("is larger than {FILE_MAX} bytes: this is no config file")));
     }
     match String::from_utf8(bytes) {
-        Ok(text) => parse(&name, &text),
+        Ok(text) => parse_in(&name, &text, path.parent()),
         Err(e) => {
             let valid = e.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(e.as_bytes()).into_owned();
@@ -87,11 +87,19 @@ pub fn load(path: &Path) -> Result<Loaded, Faults> {
     }
 }
 
-/// Checks a config's text; `name` stands for the file in messages.
+/// Checks a config's text that lies in no folder: it can name no other file. `name` stands for the file in messages.
+///
+/// # Errors
+/// As [`parse_in`].
+pub fn parse(name: &str, text: &str) -> Result<Loaded, Faults> {
+    parse_in(name, text, None)
+}
+
+/// Checks a config's text; `name` stands for the file in messages, and the files that it names lie in `folder`.
 ///
 /// # Errors
 /// Every fault in it, in source order. Where the syntax itself is broken, only that: what the rest means is not known.
-pub fn parse(name: &str, text: &str) -> Result<Loaded, Faults> {
+pub fn parse_in(name: &str, text: &str, folder: Option<&Path>) -> Result<Loaded, Faults> {
     // Editors neither show nor count a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (document, syntax) = DeTable::parse_recoverable(text);
@@ -101,7 +109,7 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, Faults> {
     if syntax.iter().any(|e| e.message() != "duplicate key") {
         return Err(Faults::new(report.finish(name, text).0, text.to_owned()));
     }
-    let file = file::File::read(document.get_ref(), &mut report);
+    let file = file::File::read(document.get_ref(), folder, &mut report);
     let settings = check::check(&file, &mut report);
     let (faults, warnings) = report.finish(name, text);
     if faults.is_empty() {

@@ -4,7 +4,9 @@
 
 pub mod crc32c;
 pub mod echo;
+pub mod mlp;
 mod registry;
+pub mod simd;
 pub mod spin;
 
 pub use registry::{KernelSpec, Kernels, Registry};

@@ -217,6 +217,10 @@ fn keys_of_the_reader() -> BTreeSet<String> {
     add("kernel.NAME", &format!("{spin}time = \"1us\"\nzzz = 1\n{INGRESS}"));
     let mlp = "[kernel.k]\nkind = \"mlp\"\nweights = \"w\"\n";
     add("kernel.NAME", &format!("{mlp}zzz = 1\n{INGRESS}"));
+    for kind in ["match", "rs", "fir"] {
+        let config = format!("[kernel.k]\nkind = \"{kind}\"\nzzz = 1\n{INGRESS}");
+        add("kernel.NAME", &config);
+    }
     for kind in ["uniform", "exponential", "bimodal", "payload"] {
         add("kernel.NAME.distribution", &shape(kind));
     }

@@ -32,6 +32,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("etherparse", &["packet", "load"]),
     ("crc_fast", &["kernel"]),
     ("fearless_simd", &["kernel"]),
+    ("aho_corasick", &["kernel"]),
     ("safetensors", &["kernel"]),
     ("axum", &["http"]),
     ("tokio", &["http"]),

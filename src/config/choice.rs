@@ -54,6 +54,7 @@ impl Choice for crate::base::Priority {
 }
 
 use crate::kernel::mlp::{Output, Precision};
+use crate::kernel::rs::Task;
 use crate::kernel::simd::SimdChoice;
 
 impl Choice for SimdChoice {
@@ -68,6 +69,11 @@ impl Choice for SimdChoice {
 impl Choice for Precision {
     const WORDS: &'static [(&'static str, Self)] =
         &[(Self::F32.word(), Self::F32), (Self::Int8.word(), Self::Int8)];
+}
+
+impl Choice for Task {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[(Self::Repair.word(), Self::Repair), (Self::Encode.word(), Self::Encode)];
 }
 
 impl Choice for Output {

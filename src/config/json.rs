@@ -163,7 +163,29 @@ fn kernel(spec: &KernelSpec) -> Value {
                 "weights": mlp.weights,
                 "precision": mlp.precision.word(),
                 "output": mlp.output.word(),
+                "tag": size(mlp.tag),
             });
+        }
+        KernelSpec::Match(set) => {
+            return match &set.file {
+                Some(file) => json!({ "kind": "match", "patterns_file": file }),
+                None => {
+                    let text = |p: &Vec<u8>| String::from_utf8_lossy(p).into_owned();
+                    let list: Vec<String> = set.patterns.list().iter().map(text).collect();
+                    json!({ "kind": "match", "patterns": list })
+                }
+            };
+        }
+        KernelSpec::Rs(code) => {
+            return json!({
+                "kind": "rs",
+                "data": code.data,
+                "parity": code.parity,
+                "task": code.task.word(),
+            });
+        }
+        KernelSpec::Fir(fir) => {
+            return json!({ "kind": "fir", "taps": fir.taps, "shift": fir.shift });
         }
         KernelSpec::Echo | KernelSpec::Crc32c => return json!({ "kind": spec.kind() }),
     };

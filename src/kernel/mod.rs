@@ -4,8 +4,11 @@
 
 pub mod crc32c;
 pub mod echo;
+pub mod fir;
+pub mod matching;
 pub mod mlp;
 mod registry;
+pub mod rs;
 pub mod simd;
 pub mod spin;
 

@@ -2,10 +2,14 @@
 
 use super::crc32c::Crc32c;
 use super::echo::Echo;
+use super::fir::{self, Fir};
+use super::matching::{self, Match};
 use super::mlp::{self, Mlp};
+use super::rs::{self, ReedSolomon};
 use super::simd::{Level, LevelMissing, SimdChoice};
 use super::spin::{ServiceTime, Spin};
 use super::{Batch, Kernel};
+use crate::base::limits::DATAGRAM_MAX;
 use crate::base::{Clock, KernelId};
 
 /// What a kernel is: its kind with its parameters.
@@ -19,18 +23,24 @@ pub enum KernelSpec {
     Spin(ServiceTime),
     /// A multi-layer perceptron over the payload's features.
     Mlp(mlp::Spec),
+    /// Which of a set of patterns the payload holds.
+    Match(matching::Spec),
+    /// Parity of a group of shards, or those that it lacks.
+    Rs(rs::Spec),
+    /// A filter over 16-bit samples.
+    Fir(fir::Spec),
 }
 
 impl KernelSpec {
     /// The names of all kinds, as the config writes them.
-    pub const KINDS: [&'static str; 4] = ["crc32c", "echo", "mlp", "spin"];
+    pub const KINDS: [&'static str; 7] = ["crc32c", "echo", "fir", "match", "mlp", "rs", "spin"];
 
     /// The longest payload that it can work on, in bytes, where there is only one length.
     #[must_use]
     pub fn payload_len(&self) -> Option<usize> {
         match self {
-            Self::Mlp(spec) => Some(spec.model.inputs() * mlp::NUMBER_LEN),
-            Self::Echo | Self::Crc32c | Self::Spin(_) => None,
+            Self::Mlp(spec) => Some(spec.payload_len()),
+            _ => None,
         }
     }
 
@@ -39,6 +49,8 @@ impl KernelSpec {
     pub fn runs_as(&self, level: Level) -> String {
         match self {
             Self::Mlp(spec) => format!("{} {level}", spec.precision.word()),
+            Self::Match(spec) => spec.patterns.search(level).to_owned(),
+            Self::Rs(_) | Self::Fir(_) => level.to_string(),
             // The crate chooses by itself and cannot be held back.
             Self::Crc32c => super::crc32c::target(),
             Self::Echo | Self::Spin(_) => "scalar".to_owned(),
@@ -53,6 +65,9 @@ impl KernelSpec {
             Self::Crc32c => "crc32c",
             Self::Spin(_) => "spin",
             Self::Mlp(_) => "mlp",
+            Self::Match(_) => "match",
+            Self::Rs(_) => "rs",
+            Self::Fir(_) => "fir",
         }
     }
 }
@@ -140,6 +155,9 @@ impl Registry {
                     Box::new(Spin::new(*time, seed.wrapping_add(i as u64), clock))
                 }
                 KernelSpec::Mlp(spec) => Box::new(Mlp::new(spec, level)),
+                KernelSpec::Match(spec) => Box::new(Match::new(&spec.patterns, level)),
+                KernelSpec::Rs(spec) => Box::new(ReedSolomon::new(*spec, level, DATAGRAM_MAX)),
+                KernelSpec::Fir(spec) => Box::new(Fir::new(spec, level, DATAGRAM_MAX)),
             }
         };
         Kernels { all: self.entries.iter().enumerate().map(make).collect() }

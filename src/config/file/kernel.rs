@@ -57,6 +57,9 @@ fn spec(s: &mut Section<'_, '_>, folder: Option<&Path>, r: &mut Report) -> Optio
         "echo" => Some(KernelSpec::Echo),
         "crc32c" => Some(KernelSpec::Crc32c),
         "mlp" => super::mlp::read(s, folder, r).map(KernelSpec::Mlp),
+        "match" => super::streams::patterns(s, folder, r).map(KernelSpec::Match),
+        "rs" => super::streams::code(s, r).map(KernelSpec::Rs),
+        "fir" => super::streams::filter(s, r).map(KernelSpec::Fir),
         _ => spin(s, r).map(KernelSpec::Spin),
     };
     s.done(r);

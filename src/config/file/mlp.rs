@@ -12,6 +12,8 @@ use crate::config::section::{Field, Section};
 use crate::kernel::mlp::weights::{FILE_MAX, Model};
 use crate::kernel::mlp::{Output, Precision, Spec};
 
+/// The longest tag, in bytes: ids and stamps, no second payload.
+const TAG_MAX: usize = 64;
 /// What `weights` takes, for messages.
 const WEIGHTS_FORM: &str = "a safetensors file in the config's folder: layers.N.weight [outputs, inputs] and layers.N.bias [outputs], F32";
 
@@ -22,8 +24,9 @@ pub(super) fn read(s: &mut Section<'_, '_>, folder: Option<&Path>, r: &mut Repor
     }
     let precision = s.choice("precision", r).or(Precision::default());
     let output = s.choice("output", r).or(Output::default());
+    let tag = s.size("tag", 0..=TAG_MAX, r).or(0);
     let (weights, model) = weights.value()?;
-    Some(Spec { weights, model, precision, output })
+    Some(Spec { weights, model, precision, output, tag })
 }
 
 fn weights(

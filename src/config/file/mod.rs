@@ -6,6 +6,7 @@ mod beside;
 mod endpoint;
 mod kernel;
 mod mlp;
+mod streams;
 mod tuning;
 
 use std::net::SocketAddr;

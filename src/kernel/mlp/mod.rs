@@ -80,6 +80,22 @@ pub struct Spec {
     pub precision: Precision,
     /// Default linear.
     pub output: Output,
+    /// So many bytes before the features come back before the answer; default 0.
+    pub tag: usize,
+}
+
+impl Spec {
+    /// Bytes of a payload.
+    #[must_use]
+    pub fn payload_len(&self) -> usize {
+        self.tag + self.model.inputs() * NUMBER_LEN
+    }
+
+    /// Bytes of an answer.
+    #[must_use]
+    pub fn answer_len(&self) -> usize {
+        self.tag + self.model.outputs() * NUMBER_LEN
+    }
 }
 
 /// One worker's perceptron, with the scratch of a batch.
@@ -89,6 +105,8 @@ pub struct Mlp {
     inputs: usize,
     outputs: usize,
     output: Output,
+    tag: usize,
+    answer_len: usize,
     x: Vec<f32>,
     y: Vec<f32>,
     /// Which row of the batch lies in which row of `x`.
@@ -116,6 +134,8 @@ impl Mlp {
             inputs: model.inputs(),
             outputs: model.outputs(),
             output: spec.output,
+            tag: spec.tag,
+            answer_len: spec.answer_len(),
             x: vec![0.0; stride * KERNEL_BATCH_MAX],
             y: vec![0.0; stride * KERNEL_BATCH_MAX],
             taken: Vec::with_capacity(KERNEL_BATCH_MAX),
@@ -128,7 +148,8 @@ impl Mlp {
         let stride = self.net.stride();
         for i in 0..batch.len() {
             let room = &mut self.x[self.taken.len() * stride..][..self.inputs];
-            if fill(batch.payload(i), room) && batch.memory(i).len() >= self.outputs * NUMBER_LEN {
+            let features = batch.payload(i).get(self.tag..);
+            if features.is_some_and(|f| fill(f, room)) && batch.memory(i).len() >= self.answer_len {
                 self.taken.push(i);
             } else {
                 batch.fail(i);
@@ -175,7 +196,7 @@ impl Kernel for Mlp {
                 batch.fail(*i);
                 continue;
             }
-            let (room, _) = batch.memory(*i).as_chunks_mut::<NUMBER_LEN>();
+            let (room, _) = batch.memory(*i)[self.tag..].as_chunks_mut::<NUMBER_LEN>();
             for (to, x) in room.iter_mut().zip(numbers) {
                 let value = match self.output {
                     Output::Linear => *x,
@@ -183,12 +204,12 @@ impl Kernel for Mlp {
                 };
                 *to = value.to_le_bytes();
             }
-            batch.finish(*i, self.outputs * NUMBER_LEN);
+            batch.finish(*i, self.answer_len);
         }
     }
 
     fn grows(&self) -> bool {
-        self.outputs > self.inputs && self.outputs * NUMBER_LEN > RESULT_ALWAYS_FITS
+        self.outputs > self.inputs && self.answer_len > RESULT_ALWAYS_FITS
     }
 
     fn batch_max(&self) -> usize {

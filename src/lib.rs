@@ -15,6 +15,7 @@ pub mod packet;
 pub mod report;
 pub mod runtime;
 pub mod sched;
+pub mod sim;
 pub mod stats;
 pub mod sys;
 pub mod telemetry;

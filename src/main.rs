@@ -27,6 +27,8 @@ enum Command {
     Compare(cli::compare::CompareArgs),
     /// Offer load to a service and judge its answers
     Load(Box<cli::load::LoadArgs>),
+    /// Run policies under a virtual clock: which keeps most on time, on which workload
+    Sim(cli::sim::SimArgs),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Probe(args) => cli::probe::run(&args).into(),
         Command::Bench(args) => cli::bench::run(&args).into(),
         Command::Compare(args) => cli::compare::run(&args).into(),
+        Command::Sim(args) => cli::sim::run(&args).into(),
         Command::Load(args) => match cli::load::run(&args) {
             Ok(code) => code,
             Err(error) => {

@@ -27,7 +27,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("socket2", &["sys"]),
     ("atomic", &["sched"]),
     ("crossbeam_utils", &["stats", "sched", "dataplane"]),
-    ("hdrhistogram", &["load", "cli"]),
+    ("hdrhistogram", &["load", "sim", "cli"]),
     ("pcap_parser", &["packet"]),
     ("etherparse", &["packet", "load"]),
     ("crc_fast", &["kernel"]),

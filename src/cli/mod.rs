@@ -11,6 +11,7 @@ mod pages;
 pub mod probe;
 mod reload;
 pub mod serve;
+pub mod sim;
 
 /// Exit codes, the same for every command.
 pub mod exit {

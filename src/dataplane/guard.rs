@@ -73,9 +73,9 @@ impl Guard {
         if self.held != Some(head.slot) || head.priority == Priority::High {
             return false;
         }
-        let Some(high) = admission.queue().earliest(Priority::High) else { return false };
+        let Some(high) = admission.queue().first_of(Priority::High) else { return false };
         let ema_high = admission.estimate.ema(Priority::High) + admission.overhead();
-        preempts(high, head.deadline, now, ema_high, head.service)
+        preempts(high.key.deadline, head.deadline, now, ema_high, head.service)
     }
 
     /// Whether a packet was held back and is still queued.

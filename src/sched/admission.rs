@@ -4,7 +4,8 @@
 //! packet's deadline is never charged to it, are in SEMANTICS ("Admission"): charging all queued work, as seed 002's
 //! sentence can be read, drops two of three High packets at load 1.
 
-use super::edf::{EdfQueue, Key};
+use super::demand::Demand;
+use super::edf::{EdfQueue, Key, Visit};
 use super::estimate::ServiceEstimate;
 use crate::base::limits::QUEUE_TOTAL_MAX;
 use crate::base::token_bucket::TokenBucket;
@@ -71,6 +72,10 @@ impl Default for Options {
         }
     }
 }
+
+/// The part of its budget, as one over this, that a packet may spend behind packets of lower priorities that are due earlier.
+/// The rest is for what no estimate sees: a core that is taken away, a kernel that takes longer.
+const SHARE_FOR_LOWER: u64 = 4;
 
 /// A packet that asks to be admitted.
 #[derive(Clone, Copy, Debug)]
@@ -290,7 +295,7 @@ impl Admission {
         let before = match self.options.predictor {
             Predictor::Off => return Ok(()),
             Predictor::SeedTotal => self.queue.backlog(),
-            Predictor::Prefix => self.queue.work_before(&self.key(candidate)),
+            Predictor::Prefix => self.work_before(&self.key(candidate)),
         };
         let work = before + candidate.service;
         let allowed = self.allowed(now, candidate);
@@ -330,10 +335,23 @@ impl Admission {
         self.queue.next_key(candidate.priority, candidate.queued_by)
     }
 
+    /// The work that goes before `key`: among classes that fit together in order of deadlines; all work of higher classes
+    /// where the candidate's own yields.
+    fn work_before(&self, key: &Key) -> Nanos {
+        if self.demand.yields(key.priority) {
+            self.queue.work_above(key)
+        } else {
+            self.queue.work_before_among(key, self.demand.fitting())
+        }
+    }
+
     /// Law 2: a candidate must not make queued packets of a higher priority late. Those of its own and of lower
-    /// priorities are left to the gate at dispatch.
+    /// priorities are left to the gate at dispatch. A class that yields goes behind them in any case.
     fn harmless(&mut self, now: Instant, candidate: &Candidate) -> Result<(), DropReason> {
-        if self.options.overload == Overload::None || !self.queue.any_above(candidate.priority) {
+        if self.options.overload == Overload::None
+            || self.demand.yields(candidate.priority)
+            || !self.queue.any_above(candidate.priority)
+        {
             return Ok(());
         }
         // Whoever stands behind the candidate has a later deadline: if all work fits before the candidate's, nobody is harmed.
@@ -342,8 +360,10 @@ impl Admission {
             return Ok(());
         }
         let key = self.key(candidate);
-        let mut finish = now + self.queue.work_before(&key);
-        for entry in self.queue.in_order_after(&key) {
+        let mut finish = now + self.work_before(&key);
+        let fitting = self.demand.fitting();
+        let ahead = self.queue.in_order_after(&key);
+        for entry in ahead.filter(|e| e.key.priority.index() < fitting) {
             finish = finish + entry.service;
             let higher = entry.key.priority < candidate.priority;
             let deadline = entry.item.deadline;
@@ -357,7 +377,9 @@ impl Admission {
     /// Frees at least `need` of work in front of the candidate by dropping what has less value for its time, the least
     /// first, never of a higher priority. Drops nothing when that cannot be done.
     fn evict(&mut self, need: Nanos, candidate: &Candidate) -> bool {
-        let below = &Priority::ALL[candidate.priority.index() + 1..];
+        // Those that yield do not stand in front.
+        let fitting = self.demand.fitting().max(candidate.priority.index() + 1);
+        let below = &Priority::ALL[candidate.priority.index() + 1..fitting];
         if below.iter().all(|p| self.queue.depth(*p) == 0) {
             return false;
         }
@@ -369,8 +391,10 @@ impl Admission {
             let worth = density(self.options.values[entry.key.priority], entry.service);
             // Within a class estimates drift a little from packet to packet: only a clear difference is one of size.
             let limit = if entry.key.priority == candidate.priority { own / 2 } else { own };
-            if entry.key.priority >= candidate.priority && worth < limit && !entry.item.flags.probe
-            {
+            let may = entry.key.priority >= candidate.priority
+                && entry.key.priority.index() < fitting
+                && !entry.item.flags.probe;
+            if may && worth < limit {
                 self.victims.push((worth, entry.key, entry.service));
                 freed += entry.service;
             }
@@ -432,10 +456,13 @@ impl Admission {
     /// A starving class is hardly read, so its offer is not seen: it is taken to want everything.
     pub fn tick(&mut self, now: Instant, starving: &PerPriority<bool>) {
         self.demand.tick(now, starving);
+        if self.options.overload == Overload::None {
+            self.demand.let_all_fit();
+        }
     }
 
-    /// Gate G3: takes the head of the queue, and tells whether it can still make it when it is started at `start`.
-    /// A head of a lower priority lets a packet of a higher one pass that would be late behind it.
+    /// Gate G3: takes the next packet out of the queue, and tells whether it can still make it when it is started at
+    /// `start`. The next is the head, unless packets of higher priority go before it: see [`Admission::overtakes`].
     #[inline]
     pub fn dispatch(&mut self, start: Instant) -> Dispatch {
         self.dispatch_if(start, |_| true)
@@ -448,9 +475,9 @@ impl Admission {
         start: Instant,
         wanted: impl FnOnce(&Packet) -> bool,
     ) -> Dispatch {
-        if let Some((key, packet)) = self.would_be_late(start) {
+        if let Some((key, packet)) = self.overtakes(start) {
             return if wanted(&packet) && self.queue.remove(&key).is_some() {
-                Dispatch::Run(packet)
+                self.judge(start, &packet)
             } else {
                 Dispatch::Empty
             };
@@ -474,34 +501,59 @@ impl Admission {
         }
     }
 
-    /// The first packet of a higher priority than the head's that would be in time if it were run now, and late after the
-    /// head. Deadline order alone would keep the head; value order, which holds once not everything fits, does not.
+    /// The packet of a higher priority that goes before the head.
     #[inline]
-    fn would_be_late(&mut self, start: Instant) -> Option<(Key, Packet)> {
+    fn overtakes(&self, start: Instant) -> Option<(Key, Packet)> {
         let head = self.queue.first_priority()?;
         if head == Priority::High
             || self.options.policy != Policy::Edf
             || self.options.overload == Overload::None
+            || !self.queue.any_above(head)
         {
             return None;
         }
-        if !self.queue.any_above(head) {
-            return None;
-        }
-        self.squeezed(start, head)
+        self.first_above(start, head)
     }
 
     #[inline(never)]
-    fn squeezed(&mut self, start: Instant, head: Priority) -> Option<(Key, Packet)> {
+    fn first_above(&self, start: Instant, head: Priority) -> Option<(Key, Packet)> {
+        let first = if self.demand.yields(head) {
+            self.first_in_value(start, head)
+        } else {
+            self.squeezed(start, head)
+        }?;
+        Some((first.key, *first.item))
+    }
+
+    /// Deadline order is the best one while everything fits. A head whose class does not fit lets all higher ones go before
+    /// it, unless it can only be dropped: those that fit among each other in the order of their deadlines.
+    fn first_in_value(&self, start: Instant, head: Priority) -> Option<Visit<'_, Packet>> {
+        let late = self.queue.peek_item().is_some_and(|p| !self.makes_it(start, p));
+        if late {
+            return None;
+        }
+        let (fit, rest) = Priority::ALL[..head.index()].split_at(self.demand.fitting());
+        let of_those = fit.iter().filter_map(|p| self.queue.first_of(*p));
+        of_those.min_by_key(|v| v.key).or_else(|| rest.iter().find_map(|p| self.queue.first_of(*p)))
+    }
+
+    /// Where all fits but for a moment: the first packet of a higher priority that has spent the share of its budget which
+    /// is for lower ones, or would have behind the head. One that can no longer make it is taken too, to be dropped: as long
+    /// as it stood in front, those of its class behind it, which still can, would wait with it.
+    fn squeezed(&self, start: Instant, head: Priority) -> Option<Visit<'_, Packet>> {
         let own = self.queue.peek()?.service;
-        let tight = |p: &&Priority| {
-            let service = self.estimate.ema(**p) + self.each;
-            self.queue.earliest(**p).is_some_and(|deadline| {
-                start + service <= deadline && start + own + service > deadline
-            })
-        };
-        let squeezed = Priority::ALL[..head.index()].iter().find(tight).copied()?;
-        self.queue.in_order().find(|e| e.key.priority == squeezed).map(|e| (e.key, *e.item))
+        let above = Priority::ALL[..head.index()].iter();
+        above.filter_map(|p| self.queue.first_of(*p)).find(|first| {
+            let Packet { released, deadline, bucket, priority, .. } = *first.item;
+            let for_lower = Nanos::new(deadline.since(released).get() / SHARE_FOR_LOWER);
+            start + own + self.predict(bucket, priority) > released + for_lower
+        })
+    }
+
+    /// Whether a packet that is started now ends in time, as far as can be told.
+    fn makes_it(&self, start: Instant, packet: &Packet) -> bool {
+        !packet.priority.enforces_deadline()
+            || start + self.predict(packet.bucket, packet.priority) <= packet.deadline
     }
 
     /// Gate G3 for a packet that has left the queue and would be started now.
@@ -540,67 +592,6 @@ impl Admission {
     }
 }
 
-/// The share of a worker's time that the offered work of each class would have taken, of late. Offered, not admitted: where
-/// even High is refused, nothing is left for the rest.
-#[derive(Clone, Copy, Debug)]
-struct Demand {
-    offered: PerPriority<u64>,
-    /// In 1,024ths.
-    share: PerPriority<u32>,
-    /// What those above each class leave it, in 1,024ths.
-    left: PerPriority<u32>,
-    since: Instant,
-}
-
-impl Default for Demand {
-    fn default() -> Self {
-        Self {
-            offered: PerPriority::default(),
-            share: PerPriority::default(),
-            left: PerPriority::new([1_024; Priority::COUNT]),
-            since: Instant::ZERO,
-        }
-    }
-}
-
-/// How often shares are brought up to date.
-const DEMAND_TICK: Nanos = Nanos::from_millis(5);
-/// With less than this left (a tenth, in 1,024ths), nothing is: seed 002's factor of 0.9 between what is measured and what is
-/// promised, because estimates do not see the time that the machine takes away.
-const LEFT_MIN: u32 = 102;
-
-impl Demand {
-    #[inline]
-    fn add(&mut self, priority: Priority, service: Nanos, count: u32) {
-        self.offered[priority] += service.get() * u64::from(count);
-    }
-
-    fn tick(&mut self, now: Instant, starving: &PerPriority<bool>) {
-        let elapsed = now.since(self.since);
-        if elapsed < DEMAND_TICK {
-            return;
-        }
-        self.since = now;
-        for (p, offered) in self.offered.iter_mut() {
-            let share = std::mem::take(offered).saturating_mul(1_024) / elapsed.get();
-            let share = u32::try_from(share).unwrap_or(u32::MAX).min(1_024);
-            let last = self.share[p];
-            self.share[p] = if starving[p] { 1_024 } else { last - last / 4 + share / 4 };
-        }
-        let mut left = 1_024_u32;
-        for p in Priority::ALL {
-            self.left[p] = if left < LEFT_MIN { 0 } else { left };
-            left = left.saturating_sub(self.share[p]);
-        }
-    }
-
-    /// What is left of `span` for that class beside the classes above it.
-    #[inline]
-    fn left_of(&self, span: Nanos, priority: Priority) -> Nanos {
-        Nanos::new(span.saturating_mul(u64::from(self.left[priority])).get() / 1_024)
-    }
-}
-
 /// Twice the budget of the class above, but no more than a quarter of its own: a packet that is delayed by as much as the
 /// class above may be is still due later than a fresh packet of that class.
 fn cushions(options: &Options, budgets: &PerPriority<Nanos>) -> PerPriority<Nanos> {
@@ -613,6 +604,9 @@ fn cushions(options: &Options, budgets: &PerPriority<Nanos>) -> PerPriority<Nano
         }
     })
 }
+
+#[cfg(test)]
+mod tests;
 
 /// Value for time, in units that keep eight digits for any service time up to a second.
 fn density(value: u32, service: Nanos) -> u64 {

@@ -4,6 +4,7 @@
 
 pub mod admission;
 pub mod controller;
+mod demand;
 pub mod edf;
 pub mod estimate;
 pub mod flow;

@@ -19,11 +19,11 @@ name = "back"
 late = "send"
 [kernel.work]
 kind = "spin"
-distribution = { kind = "payload", max = "1s" }
+distribution = { kind = "payload", max = "4s" }
 "#;
 
 /// How long the worker hangs. It is reported after 100 ms of silence, and the watchdog looks every 20 ms.
-const HANG: Duration = Duration::from_millis(900);
+const HANG: Duration = Duration::from_secs(2);
 const REPORTED_WITHIN: u64 = 350;
 
 pub(crate) fn a_stalled_worker_is_seen_and_the_other_goes_on(io: &str) {
@@ -68,7 +68,7 @@ fn one_stall(service: &Service, to: SocketAddr, victim: &UdpSocket, other: &UdpS
     assert!(answered > 0 && (still_hangs || began.elapsed() > HANG));
     assert_eq!(receive(victim).0, work(HANG, 4));
     let stood = until("it turns again", || of_worker("worker turns again", 0).get(ends).copied());
-    assert!(stood >= 850, "stood still for {stood} ms");
+    assert!(stood >= 1_950, "stood still for {stood} ms");
     let stats = service.settled();
     assert_eq!(stats.total("received"), stats.total("replied"), "{}", stats.0);
     assert_eq!(service.get("/readyz").status, 200);

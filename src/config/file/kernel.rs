@@ -16,8 +16,8 @@ use crate::kernel::spin::ServiceTime;
 
 /// The shapes that a spin kernel's time can have.
 const DISTRIBUTIONS: [&str; 4] = ["uniform", "exponential", "bimodal", "payload"];
-/// The longest spin: past a second it is not a packet's work but an outage.
-const SPIN_MAX_US: u64 = 1_000_000;
+/// The longest spin: what a payload's 32 bits of nanoseconds can ask for.
+const SPIN_MAX_US: u64 = 4_000_000;
 
 pub(in crate::config) struct KernelFile {
     pub(in crate::config) name: String,

@@ -79,7 +79,7 @@ const TUNING: &[Case] = &[
     ("[kernel.k]", "", "kernel.k.kind", "`kind` is missing in [kernel.k]"),
     ("[kernel.k]", "kind = \"echo\"\ntime = \"1us\"", "kernel.k.time", "unknown key `time`"),
     ("[kernel.k]", "kind = \"spin\"", "kernel.k.time", "`time` is missing in [kernel.k]"),
-    ("[kernel.k]", "kind = \"spin\"\ntime = \"2s\"", "kernel.k.time", "is 2s, out of range"),
+    ("[kernel.k]", "kind = \"spin\"\ntime = \"5s\"", "kernel.k.time", "is 5s, out of range"),
     ("[kernel]", "k = 3", "kernel.k", "`k` must be a table, not an integer"),
     ("[kernel]", "\"a b\" = { kind = \"echo\" }", "kernel.a b", "\"a b\" is not a name"),
 ];
@@ -204,7 +204,7 @@ const DISTRIBUTIONS: &[(&str, &str, &str)] = &[
         "long",
         "less than `short`",
     ),
-    ("kind = \"payload\", max = \"2s\"", "max", "is 2s, out of range"),
+    ("kind = \"payload\", max = \"5s\"", "max", "is 5s, out of range"),
 ];
 
 #[test]

@@ -104,11 +104,6 @@ impl<T: Copy> Heap<T> {
         Some(self.release(found))
     }
 
-    /// The service of all entries with a key of at most `key`. A linear scan.
-    pub(super) fn work_through(&self, key: u128) -> u64 {
-        self.keys().iter().filter(|k| **k <= key).map(|k| self.held(*k).service).sum()
-    }
-
     #[inline]
     fn release(&mut self, key: u128) -> Held<T> {
         let slot = key::slab_of(key);

@@ -246,17 +246,21 @@ impl<T: Copy> EdfQueue<T> {
         above != 0
     }
 
-    /// The earliest deadline of one class. Constant time unless its entries came unsorted; then a scan of the heap.
+    /// The first entry of one class. Constant time unless its entries came unsorted; then a scan of the heap.
     #[must_use]
-    pub fn earliest(&self, priority: Priority) -> Option<Instant> {
+    pub fn first_of(&self, priority: Priority) -> Option<Visit<'_, T>> {
         let class = priority.index();
-        let mut first = self.head_of(class);
-        if self.heap.len() > 0 {
-            let of_class = |k: &&u128| Key::unpack(**k).priority == priority;
-            let unsorted = self.heap.keys().iter().filter(of_class).copied().min();
-            first = first.min(unsorted.unwrap_or(NONE));
+        let ring = &self.rings[class];
+        let sorted = self.head_of(class);
+        let of_class = |k: &u128| Key::unpack(*k).priority == priority;
+        let unsorted = self.heap.keys().iter().copied().filter(of_class).min().unwrap_or(NONE);
+        if unsorted < sorted {
+            let Held { service, item, .. } = self.heap.held(unsorted);
+            return Some(Visit { key: Key::unpack(unsorted), service: Nanos::new(*service), item });
         }
-        (self.depths[class] > 0).then(|| Key::unpack(first).deadline)
+        let cell = ring.head()?;
+        let service = Nanos::new(ring.service_of(0));
+        Some(Visit { key: key_of(class, cell), service, item: &cell.item })
     }
 
     /// Takes out the entry with this key, wherever it stands. `None` when it is not queued. A binary search and a move of
@@ -278,12 +282,34 @@ impl<T: Copy> EdfQueue<T> {
     /// Four binary searches, and a scan of the heap.
     #[must_use]
     pub fn work_before(&self, key: &Key) -> Nanos {
-        let rings = self.rings.iter().enumerate();
+        self.work_before_among(key, Priority::COUNT)
+    }
+
+    /// The same, where only the first `classes` count.
+    #[must_use]
+    pub fn work_before_among(&self, key: &Key, classes: usize) -> Nanos {
+        let rings = self.rings.iter().take(classes).enumerate();
         let in_rings: u64 =
             rings.filter_map(|(i, r)| Some(r.work_through(last_place(i, key)?))).sum();
-        let in_heap =
-            if self.heap.len() == 0 { 0 } else { self.heap.work_through(key::last_of(key.pack())) };
+        let through = key::last_of(key.pack());
+        let counts = |k: &&u128| **k <= through && Key::unpack(**k).priority.index() < classes;
+        let unsorted = self.heap.keys().iter().filter(counts);
+        let in_heap: u64 = unsorted.map(|k| self.heap.held(*k).service).sum();
         Nanos::new(in_rings + in_heap)
+    }
+
+    /// What a packet with that key would wait for if each class went before all lower ones: all work of the classes above
+    /// its own, and of its own what goes before it.
+    #[must_use]
+    pub fn work_above(&self, key: &Key) -> Nanos {
+        let own = key.priority.index();
+        let above = Priority::ALL.iter().take(own).map(|p| self.backlog_of(*p).get());
+        let ring = self.rings[own].work_through(key.place());
+        let through = key::last_of(key.pack());
+        let alike = |k: &&u128| **k <= through && Key::unpack(**k).priority == key.priority;
+        let unsorted = self.heap.keys().iter().filter(alike);
+        let in_heap: u64 = unsorted.map(|k| self.heap.held(*k).service).sum();
+        Nanos::new(above.sum::<u64>() + ring + in_heap)
     }
 
     /// Every entry in order, without taking any out. The heap's part is sorted first, in memory set aside for it.

@@ -80,9 +80,20 @@ impl Model {
         self.entries.iter().map(|e| e.count as usize).sum()
     }
 
-    fn work_before(&self, key: &Key) -> Nanos {
-        let upto = self.entries.iter().filter(|e| e.key <= *key);
-        upto.fold(Nanos::ZERO, |sum, e| sum + e.service)
+    fn work_of(&self, counts: impl Fn(&Key) -> bool) -> Nanos {
+        let counted = self.entries.iter().filter(|e| counts(&e.key));
+        counted.fold(Nanos::ZERO, |sum, e| sum + e.service)
+    }
+
+    /// The three sums of what goes before a key.
+    fn check_work(&self, queue: &EdfQueue<u32>, key: &Key) {
+        assert_eq!(queue.work_before(key), self.work_of(|k| k <= key));
+        for classes in 0..=Priority::COUNT {
+            let among = self.work_of(|k| k <= key && k.priority.index() < classes);
+            assert_eq!(queue.work_before_among(key, classes), among);
+        }
+        let above = |k: &Key| k.priority < key.priority || (k.priority == key.priority && k <= key);
+        assert_eq!(queue.work_above(key), self.work_of(above));
     }
 
     fn apply(&mut self, queue: &mut EdfQueue<u32>, op: &Op) {
@@ -109,11 +120,11 @@ impl Model {
             Op::WorkBefore { priority, ahead } => {
                 let deadline = Instant::from_nanos(self.now + ahead);
                 let key = queue.next_key(Priority::ALL[priority], deadline);
-                assert_eq!(queue.work_before(&key), self.work_before(&key));
+                self.check_work(queue, &key);
             }
             Op::WorkBeforeQueued { nth } => {
                 if let Some(e) = self.entries.get(nth) {
-                    assert_eq!(queue.work_before(&e.key), self.work_before(&e.key));
+                    self.check_work(queue, &e.key);
                 }
             }
             Op::Walk { after } => {
@@ -145,7 +156,10 @@ impl Model {
         for p in Priority::ALL {
             let mut of = self.entries.iter().filter(|e| e.key.priority == p);
             assert_eq!(queue.backlog_of(p), sum(Some(p)));
-            assert_eq!(queue.earliest(p), of.clone().next().map(|e| e.key.deadline));
+            assert_eq!(
+                queue.first_of(p).map(|v| (v.key, v.service, *v.item)),
+                of.clone().next().map(|e| (e.key, e.service, e.item))
+            );
             assert_eq!(queue.depth(p), of.by_ref().map(|e| e.count).sum::<u32>());
         }
     }

@@ -1,0 +1,163 @@
+//! Which packet goes first at dispatch.
+
+use super::*;
+use crate::base::{IngressId, KernelId};
+use crate::packet::{BufPool, PacketFlags};
+
+/// Costs 20 us, and 2 us.
+const LONG: u16 = 1;
+const SHORT: u16 = 2;
+
+struct Bench {
+    admission: Admission,
+    pool: BufPool,
+}
+
+/// So many microseconds after the start of a test; negative: before it.
+fn us(us: i64) -> Instant {
+    Instant::ZERO + Nanos::from_micros(10_000_000_u64.checked_add_signed(us).unwrap())
+}
+
+impl Bench {
+    fn new() -> Self {
+        let budgets = PerPriority::from_fn(Priority::default_budget);
+        let estimate = ServiceEstimate::new(&budgets, 1);
+        let options = Options { probe_interval: None, ..Options::default() };
+        let mut admission = Admission::new(options, estimate, &budgets);
+        for _ in 0..16 {
+            admission.estimate.record(us(0), LONG, Priority::High, Nanos::from_micros(20));
+            admission.estimate.record(us(0), SHORT, Priority::High, Nanos::from_micros(2));
+        }
+        admission.set_quota(PerPriority::new([64; Priority::COUNT]), 256);
+        Self { admission, pool: BufPool::new(16, 64) }
+    }
+
+    /// For 150 ms before `us(0)`, Medium asks for twice the time there is.
+    fn flood(mut self) -> Self {
+        self.admission.set_quota(PerPriority::default(), 0);
+        for tick in 0..30 {
+            let now = us(5_000 * (tick - 30));
+            let more = Candidate {
+                priority: Priority::Medium,
+                released: now,
+                deadline: now + Nanos::from_millis(10),
+                queued_by: now + Nanos::from_millis(10),
+                service: Nanos::from_millis(10),
+            };
+            assert_eq!(self.admission.admit(now, &more), Err(DropReason::QuotaPriority));
+            self.admission.tick(now, &PerPriority::default());
+        }
+        self.admission.set_quota(PerPriority::new([64; Priority::COUNT]), 256);
+        self
+    }
+
+    fn push(&mut self, priority: Priority, bucket: u16, released: Instant, deadline: Instant) {
+        let service = self.admission.predict(bucket, priority);
+        let candidate = Candidate { priority, released, deadline, queued_by: deadline, service };
+        let packet = Packet {
+            released,
+            deadline,
+            service,
+            slot: self.pool.insert(b"payload").unwrap(),
+            len: 7,
+            count: 1,
+            ingress: IngressId(0),
+            kernel: KernelId(0),
+            bucket,
+            priority,
+            flags: PacketFlags::default(),
+        };
+        self.admission.push(packet, &candidate);
+    }
+
+    /// Whether the next is run, and when it is due.
+    fn next(&mut self, start: Instant) -> Option<(bool, Instant)> {
+        match self.admission.dispatch(start) {
+            Dispatch::Run(packet) => Some((true, packet.deadline)),
+            Dispatch::TooLate(packet) => Some((false, packet.deadline)),
+            Dispatch::Part(..) => panic!("one datagram has no parts"),
+            Dispatch::Empty => None,
+        }
+    }
+}
+
+#[test]
+fn while_all_fits_the_earlier_deadline_goes_first() {
+    let mut bench = Bench::new();
+    bench.push(Priority::Medium, LONG, us(-9_000), us(900));
+    bench.push(Priority::High, LONG, us(0), us(1_000));
+    assert_eq!(bench.next(us(0)), Some((true, us(900))));
+    assert_eq!(bench.next(us(21)), Some((true, us(1_000))));
+    assert_eq!(bench.next(us(42)), None);
+}
+
+#[test]
+fn a_class_that_does_not_fit_lets_all_higher_ones_go_first() {
+    let mut bench = Bench::new().flood();
+    bench.push(Priority::Low, LONG, us(-99_000), us(700));
+    bench.push(Priority::Medium, LONG, us(-9_000), us(900));
+    bench.push(Priority::High, LONG, us(0), us(1_000));
+    assert_eq!(bench.next(us(0)), Some((true, us(1_000))), "High");
+    assert_eq!(bench.next(us(21)), Some((true, us(900))), "Medium, before Low");
+    assert_eq!(bench.next(us(42)), Some((true, us(700))), "Low");
+}
+
+#[test]
+fn what_can_only_be_dropped_goes_at_once() {
+    let mut bench = Bench::new().flood();
+    bench.push(Priority::Medium, LONG, us(-10_000), us(5));
+    bench.push(Priority::High, LONG, us(0), us(1_000));
+    assert_eq!(bench.next(us(0)), Some((false, us(5))));
+    assert_eq!(bench.next(us(0)), Some((true, us(1_000))));
+}
+
+#[test]
+fn nobody_waits_for_lower_ones_longer_than_its_share() {
+    let mut bench = Bench::new();
+    bench.push(Priority::Medium, LONG, us(-9_000), us(900));
+    bench.push(Priority::High, LONG, us(0), us(1_000));
+    // Behind the head it would end 210 + 21 + 21 us after its release: more than a quarter of its budget.
+    assert_eq!(bench.next(us(210)), Some((true, us(1_000))));
+    assert_eq!(bench.next(us(231)), Some((true, us(900))));
+}
+
+/// As long as it stood in front, those of its class that still can make it would wait with it.
+#[test]
+fn one_that_is_late_does_not_hold_up_its_class() {
+    for mut bench in [Bench::new(), Bench::new().flood()] {
+        bench.push(Priority::Medium, SHORT, us(-9_000), us(8));
+        bench.push(Priority::High, LONG, us(-990), us(10));
+        bench.push(Priority::High, LONG, us(0), us(1_000));
+        assert_eq!(bench.next(us(0)), Some((false, us(10))));
+    }
+}
+
+/// What goes behind a candidate in any case is not charged to it, and what goes before it is.
+#[test]
+fn work_is_charged_in_the_order_in_which_it_is_run() {
+    let high = |b: &mut Bench| {
+        let service = b.admission.predict(LONG, Priority::High);
+        let deadline = us(100);
+        let c = Candidate {
+            priority: Priority::High,
+            released: us(0),
+            deadline,
+            queued_by: deadline,
+            service,
+        };
+        b.admission.admit(us(0), &c)
+    };
+    let fill = |b: &mut Bench| {
+        for n in 0..5 {
+            b.push(Priority::Medium, LONG, us(-9_000), us(90 + n));
+        }
+    };
+    let mut calm = Bench::new();
+    fill(&mut calm);
+    assert_eq!(high(&mut calm), Ok(false));
+    assert!(calm.admission.has_evicted(), "105 us of Medium are due before: some give way");
+    let mut flooded = Bench::new().flood();
+    fill(&mut flooded);
+    assert_eq!(high(&mut flooded), Ok(false));
+    assert!(!flooded.admission.has_evicted(), "Medium goes behind it: nobody has to give way");
+}

@@ -19,6 +19,8 @@ enum Command {
     Serve(cli::serve::ServeArgs),
     /// Say what is wrong with a config file, without starting anything
     Check(cli::check::CheckArgs),
+    /// Say which vector instructions this machine has and what the kernels run on
+    Probe(cli::probe::ProbeArgs),
     /// Start the service and load it on this machine: what overload does to it, in one table
     Bench(Box<cli::bench::BenchArgs>),
     /// Say what changed between two kept results of `bench`
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     match command {
         Command::Serve(args) => cli::serve::run(&args).into(),
         Command::Check(args) => cli::check::run(&args).into(),
+        Command::Probe(args) => cli::probe::run(&args).into(),
         Command::Bench(args) => cli::bench::run(&args).into(),
         Command::Compare(args) => cli::compare::run(&args).into(),
         Command::Sim(args) => cli::sim::run(&args).into(),

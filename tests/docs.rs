@@ -212,7 +212,7 @@ fn keys_of_the_reader() -> BTreeSet<String> {
         sections.insert(at);
     };
     add("", &format!("zzz = 1\n{INGRESS}"));
-    for at in ["workers", "controller", "guard", "level", "level.breaker", "admin"] {
+    for at in ["workers", "controller", "guard", "kernels", "level", "level.breaker", "admin"] {
         add(at, &format!("[{at}]\nzzz = 1\n{INGRESS}"));
     }
     add("priority", &format!("[priority]\nzzz = 1\n{INGRESS}"));
@@ -220,6 +220,12 @@ fn keys_of_the_reader() -> BTreeSet<String> {
     add("ingress", &format!("{INGRESS}zzz = 1\n"));
     add("egress", &format!("[[egress]]\nname = \"e\"\nzzz = 1\n{INGRESS}"));
     add("kernel.NAME", &format!("{spin}time = \"1us\"\nzzz = 1\n{INGRESS}"));
+    let mlp = "[kernel.k]\nkind = \"mlp\"\nweights = \"w\"\n";
+    add("kernel.NAME", &format!("{mlp}zzz = 1\n{INGRESS}"));
+    for kind in ["match", "rs", "fir"] {
+        let config = format!("[kernel.k]\nkind = \"{kind}\"\nzzz = 1\n{INGRESS}");
+        add("kernel.NAME", &config);
+    }
     for kind in ["uniform", "exponential", "bimodal", "payload"] {
         add("kernel.NAME.distribution", &shape(kind));
     }

@@ -8,6 +8,7 @@ pub mod compare;
 pub mod load;
 mod options;
 mod pages;
+pub mod probe;
 mod reload;
 pub mod serve;
 pub mod sim;

@@ -12,6 +12,7 @@ use super::pages::Shown;
 use crate::base::Nanos;
 use crate::config::{self, Loaded, Settings};
 use crate::http::AdminServer;
+use crate::kernel::Registry;
 use crate::runtime::Service;
 
 /// How often signals and the workers' health are looked at.
@@ -70,6 +71,7 @@ fn load(path: Option<&Path>) -> Result<Loaded, config::Faults> {
 
 fn serve(args: &ServeArgs, settings: &Settings) -> anyhow::Result<u8> {
     let signals = Signals::listen()?;
+    say_kernels(&settings.kernels)?;
     // Every session of a forwarding egress is a socket.
     if let Err(error) = crate::sys::limits::raise_open_files() {
         tracing::warn!(%error, "the limit of open files stays");
@@ -97,6 +99,15 @@ fn serve(args: &ServeArgs, settings: &Settings) -> anyhow::Result<u8> {
         admin.stop();
     }
     Ok(if healthy && drained { exit::DONE } else { exit::FAILED })
+}
+
+/// Which instructions each kernel runs on; an error where the config forces what this machine lacks.
+fn say_kernels(kernels: &Registry) -> anyhow::Result<()> {
+    let level = kernels.level()?;
+    for (name, spec) in kernels.iter() {
+        tracing::info!(kernel = name, kind = spec.kind(), simd = spec.runs_as(level), "kernel");
+    }
+    Ok(())
 }
 
 /// One line on standard output, so that a script can wait for it.

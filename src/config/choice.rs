@@ -53,6 +53,34 @@ impl Choice for crate::base::Priority {
     ];
 }
 
+use crate::kernel::mlp::{Output, Precision};
+use crate::kernel::rs::Task;
+use crate::kernel::simd::SimdChoice;
+
+impl Choice for SimdChoice {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        (Self::Auto.word(), Self::Auto),
+        (Self::Scalar.word(), Self::Scalar),
+        (Self::Avx2.word(), Self::Avx2),
+        (Self::Avx512.word(), Self::Avx512),
+    ];
+}
+
+impl Choice for Precision {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[(Self::F32.word(), Self::F32), (Self::Int8.word(), Self::Int8)];
+}
+
+impl Choice for Task {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[(Self::Repair.word(), Self::Repair), (Self::Encode.word(), Self::Encode)];
+}
+
+impl Choice for Output {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[(Self::Linear.word(), Self::Linear), (Self::Sigmoid.word(), Self::Sigmoid)];
+}
+
 #[cfg(test)]
 mod tests {
     use super::Choice;

@@ -31,6 +31,7 @@ impl Settings {
             "ingress": self.ingress.iter().map(|i| self.ingress_json(i)).collect::<Vec<_>>(),
             "egress": self.egress.iter().map(egress).collect::<Vec<_>>(),
             "kernel": self.kernels_json(),
+            "kernels": { "simd": self.kernels.simd().word() },
             "level": {
                 "transfer_rule": level.transfer_rule,
                 "breaker": {
@@ -154,7 +155,40 @@ fn egress(egress: &Egress) -> Value {
 }
 
 fn kernel(spec: &KernelSpec) -> Value {
-    let KernelSpec::Spin(service) = spec else { return json!({ "kind": spec.kind() }) };
+    let service = match spec {
+        KernelSpec::Spin(service) => service,
+        KernelSpec::Mlp(mlp) => {
+            return json!({
+                "kind": "mlp",
+                "weights": mlp.weights,
+                "precision": mlp.precision.word(),
+                "output": mlp.output.word(),
+                "tag": size(mlp.tag),
+            });
+        }
+        KernelSpec::Match(set) => {
+            return match &set.file {
+                Some(file) => json!({ "kind": "match", "patterns_file": file }),
+                None => {
+                    let text = |p: &Vec<u8>| String::from_utf8_lossy(p).into_owned();
+                    let list: Vec<String> = set.patterns.list().iter().map(text).collect();
+                    json!({ "kind": "match", "patterns": list })
+                }
+            };
+        }
+        KernelSpec::Rs(code) => {
+            return json!({
+                "kind": "rs",
+                "data": code.data,
+                "parity": code.parity,
+                "task": code.task.word(),
+            });
+        }
+        KernelSpec::Fir(fir) => {
+            return json!({ "kind": "fir", "taps": fir.taps, "shift": fir.shift });
+        }
+        KernelSpec::Echo | KernelSpec::Crc32c => return json!({ "kind": spec.kind() }),
+    };
     let distribution = match *service {
         ServiceTime::Constant(t) => return json!({ "kind": "spin", "time": time(t) }),
         ServiceTime::Uniform(min, max) => {

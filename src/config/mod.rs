@@ -67,7 +67,7 @@ pub const fn embedded() -> &'static str {
 /// Every fault in it; or the one that it cannot be read, is not UTF-8 or is larger than [`FILE_MAX`].
 pub fn load(path: &Path) -> Result<Loaded, Faults> {
     let (name, text) = read(path)?;
-    parse(&name, &text)
+    parse_in(&name, &text, path.parent())
 }
 
 /// The file's name and text.
@@ -94,11 +94,19 @@ fn read(path: &Path) -> Result<(String, String), Faults> {
     }
 }
 
-/// Checks a config's text; `name` stands for the file in messages.
+/// Checks a config's text that lies in no folder: it can name no other file. `name` stands for the file in messages.
+///
+/// # Errors
+/// As [`parse_in`].
+pub fn parse(name: &str, text: &str) -> Result<Loaded, Faults> {
+    parse_in(name, text, None)
+}
+
+/// Checks a config's text; `name` stands for the file in messages, and the files that it names lie in `folder`.
 ///
 /// # Errors
 /// Every fault in it, in source order. Where the syntax itself is broken, only that: what the rest means is not known.
-pub fn parse(name: &str, text: &str) -> Result<Loaded, Faults> {
+pub fn parse_in(name: &str, text: &str, folder: Option<&Path>) -> Result<Loaded, Faults> {
     // Editors neither show nor count a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (document, syntax) = DeTable::parse_recoverable(text);
@@ -108,7 +116,7 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, Faults> {
     if syntax.iter().any(|e| e.message() != "duplicate key") {
         return Err(Faults::new(report.finish(name, text).0, text.to_owned()));
     }
-    let file = file::File::read(document.get_ref(), &mut report);
+    let file = file::File::read(document.get_ref(), folder, &mut report);
     let settings = check::check(&file, &mut report);
     let (faults, warnings) = report.finish(name, text);
     if faults.is_empty() {

@@ -17,6 +17,12 @@ pub fn checksum(payload: &[u8]) -> u32 {
         .unwrap_or(u32::MAX)
 }
 
+/// The instructions that the crate has chosen on this machine.
+#[must_use]
+pub fn target() -> String {
+    crc_fast::get_calculator_target(crc_fast::CrcAlgorithm::Crc32Iscsi)
+}
+
 impl Kernel for Crc32c {
     fn run(&mut self, batch: &mut Batch<'_>) {
         for i in 0..batch.len() {

@@ -4,7 +4,12 @@
 
 pub mod crc32c;
 pub mod echo;
+pub mod fir;
+pub mod matching;
+pub mod mlp;
 mod registry;
+pub mod rs;
+pub mod simd;
 pub mod spin;
 
 pub use registry::{KernelSpec, Kernels, Registry};

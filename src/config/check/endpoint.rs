@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::names::{unique, unknown};
 use super::not_here;
-use crate::base::limits::INGRESS_MAX;
+use crate::base::limits::{INGRESS_MAX, MAX_DATAGRAM_DEFAULT};
 use crate::base::{EgressId, KernelId, Nanos, PerPriority, Priority};
 use crate::config::fault::Report;
 use crate::config::file::{EgressFile, File, IngressFile};
@@ -14,6 +14,7 @@ use crate::config::settings::{
     Class, Classify, ClassifyBy, Egress, Empty, Framing, Ingress, Late, LowSourcePorts, Mode,
     ModeWord, Order, Sockets,
 };
+use crate::kernel::simd::SimdChoice;
 use crate::kernel::{KernelSpec, Registry};
 
 /// What an ingress runs unless it names something else.
@@ -60,6 +61,7 @@ fn at_most<'f>(
 
 /// The file's kernels in its order, then the built-in ones that an ingress names.
 fn kernels(file: &File, report: &mut Report) -> Registry {
+    let max_datagram = file.workers.max_datagram.or(MAX_DATAGRAM_DEFAULT);
     let mut entries: Vec<(String, KernelSpec)> = Vec::new();
     for kernel in &file.kernels {
         // A faulty kernel keeps its name, so that who refers to it is not at fault as well.
@@ -69,6 +71,17 @@ fn kernels(file: &File, report: &mut Report) -> Registry {
         {
             let message = format!("this hides the built-in kernel {}", kernel.name);
             report.warn(&kernel.place, message);
+        }
+        if let Some(len) = spec.payload_len()
+            && len > max_datagram
+        {
+            let message = format!(
+                "{} takes payloads of {len} bytes, more than workers.max_datagram",
+                kernel.name
+            );
+            report
+                .fault(&kernel.place, message)
+                .allowed(format!("max_datagram of at least {len}, and 32 more where framed"));
         }
         entries.push((kernel.name.clone(), spec));
     }
@@ -80,7 +93,7 @@ fn kernels(file: &File, report: &mut Report) -> Registry {
             entries.push((name, spec));
         }
     }
-    Registry::new(entries)
+    Registry::new(entries).with_simd(file.simd.or(SimdChoice::Auto))
 }
 
 fn built_in(name: &str) -> Option<KernelSpec> {

@@ -2,6 +2,8 @@
 //!
 //! Knows neither who names the kernel nor how it is run.
 
+use std::path::Path;
+
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -29,6 +31,7 @@ impl KernelFile {
         name: String,
         place: Place,
         value: &Spanned<DeValue<'_>>,
+        folder: Option<&Path>,
         r: &mut Report,
     ) -> Self {
         if !is_name(&name) {
@@ -42,17 +45,21 @@ impl KernelFile {
         };
         let title = format!("[kernel.{name}]");
         let mut section = Section::new(&title, header, Some(table));
-        let spec = spec(&mut section, r);
+        let spec = spec(&mut section, folder, r);
         Self { name, place, spec }
     }
 }
 
-fn spec(s: &mut Section<'_, '_>, r: &mut Report) -> Option<KernelSpec> {
+fn spec(s: &mut Section<'_, '_>, folder: Option<&Path>, r: &mut Report) -> Option<KernelSpec> {
     let kind = word(s, "kind", &KernelSpec::KINDS, r);
     let kind = kind?;
     let spec = match kind {
         "echo" => Some(KernelSpec::Echo),
         "crc32c" => Some(KernelSpec::Crc32c),
+        "mlp" => super::mlp::read(s, folder, r).map(KernelSpec::Mlp),
+        "match" => super::streams::patterns(s, folder, r).map(KernelSpec::Match),
+        "rs" => super::streams::code(s, r).map(KernelSpec::Rs),
+        "fir" => super::streams::filter(s, r).map(KernelSpec::Fir),
         _ => service_time(s, r).map(KernelSpec::Spin),
     };
     s.done(r);

@@ -2,11 +2,15 @@
 //!
 //! Knows no relation between two keys and no default; those are `check`'s.
 
+mod beside;
 mod endpoint;
 mod kernel;
+mod mlp;
+mod streams;
 mod tuning;
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use toml::de::DeTable;
 
@@ -18,6 +22,7 @@ use super::fault::{Place, Report};
 use super::item::ADDRESS_FORM;
 use super::section::{Field, Section};
 use crate::base::limits::KERNELS_MAX;
+use crate::kernel::simd::SimdChoice;
 
 /// The file, before anything in it was compared with anything else.
 pub(super) struct File {
@@ -28,6 +33,7 @@ pub(super) struct File {
     pub(super) ingress: Field<Vec<IngressFile>>,
     pub(super) egress: Field<Vec<EgressFile>>,
     pub(super) kernels: Vec<KernelFile>,
+    pub(super) simd: Field<SimdChoice>,
     pub(super) level: LevelFile,
     /// The inner `None` is "off".
     pub(super) admin: Field<Option<SocketAddr>>,
@@ -40,7 +46,8 @@ impl File {
     }
 
     /// Reads the whole document; every fault of a single value is in `report` afterwards.
-    pub(super) fn read(document: &DeTable<'_>, report: &mut Report) -> Self {
+    /// Files that it names lie in `folder`.
+    pub(super) fn read(document: &DeTable<'_>, folder: Option<&Path>, report: &mut Report) -> Self {
         let mut top = Section::new("", Self::start(), Some(document));
         let workers = top.child("workers", "[workers]", report);
         let priority = top.child("priority", "[priority]", report);
@@ -49,6 +56,7 @@ impl File {
         let ingress = top.children("ingress", report);
         let egress = top.children("egress", report);
         let kernels = top.child("kernel", "[kernel]", report);
+        let simd = top.child("kernels", "[kernels]", report);
         let level = top.child("level", "[level]", report);
         let admin = top.child("admin", "[admin]", report);
         top.done(report);
@@ -61,21 +69,32 @@ impl File {
                 .map(|all| all.into_iter().map(|s| IngressFile::read(s, report)).collect()),
             egress: egress
                 .map(|all| all.into_iter().map(|s| EgressFile::read(s, report)).collect()),
-            kernels: read_kernels(&kernels, report),
+            kernels: read_kernels(&kernels, folder, report),
+            simd: read_simd(simd, report),
             level: LevelFile::read(level, report),
             admin: read_admin(admin, report),
         }
     }
 }
 
-fn read_kernels(section: &Section<'_, '_>, report: &mut Report) -> Vec<KernelFile> {
+fn read_simd(mut section: Section<'_, '_>, report: &mut Report) -> Field<SimdChoice> {
+    let simd = section.choice("simd", report);
+    section.done(report);
+    simd
+}
+
+fn read_kernels(
+    section: &Section<'_, '_>,
+    folder: Option<&Path>,
+    report: &mut Report,
+) -> Vec<KernelFile> {
     let entries = section.entries();
     if let Some((_, place, _)) = entries.get(KERNELS_MAX) {
         report.fault(place, format!("more than {KERNELS_MAX} kernels"));
     }
     entries
         .into_iter()
-        .map(|(name, place, value)| KernelFile::read(name, place, value, report))
+        .map(|(name, place, value)| KernelFile::read(name, place, value, folder, report))
         .collect()
 }
 

@@ -1,0 +1,206 @@
+//! `punctual probe`: which vector instructions this machine has, what each kernel of a config runs on, and what a batch costs.
+//!
+//! Knows no kernel's inside: it runs them as a worker does, at the level in force and at the reference.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::exit;
+use crate::base::{Clock as _, KernelId, Nanos};
+use crate::config::{self, Loaded};
+use crate::kernel::simd::{Level, SimdChoice};
+use crate::kernel::{Batch, KernelSpec, Kernels, Registry, Row, RowStatus};
+use crate::sys::clock::MonotonicClock;
+
+/// Batches that are timed.
+const ROWS: [usize; 6] = [1, 2, 4, 8, 12, 32];
+/// A payload's length where the kernel takes any: what a full Ethernet frame leaves.
+const PAYLOAD: usize = 1_472;
+/// Each figure is the least of so many tries: whatever disturbs a try makes it longer.
+const TRIES: usize = 9;
+/// How long a try lasts.
+const TRY: Nanos = Nanos::from_millis(1);
+
+/// What `probe` is told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ProbeArgs {
+    /// The config file whose kernels are probed; without one the embedded default
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What was found of one kernel.
+#[derive(Debug)]
+struct Probed {
+    name: String,
+    kind: &'static str,
+    runs_as: String,
+    payload: usize,
+    /// By batch: nanoseconds of the whole batch at the reference, and at the level in force. None for busy work.
+    times: Vec<(usize, f64, f64)>,
+}
+
+/// Probes and prints; the answer is the exit code.
+#[must_use]
+pub fn run(args: &ProbeArgs) -> u8 {
+    let loaded = match &args.config {
+        Some(path) => config::load(path),
+        None => config::parse(config::EMBEDDED_NAME, config::embedded()),
+    };
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            let _ = io::stderr().write_all(faults.render(false).as_bytes());
+            return exit::WRONG_CONFIG;
+        }
+    };
+    match probe(&loaded) {
+        Ok((level, kernels)) => {
+            let mut out = io::stdout().lock();
+            // A reader that went away does not change what the machine has.
+            let _ = if args.json {
+                writeln!(out, "{}", to_json(level, &kernels))
+            } else {
+                print(level, &kernels, &mut out)
+            };
+            exit::DONE
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            exit::FAILED
+        }
+    }
+}
+
+fn probe(loaded: &Loaded) -> anyhow::Result<(Level, Vec<Probed>)> {
+    let registry = &loaded.settings.kernels;
+    let level = registry.level()?;
+    let reference = registry.clone().with_simd(SimdChoice::Scalar);
+    let kernels = registry.iter().enumerate().map(|(i, (name, spec))| {
+        let payload = spec.payload_len().unwrap_or(PAYLOAD);
+        let id = KernelId(u16::try_from(i).unwrap_or(u16::MAX));
+        Probed {
+            name: name.to_owned(),
+            kind: spec.kind(),
+            runs_as: spec.runs_as(level),
+            payload,
+            times: times(spec, id, payload, [&reference, registry]),
+        }
+    });
+    Ok((level, kernels.collect()))
+}
+
+/// Nothing for busy work: its time is what the config says.
+fn times(
+    spec: &KernelSpec,
+    id: KernelId,
+    payload: usize,
+    both: [&Registry; 2],
+) -> Vec<(usize, f64, f64)> {
+    if matches!(spec, KernelSpec::Spin(_)) {
+        return Vec::new();
+    }
+    let mut kernels = both.map(|r| r.instantiate(1, &MonotonicClock));
+    ROWS.into_iter()
+        .map(|rows| {
+            let mut least = [f64::INFINITY; 2];
+            // By turns, so that a change of the clock's pace meets both.
+            for _ in 0..TRIES {
+                for (kernels, least) in kernels.iter_mut().zip(&mut least) {
+                    *least = least.min(time(kernels, id, rows, payload));
+                }
+            }
+            (rows, least[0], least[1])
+        })
+        .collect()
+}
+
+/// Nanoseconds of a batch of `rows` payloads of zeros.
+#[expect(clippy::cast_precision_loss, reason = "a mean of a millisecond's runs")]
+fn time(kernels: &mut Kernels, id: KernelId, rows: usize, payload: usize) -> f64 {
+    let mut bytes = vec![0; rows * payload];
+    let row =
+        |i| Row { start: i * payload, len: payload, capacity: payload, status: RowStatus::Failed };
+    let whole: Vec<Row> = (0..rows).map(row).collect();
+    let mut batch = whole.clone();
+    let start = MonotonicClock.now();
+    let mut runs = 0_u64;
+    loop {
+        for _ in 0..8 {
+            batch.copy_from_slice(&whole);
+            kernels.run(id, &mut Batch::new(&mut bytes, &mut batch));
+        }
+        runs += 8;
+        let taken = MonotonicClock.now().since(start);
+        if taken >= TRY {
+            return taken.get() as f64 / runs as f64;
+        }
+    }
+}
+
+fn print(level: Level, kernels: &[Probed], out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "simd: {level}")?;
+    for (word, found) in Level::every() {
+        if found.is_none() {
+            writeln!(out, "  {word}: this machine does not have it, SKIPPED")?;
+        }
+    }
+    for k in kernels {
+        writeln!(out, "\n{} ({}): {}", k.name, k.kind, k.runs_as)?;
+        if k.times.is_empty() {
+            continue;
+        }
+        writeln!(out, "  payload {} bytes", k.payload)?;
+        writeln!(out, "  {:>5} {:>12} {:>12} {:>7}", "batch", "scalar us", "us", "ratio")?;
+        for (rows, scalar, ours) in &k.times {
+            let (a, b, ratio) = (scalar / 1e3, ours / 1e3, scalar / ours);
+            writeln!(out, "  {rows:>5} {a:>12.2} {b:>12.2} {ratio:>6.1}x")?;
+        }
+    }
+    out.flush()
+}
+
+fn to_json(level: Level, kernels: &[Probed]) -> Value {
+    let levels =
+        Level::every().map(|(word, found)| json!({ "level": word, "here": found.is_some() }));
+    let kernels: Vec<Value> = kernels
+        .iter()
+        .map(|k| {
+            let batch = |(rows, scalar, ours): &(usize, f64, f64)| {
+                json!({ "rows": rows, "scalar_ns": scalar, "ns": ours })
+            };
+            json!({
+                "name": k.name,
+                "kind": k.kind,
+                "runs_as": k.runs_as,
+                "payload": k.payload,
+                "batches": k.times.iter().map(batch).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({ "version": 1, "simd": level.word(), "levels": levels, "kernels": kernels })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_probed_and_said_both_ways() {
+        let loaded = config::parse(config::EMBEDDED_NAME, config::embedded()).expect("good");
+        let (level, kernels) = probe(&loaded).expect("auto");
+        let mut text = Vec::new();
+        print(level, &kernels, &mut text).expect("memory");
+        let text = String::from_utf8(text).expect("text");
+        assert!(text.starts_with(&format!("simd: {}\n", Level::detect())), "{text}");
+        assert!(text.contains("\ncrc32c (crc32c): "), "{text}");
+        let object = to_json(level, &kernels);
+        assert_eq!(object["kernels"][0]["batches"][5]["rows"], 32);
+        assert!(object["kernels"][0]["batches"][5]["ns"].as_f64() > Some(0.0));
+    }
+}

@@ -1,0 +1,228 @@
+//! A set of patterns as one table, in which several payloads are followed side by side.
+//!
+//! Knows no answer but the number of the pattern that ends first. The automaton is aho-corasick's; here it is laid out so that a
+//! step is two loads without a branch, because a single payload waits for its own last load at every byte.
+
+use std::collections::BTreeMap;
+
+use aho_corasick::automaton::{Automaton as _, StateID};
+use aho_corasick::dfa::DFA;
+use aho_corasick::{Anchored, MatchKind, StartKind};
+
+/// The largest table, in bytes.
+pub(super) const TABLE_MAX: usize = 64 << 20;
+/// Payloads that are followed side by side.
+pub(super) const STREAMS: usize = 8;
+/// Bytes between two looks at who has found something.
+const STRIDE: usize = 128;
+
+/// The automaton: states from 0; those from `matches` on have found something and stay where they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Table {
+    /// Which column each byte has.
+    class: [u8; 256],
+    /// Columns of a state, a power of two.
+    width: usize,
+    /// `[state * width + class]`: the next state, times `width`.
+    next: Vec<u32>,
+    /// The first state, times `width`, that has found something.
+    matches: u32,
+    /// By such a state: the number of the pattern that it has found, from 1.
+    found: Vec<u32>,
+}
+
+impl Table {
+    /// The table of `patterns`.
+    ///
+    /// # Errors
+    /// It would be larger than [`TABLE_MAX`], or aho-corasick cannot hold it.
+    pub(super) fn new(patterns: &[Vec<u8>]) -> Result<Self, String> {
+        let dfa = DFA::builder()
+            .match_kind(MatchKind::Standard)
+            .start_kind(StartKind::Unanchored)
+            .build(patterns)
+            .map_err(|e| format!("cannot be held: {e}"))?;
+        let (class, classes) = classes(patterns);
+        let width = classes.next_power_of_two();
+        let start = dfa.start_state(Anchored::No).map_err(|e| e.to_string())?;
+        let states = reachable(&dfa, start, &class, classes, TABLE_MAX / 4 / width)?;
+        let (mut looking, mut done): (Vec<StateID>, Vec<StateID>) =
+            states.into_iter().partition(|s| !dfa.is_match(*s));
+        // The start is state 0.
+        looking.sort_by_key(|s| *s != start);
+        let first_match = looking.len();
+        let found = done
+            .iter()
+            .map(|s| u32::try_from(dfa.match_pattern(*s, 0).as_usize() + 1).unwrap_or(u32::MAX))
+            .collect();
+        looking.append(&mut done);
+        let offset = |i: usize| u32::try_from(i * width).unwrap_or(u32::MAX);
+        let place: BTreeMap<StateID, u32> =
+            looking.iter().enumerate().map(|(i, s)| (*s, offset(i))).collect();
+        let byte_of = representatives(&class, classes);
+        let mut next = vec![0; looking.len() * width];
+        for (i, (state, row)) in looking.iter().zip(next.chunks_exact_mut(width)).enumerate() {
+            for (cell, byte) in row.iter_mut().zip(&byte_of) {
+                let to = dfa.next_state(Anchored::No, *state, *byte);
+                *cell =
+                    if i < first_match { place.get(&to).copied().unwrap_or(0) } else { offset(i) };
+            }
+        }
+        Ok(Self { class, width, next, matches: offset(first_match), found })
+    }
+
+    /// Bytes of the table.
+    pub(super) fn size(&self) -> usize {
+        self.next.len() * 4
+    }
+
+    #[inline]
+    fn step(&self, state: u32, byte: u8) -> u32 {
+        self.next[state as usize + usize::from(self.class[usize::from(byte)])]
+    }
+
+    fn number(&self, state: u32) -> u32 {
+        let found = state.checked_sub(self.matches).map(|s| s as usize / self.width);
+        found.and_then(|i| self.found.get(i)).copied().unwrap_or(0)
+    }
+
+    /// The number of the pattern in `payload` that ends first, the longest of those that end there; 0 where there is none. One
+    /// byte after the other: the reference.
+    pub(super) fn find(&self, payload: &[u8]) -> u32 {
+        let mut state = 0;
+        for byte in payload {
+            state = self.step(state, *byte);
+            if state >= self.matches {
+                break;
+            }
+        }
+        self.number(state)
+    }
+
+    /// The same for many payloads: `answers` as many as `payloads`.
+    pub(super) fn find_all(&self, payloads: &[&[u8]], answers: &mut [u32]) {
+        let mut waiting = payloads.iter().enumerate();
+        let mut streams = [Stream::default(); STREAMS];
+        let mut active = 0;
+        loop {
+            while active < STREAMS
+                && let Some((of, rest)) = waiting.next()
+            {
+                streams[active] = Stream { of, rest, state: 0 };
+                active += 1;
+            }
+            if active == 0 {
+                return;
+            }
+            let running = &mut streams[..active];
+            let shortest = running.iter().map(|s| s.rest.len()).min().unwrap_or(0).min(STRIDE);
+            self.advance(running, shortest);
+            let mut i = 0;
+            while i < active {
+                let stream = streams[i];
+                if stream.rest.is_empty() || stream.state >= self.matches {
+                    answers[stream.of] = self.number(stream.state);
+                    active -= 1;
+                    streams.swap(i, active);
+                } else {
+                    i += 1;
+                }
+            }
+        }
+    }
+
+    /// Each stream by `count` bytes, which it has.
+    fn advance(&self, streams: &mut [Stream<'_>], count: usize) {
+        match streams {
+            [a, b, c, d, e, f, g, h] => self.side_by_side([a, b, c, d, e, f, g, h], count),
+            [a, b, c, d, rest @ ..] => {
+                self.side_by_side([a, b, c, d], count);
+                self.advance(rest, count);
+            }
+            [a, b, rest @ ..] => {
+                self.side_by_side([a, b], count);
+                self.advance(rest, count);
+            }
+            [a] => self.side_by_side([a], count),
+            [] => {}
+        }
+    }
+
+    #[inline]
+    fn side_by_side<const N: usize>(&self, streams: [&mut Stream<'_>; N], count: usize) {
+        let bytes: [&[u8]; N] = std::array::from_fn(|i| &streams[i].rest[..count]);
+        let mut states: [u32; N] = std::array::from_fn(|i| streams[i].state);
+        for at in 0..count {
+            for i in 0..N {
+                states[i] = self.step(states[i], bytes[i][at]);
+            }
+        }
+        for (stream, state) in streams.into_iter().zip(states) {
+            stream.state = state;
+            stream.rest = &stream.rest[count..];
+        }
+    }
+}
+
+/// A payload on its way.
+#[derive(Clone, Copy, Default)]
+struct Stream<'a> {
+    of: usize,
+    rest: &'a [u8],
+    state: u32,
+}
+
+/// Bytes that no pattern has are all alike; every other byte is a class of its own.
+fn classes(patterns: &[Vec<u8>]) -> ([u8; 256], usize) {
+    let mut used = [false; 256];
+    patterns.iter().flatten().for_each(|b| used[usize::from(*b)] = true);
+    let all = used.iter().all(|u| *u);
+    let mut count = usize::from(!all);
+    let mut class = [0; 256];
+    for (byte, class) in class.iter_mut().enumerate() {
+        if used[byte] {
+            *class = u8::try_from(count).unwrap_or(u8::MAX);
+            count += 1;
+        }
+    }
+    (class, count)
+}
+
+/// A byte of each class.
+fn representatives(class: &[u8; 256], classes: usize) -> Vec<u8> {
+    let mut bytes = vec![0; classes];
+    for (byte, class) in (0..=u8::MAX).zip(class) {
+        bytes[usize::from(*class)] = byte;
+    }
+    bytes
+}
+
+/// Every state that can be met, at most `most`.
+fn reachable(
+    dfa: &DFA,
+    start: StateID,
+    class: &[u8; 256],
+    classes: usize,
+    most: usize,
+) -> Result<Vec<StateID>, String> {
+    let bytes = representatives(class, classes);
+    let mut seen = std::collections::BTreeSet::from([start]);
+    let mut order = vec![start];
+    let mut at = 0;
+    while let Some(state) = order.get(at).copied() {
+        at += 1;
+        if dfa.is_match(state) {
+            continue;
+        }
+        for byte in &bytes {
+            let to = dfa.next_state(Anchored::No, state, *byte);
+            if seen.insert(to) {
+                order.push(to);
+            }
+        }
+        if order.len() > most {
+            return Err(format!("need a table of more than {} MiB", TABLE_MAX >> 20));
+        }
+    }
+    Ok(order)
+}

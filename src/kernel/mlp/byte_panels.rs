@@ -1,0 +1,172 @@
+//! A perceptron's layers in 8-bit integers, as tiles of rows by vectors that stay in registers.
+//!
+//! Knows how bytes are laid out and not how they came about (`quant`), nor the instruction that multiplies them (`dot4`).
+
+use fearless_simd::prelude::*;
+
+use super::dot4::Dot4;
+use super::quant::{ByteLayer, Scale};
+
+/// Vectors to a panel.
+const VECTORS: usize = 2;
+/// The most rows of a tile: 8 sums, 2 weights, an input, ones and the product are 13 of 16 AVX2 registers.
+const ROWS: usize = 4;
+/// Inputs that one instruction sums.
+pub(super) const FOUR: usize = 4;
+
+/// A layer with its weights cut into panels of `VECTORS` vectors of outputs, four inputs of an output side by side.
+#[derive(Clone, Debug)]
+pub(super) struct BytePanels {
+    inputs: usize,
+    width: usize,
+    /// `[panel][four inputs][output within the panel]`, four bytes to a word; zeros where the layer has nothing.
+    weights: Vec<i32>,
+    scale: Vec<f32>,
+    offset: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+/// Where a tile's rows are.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    /// Bytes of all rows, `stride` words apart, four to a word.
+    pub(super) x: &'a [i32],
+    /// What they mean, by row.
+    pub(super) scale: &'a [Scale],
+    /// Words of `x`, and numbers of the result, between the starts of two rows.
+    pub(super) stride: usize,
+    /// Whether negative results become 0.
+    pub(super) relu: bool,
+}
+
+impl BytePanels {
+    /// Cuts `layer` for vectors of `lanes` words.
+    pub(super) fn new(layer: &ByteLayer, lanes: usize) -> Self {
+        let width = VECTORS * lanes;
+        let count = layer.outputs.div_ceil(width);
+        let fours = layer.inputs.div_ceil(FOUR);
+        let mut weights = vec![0; count * fours * width];
+        for (n, row) in layer.weights.chunks_exact(layer.inputs).enumerate() {
+            for (four, inputs) in row.chunks(FOUR).enumerate() {
+                let mut bytes = [0; FOUR];
+                for (byte, w) in bytes.iter_mut().zip(inputs) {
+                    *byte = w.to_le_bytes()[0];
+                }
+                weights[(n / width * fours + four) * width + n % width] = i32::from_le_bytes(bytes);
+            }
+        }
+        let padded = |from: &[f32]| {
+            let mut all = from.to_vec();
+            all.resize(count * width, 0.0);
+            all
+        };
+        let (scale, offset, bias) =
+            (padded(&layer.scale), padded(&layer.offset), padded(&layer.bias));
+        Self { inputs: layer.inputs, width, weights, scale, offset, bias }
+    }
+
+    /// Outputs with those that only fill the last panel.
+    pub(super) const fn padded(&self) -> usize {
+        self.bias.len()
+    }
+
+    pub(super) const fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// `y = layer(x)` for as many rows as there are scales.
+    #[inline(always)]
+    pub(super) fn run<S: Dot4>(&self, simd: S, rows: Rows<'_>, y: &mut [f32]) {
+        let count = rows.scale.len();
+        let tiles = count.div_ceil(ROWS);
+        let mut done = 0;
+        for tile in 0..tiles {
+            let take = (count - done).div_ceil(tiles - tile);
+            let y = &mut y[done * rows.stride..];
+            let part = Rows {
+                x: &rows.x[done * rows.stride..],
+                scale: &rows.scale[done..done + take],
+                ..rows
+            };
+            match take {
+                1 => self.tiles::<S, 1, 4>(simd, part, y),
+                2 => self.tiles::<S, 2, 2>(simd, part, y),
+                3 => self.tiles::<S, 3, 1>(simd, part, y),
+                _ => self.tiles::<S, 4, 1>(simd, part, y),
+            }
+            done += take;
+        }
+    }
+
+    /// `R` rows, `P` panels at a time as far as they go, then singly.
+    #[inline(always)]
+    fn tiles<S: Dot4, const R: usize, const P: usize>(
+        &self,
+        simd: S,
+        rows: Rows<'_>,
+        y: &mut [f32],
+    ) {
+        let size = self.inputs.div_ceil(FOUR) * self.width;
+        let several = self.weights.chunks_exact(P * size);
+        let rest = several.remainder();
+        let mut at = 0;
+        for panels in several {
+            let panels = std::array::from_fn(|p| &panels[p * size..][..size]);
+            self.tile::<S, R, P>(simd, rows, panels, at, y);
+            at += P * self.width;
+        }
+        for panel in rest.chunks_exact(size) {
+            self.tile::<S, R, 1>(simd, rows, [panel], at, y);
+            at += self.width;
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Dot4, const R: usize, const P: usize>(
+        &self,
+        simd: S,
+        rows: Rows<'_>,
+        panels: [&[i32]; P],
+        at: usize,
+        y: &mut [f32],
+    ) {
+        let lanes = S::i32s::LEN;
+        let width = VECTORS * lanes;
+        let fours = self.inputs.div_ceil(FOUR);
+        let x: [&[i32]; R] = std::array::from_fn(|r| &rows.x[r * rows.stride..][..fours]);
+        let mut sums = [[[S::i32s::splat(simd, 0); VECTORS]; P]; R];
+        let mut weights = panels.map(|panel| panel.chunks_exact(width));
+        for four in 0..fours {
+            for (p, panel) in weights.iter_mut().enumerate() {
+                let Some(w) = panel.next() else { return };
+                let w: [S::i32s; VECTORS] =
+                    std::array::from_fn(|v| S::i32s::from_slice(simd, &w[v * lanes..][..lanes]));
+                for (r, row) in x.iter().enumerate() {
+                    let input = S::i32s::splat(simd, row[four]);
+                    for v in 0..VECTORS {
+                        sums[r][p][v] = simd.dot4(sums[r][p][v], input, w[v]);
+                    }
+                }
+            }
+        }
+        for (r, row) in sums.iter().enumerate() {
+            for (i, sum) in row.iter().flatten().enumerate() {
+                let n = at + i * lanes;
+                let to = r * rows.stride + n;
+                let value = self.value(simd, rows.scale[r], *sum, n);
+                let floor = S::f32s::splat(simd, if rows.relu { 0.0 } else { f32::MIN });
+                value.max(floor).store_slice(&mut y[to..to + lanes]);
+            }
+        }
+    }
+
+    /// Sums of the outputs from `n` as numbers, by the very operations of the reference.
+    #[inline(always)]
+    fn value<S: Dot4>(&self, simd: S, row: Scale, sum: S::i32s, n: usize) -> S::f32s {
+        let lanes = S::f32s::LEN;
+        let load = |from: &[f32]| S::f32s::from_slice(simd, &from[n..][..lanes]);
+        let step = load(&self.scale) * row.step;
+        let rest = load(&self.offset) * row.lowest + load(&self.bias);
+        S::f32s::float_from(sum) * step + rest
+    }
+}

@@ -1,0 +1,114 @@
+//! A perceptron in 32-bit floats at the level that was chosen.
+//!
+//! Knows no payload: rows of numbers in, rows of numbers out.
+
+use super::panels::Panels;
+use super::scalar;
+use super::weights::{Layer, Model};
+use crate::kernel::simd::Level;
+
+/// The layers in the form that the level wants.
+#[derive(Clone, Debug)]
+enum Form {
+    Scalar(Vec<Layer>),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(fearless_simd::Avx2, Vec<Panels>),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(fearless_simd::Avx512, Vec<Panels>),
+}
+
+/// A network in 32-bit floats.
+#[derive(Clone, Debug)]
+pub(super) struct FloatNet {
+    form: Form,
+    stride: usize,
+}
+
+impl FloatNet {
+    pub(super) fn new(model: &Model, level: Level) -> Self {
+        let cut = |lanes| model.layers().iter().map(|l| Panels::new(l, lanes)).collect::<Vec<_>>();
+        let form = match level {
+            Level::Scalar => Form::Scalar(model.layers().to_vec()),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(token) => Form::Avx2(token, cut(8)),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(token) => Form::Avx512(token, cut(16)),
+        };
+        let padded = match &form {
+            Form::Scalar(_) => 0,
+            #[cfg(target_arch = "x86_64")]
+            Form::Avx2(_, panels) | Form::Avx512(_, panels) => {
+                panels.iter().map(Panels::padded).max().unwrap_or(0)
+            }
+        };
+        // A line more than the width, so that rows of a power of two do not all fall into the same few sets of the cache.
+        Self { form, stride: (model.width().max(padded)).next_multiple_of(16) + 16 }
+    }
+
+    /// Numbers between the starts of two rows.
+    pub(super) const fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Runs `rows` rows of `x`; `y` is scratch of the same size. The result lies in the one that is returned.
+    pub(super) fn run<'a>(&self, rows: usize, x: &'a mut [f32], y: &'a mut [f32]) -> &'a [f32] {
+        let stride = self.stride;
+        match &self.form {
+            Form::Scalar(layers) => alternate(layers, x, y, |layer, last, x, y| {
+                scalar::layer(layer, !last, rows, stride, x, y);
+            }),
+            #[cfg(target_arch = "x86_64")]
+            Form::Avx2(simd, layers) => alternate(layers, x, y, |layer, last, x, y| {
+                avx2(*simd, layer, !last, rows, stride, x, y);
+            }),
+            #[cfg(target_arch = "x86_64")]
+            Form::Avx512(simd, layers) => alternate(layers, x, y, |layer, last, x, y| {
+                avx512(*simd, layer, !last, rows, stride, x, y);
+            }),
+        }
+    }
+}
+
+/// Layer by layer from one buffer into the other.
+pub(super) fn alternate<'a, L>(
+    layers: &[L],
+    mut x: &'a mut [f32],
+    mut y: &'a mut [f32],
+    mut run: impl FnMut(&L, bool, &[f32], &mut [f32]),
+) -> &'a [f32] {
+    for (i, layer) in layers.iter().enumerate() {
+        run(layer, i + 1 == layers.len(), x, y);
+        std::mem::swap(&mut x, &mut y);
+    }
+    x
+}
+
+#[cfg(target_arch = "x86_64")]
+fearless_simd::kernel!(
+    fn avx2(
+        simd: Avx2,
+        layer: &Panels,
+        relu: bool,
+        rows: usize,
+        stride: usize,
+        x: &[f32],
+        y: &mut [f32],
+    ) {
+        layer.run(simd, relu, rows, stride, x, y);
+    }
+);
+
+#[cfg(target_arch = "x86_64")]
+fearless_simd::kernel!(
+    fn avx512(
+        simd: Avx512,
+        layer: &Panels,
+        relu: bool,
+        rows: usize,
+        stride: usize,
+        x: &[f32],
+        y: &mut [f32],
+    ) {
+        layer.run(simd, relu, rows, stride, x, y);
+    }
+);

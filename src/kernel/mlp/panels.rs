@@ -1,0 +1,155 @@
+//! A perceptron's layers in 32-bit floats, as tiles of rows by vectors that stay in registers.
+//!
+//! Knows no instruction set: the same source is compiled for each level that `fearless_simd` has, and none of it is `unsafe`.
+
+use fearless_simd::{Simd, prelude::*};
+
+use super::weights::Layer;
+
+/// Vectors to a panel: two, so that six rows of accumulators, two weights and one input are the 15 of 16 AVX2 registers.
+const VECTORS: usize = 2;
+/// The most rows of a tile.
+const ROWS: usize = 6;
+
+/// A layer with its weights cut into panels of `VECTORS` vectors of outputs: within a panel a tile reads straight ahead.
+#[derive(Clone, Debug)]
+pub(super) struct Panels {
+    inputs: usize,
+    /// Outputs to a panel.
+    width: usize,
+    /// `[panel][input][output within the panel]`, zeros where the layer has no output.
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Panels {
+    /// Cuts `layer` for vectors of `lanes` numbers.
+    pub(super) fn new(layer: &Layer, lanes: usize) -> Self {
+        let width = VECTORS * lanes;
+        let count = layer.outputs.div_ceil(width);
+        let mut weights = vec![0.0; count * layer.inputs * width];
+        for (k, row) in layer.weights.chunks_exact(layer.outputs).enumerate() {
+            for (n, w) in row.iter().enumerate() {
+                weights[(n / width * layer.inputs + k) * width + n % width] = *w;
+            }
+        }
+        let mut bias = layer.bias.clone();
+        bias.resize(count * width, 0.0);
+        Self { inputs: layer.inputs, width, weights, bias }
+    }
+
+    /// Outputs with those that only fill the last panel.
+    pub(super) const fn padded(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// `y = layer(x)` for `rows` rows that lie `stride` numbers apart in both.
+    ///
+    /// Rows are shared out evenly among the fewest tiles, because a tile of few rows waits for its own sums: that is also
+    /// what keeps the time from falling with more rows.
+    #[inline(always)]
+    pub(super) fn run<S: Simd>(
+        &self,
+        simd: S,
+        relu: bool,
+        rows: usize,
+        stride: usize,
+        x: &[f32],
+        y: &mut [f32],
+    ) {
+        let tiles = rows.div_ceil(ROWS);
+        let mut done = 0;
+        for tile in 0..tiles {
+            let take = (rows - done).div_ceil(tiles - tile);
+            let x = &x[done * stride..];
+            let y = &mut y[done * stride..];
+            let floor = if relu { 0.0 } else { f32::MIN };
+            let job = Job { floor, stride };
+            match take {
+                1 => self.tiles::<S, 1, 4>(simd, job, x, y),
+                2 => self.tiles::<S, 2, 2>(simd, job, x, y),
+                3 => self.tiles::<S, 3, 1>(simd, job, x, y),
+                4 => self.tiles::<S, 4, 1>(simd, job, x, y),
+                5 => self.tiles::<S, 5, 1>(simd, job, x, y),
+                _ => self.tiles::<S, 6, 1>(simd, job, x, y),
+            }
+            done += take;
+        }
+    }
+
+    /// `R` rows, `P` panels at a time as far as they go, then singly.
+    #[inline(always)]
+    fn tiles<S: Simd, const R: usize, const P: usize>(
+        &self,
+        simd: S,
+        job: Job,
+        x: &[f32],
+        y: &mut [f32],
+    ) {
+        let size = self.inputs * self.width;
+        let mut at = 0;
+        let rows: [&[f32]; R] = std::array::from_fn(|r| &x[r * job.stride..][..self.inputs]);
+        let several = self.weights.chunks_exact(P * size);
+        let rest = several.remainder();
+        for panels in several {
+            let panels = std::array::from_fn(|p| &panels[p * size..][..size]);
+            self.tile::<S, R, P>(simd, job, rows, panels, at, y);
+            at += P * self.width;
+        }
+        for panel in rest.chunks_exact(size) {
+            self.tile::<S, R, 1>(simd, job, rows, [panel], at, y);
+            at += self.width;
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize, const P: usize>(
+        &self,
+        simd: S,
+        job: Job,
+        rows: [&[f32]; R],
+        panels: [&[f32]; P],
+        at: usize,
+        y: &mut [f32],
+    ) {
+        let lanes = S::f32s::LEN;
+        let width = VECTORS * lanes;
+        let first: [[S::f32s; VECTORS]; P] = std::array::from_fn(|p| {
+            std::array::from_fn(|v| {
+                S::f32s::from_slice(simd, &self.bias[at + p * width + v * lanes..][..lanes])
+            })
+        });
+        let mut sums = [first; R];
+        let mut weights = panels.map(|panel| panel.chunks_exact(width));
+        for k in 0..rows[0].len() {
+            for (p, panel) in weights.iter_mut().enumerate() {
+                let Some(w) = panel.next() else { return };
+                let w: [S::f32s; VECTORS] =
+                    std::array::from_fn(|v| S::f32s::from_slice(simd, &w[v * lanes..][..lanes]));
+                for (r, row) in rows.iter().enumerate() {
+                    let input = S::f32s::splat(simd, row[k]);
+                    for v in 0..VECTORS {
+                        sums[r][p][v] = w[v].mul_add(input, sums[r][p][v]);
+                    }
+                }
+            }
+        }
+        let floor = S::f32s::splat(simd, job.floor);
+        for (r, row) in sums.iter().enumerate() {
+            for (p, panel) in row.iter().enumerate() {
+                for (v, sum) in panel.iter().enumerate() {
+                    let to = r * job.stride + at + p * width + v * lanes;
+                    sum.max(floor).store_slice(&mut y[to..to + lanes]);
+                }
+            }
+        }
+    }
+}
+
+/// What all tiles of a run share.
+#[derive(Clone, Copy)]
+struct Job {
+    /// What a sum is raised to: 0 behind a hidden layer.
+    floor: f32,
+    stride: usize,
+}

@@ -1,0 +1,241 @@
+//! Reed-Solomon over small groups of equally long shards: parity of a group, or the data shards that it lacks.
+//!
+//! Knows no datagram order: a payload holds what has come of one group, and the answer is what was asked for.
+
+mod field;
+mod shuffle;
+#[cfg(test)]
+mod tests;
+
+use super::simd::Level;
+use super::{Batch, Kernel};
+use field::{Matrix, parity_rows};
+
+/// Bytes before the shards of a repair: which shards have come, bit `i` for shard `i`, network byte order.
+pub const MASK_LEN: usize = 4;
+/// The most shards of a group, data and parity: one bit each.
+pub const SHARDS_MAX: usize = 32;
+
+/// What is asked for, as `task` in the config.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Task {
+    /// A mask, then the shards that have come: the missing data shards.
+    #[default]
+    Repair,
+    /// All data shards: the parity shards.
+    Encode,
+}
+
+impl Task {
+    /// The config's word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Repair => "repair",
+            Self::Encode => "encode",
+        }
+    }
+}
+
+/// A code as the config describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Data shards of a group; 1 to 31.
+    pub data: usize,
+    /// Parity shards of a group; at least 1, at most 32 together with the data shards.
+    pub parity: usize,
+    /// Default repair.
+    pub task: Task,
+}
+
+/// One worker's code, with the scratch of an answer.
+#[derive(Debug)]
+pub struct ReedSolomon {
+    spec: Spec,
+    level: Level,
+    parity: Matrix,
+    out: Vec<u8>,
+}
+
+impl ReedSolomon {
+    /// The code of `spec` at `level`, for payloads of up to `longest` bytes.
+    #[must_use]
+    pub fn new(spec: Spec, level: Level, longest: usize) -> Self {
+        let parity = parity_rows(spec.data, spec.parity);
+        // An answer to `encode` has a parity shard for each; one to `repair` is never longer than its payload.
+        let times = spec.parity.div_ceil(spec.data.max(1)).max(1);
+        Self { spec, level, parity, out: vec![0; longest * times] }
+    }
+
+    /// The answer's bytes are the first so many of `self.out`; none where the payload is no group.
+    fn answer(&mut self, payload: &[u8]) -> Option<usize> {
+        match self.spec.task {
+            Task::Encode => self.encode(payload),
+            Task::Repair => self.repair(payload),
+        }
+    }
+
+    fn encode(&mut self, payload: &[u8]) -> Option<usize> {
+        let mut slots = [&[][..]; SHARDS_MAX];
+        let shards = cut(payload, self.spec.data, &mut slots)?;
+        let len = shards.first()?.len();
+        let out = self.out.get_mut(..len * self.spec.parity)?;
+        products(self.level, &self.parity, shards, out);
+        Some(out.len())
+    }
+
+    fn repair(&mut self, payload: &[u8]) -> Option<usize> {
+        let (mask, shards) = payload.split_first_chunk::<MASK_LEN>()?;
+        let mask = u32::from_be_bytes(*mask);
+        let total = self.spec.data + self.spec.parity;
+        let here = |i: usize| mask >> i & 1 == 1;
+        if (total..SHARDS_MAX).any(here) {
+            return None;
+        }
+        let mut slots = [&[][..]; SHARDS_MAX];
+        let come = cut(shards, usize::try_from(mask.count_ones()).ok()?, &mut slots)?;
+        let missing = Chosen::of(0..self.spec.data, |i| !here(i), SHARDS_MAX);
+        // The data shards that have come, then as many parity shards as data shards are missing.
+        let known = Chosen::of(0..self.spec.data, here, SHARDS_MAX);
+        let spare = Chosen::of(self.spec.data..total, here, missing.count);
+        if spare.count < missing.count {
+            return None;
+        }
+        let rows = self.repair_rows(&known, &missing, &spare)?;
+        // Shards stand in the payload in their order.
+        let mut used = [&[][..]; SHARDS_MAX];
+        let sources = known.all().iter().chain(spare.all());
+        for (slot, i) in used.iter_mut().zip(sources) {
+            *slot = come.get((0..*i).filter(|before| here(*before)).count())?;
+        }
+        let len = come.first()?.len();
+        let out = self.out.get_mut(..len * missing.count)?;
+        products(self.level, &rows, &used[..self.spec.data], out);
+        Some(out.len())
+    }
+
+    /// Coefficients by which the missing data shards are made of known data shards and spare parity shards:
+    /// `parity = P_known * known + P_missing * missing`, so `missing = inverse(P_missing) * (P_known * known + parity)`.
+    fn repair_rows(&self, known: &Chosen, missing: &Chosen, spare: &Chosen) -> Option<Matrix> {
+        let of = |columns: &Chosen| {
+            Matrix::new(spare.count, columns.count, |r, c| {
+                self.parity.row(spare.indices[r] - self.spec.data)[columns.indices[c]]
+            })
+        };
+        let inverse = of(missing).inverted()?;
+        Some(inverse.times(&of(known)).beside(&inverse))
+    }
+}
+
+/// Some shards' places in a group, in ascending order.
+#[derive(Clone, Copy)]
+struct Chosen {
+    indices: [usize; SHARDS_MAX],
+    count: usize,
+}
+
+impl Chosen {
+    /// The first up to `most` of `from` that are wanted.
+    fn of(from: std::ops::Range<usize>, wanted: impl Fn(usize) -> bool, most: usize) -> Self {
+        let mut chosen = Self { indices: [0; SHARDS_MAX], count: 0 };
+        for i in from.filter(|i| wanted(*i)).take(most) {
+            chosen.indices[chosen.count] = i;
+            chosen.count += 1;
+        }
+        chosen
+    }
+
+    fn all(&self) -> &[usize] {
+        &self.indices[..self.count]
+    }
+}
+
+/// `count` shards of one length that fill `bytes`; none where they do not.
+fn cut<'a, 's>(
+    bytes: &'a [u8],
+    count: usize,
+    slots: &'s mut [&'a [u8]; SHARDS_MAX],
+) -> Option<&'s [&'a [u8]]> {
+    let len = bytes.len().checked_div(count)?;
+    if len == 0 || len * count != bytes.len() {
+        return None;
+    }
+    for (slot, shard) in slots.iter_mut().zip(bytes.chunks_exact(len)) {
+        *slot = shard;
+    }
+    slots.get(..count)
+}
+
+/// One output a row of coefficients, one behind the other in `out`.
+fn products(level: Level, rows: &Matrix, shards: &[&[u8]], out: &mut [u8]) {
+    if out.is_empty() {
+        return;
+    }
+    match level {
+        Level::Scalar => {
+            let len = out.len() / rows.rows;
+            for (r, out) in out.chunks_exact_mut(len).enumerate() {
+                shuffle::by_table(rows.row(r), shards, out);
+            }
+        }
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2(token) => avx2(token, rows, shards, out),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512(token) => avx512(token, rows, shards, out),
+    }
+}
+
+/// Rows in fours, then what is left.
+#[inline(always)]
+fn in_fours<S: fearless_simd::Simd>(simd: S, rows: &Matrix, shards: &[&[u8]], out: &mut [u8]) {
+    let len = out.len() / rows.rows;
+    for (i, out) in out.chunks_mut(4 * len).enumerate() {
+        let row = |r: usize| rows.row(4 * i + r);
+        match rows.rows - 4 * i {
+            1 => shuffle::by_shuffle(simd, [row(0)], shards, out),
+            2 => shuffle::by_shuffle(simd, [row(0), row(1)], shards, out),
+            3 => shuffle::by_shuffle(simd, [row(0), row(1), row(2)], shards, out),
+            _ => shuffle::by_shuffle(simd, [row(0), row(1), row(2), row(3)], shards, out),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fearless_simd::kernel!(
+    fn avx2(simd: Avx2, rows: &Matrix, shards: &[&[u8]], out: &mut [u8]) {
+        in_fours(simd, rows, shards, out);
+    }
+);
+
+#[cfg(target_arch = "x86_64")]
+fearless_simd::kernel!(
+    fn avx512(simd: Avx512, rows: &Matrix, shards: &[&[u8]], out: &mut [u8]) {
+        in_fours(simd, rows, shards, out);
+    }
+);
+
+impl Kernel for ReedSolomon {
+    fn run(&mut self, batch: &mut Batch<'_>) {
+        for i in 0..batch.len() {
+            let len = self.answer(batch.payload(i));
+            let room = len.and_then(|len| batch.memory(i).get_mut(..len));
+            match (room, len) {
+                (Some(room), Some(len)) => {
+                    room.copy_from_slice(&self.out[..len]);
+                    batch.finish(i, len);
+                }
+                _ => batch.fail(i),
+            }
+        }
+    }
+
+    /// Parity of more shards than there are data shards.
+    fn grows(&self) -> bool {
+        self.spec.task == Task::Encode && self.spec.parity > self.spec.data
+    }
+
+    /// A group is a batch in itself.
+    fn batch_max(&self) -> usize {
+        4
+    }
+}

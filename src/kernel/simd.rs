@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn auto_is_the_widest_level_there_is() {
-        let widest = Level::every().into_iter().filter_map(|(_, level)| level).last();
+        let widest = Level::every().into_iter().filter_map(|(_, level)| level).next_back();
         let auto = SimdChoice::Auto.resolve().expect("auto never fails");
         assert_eq!(widest.map(Level::word), Some(auto.word()));
     }

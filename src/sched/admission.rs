@@ -462,7 +462,7 @@ impl Admission {
     }
 
     /// Gate G3: takes the next packet out of the queue, and tells whether it can still make it when it is started at
-    /// `start`. The next is the head, unless packets of higher priority go before it: see [`Admission::overtakes`].
+    /// `start`. The next is the head, unless packets of higher priority go before it: see `Admission::overtakes`.
     #[inline]
     pub fn dispatch(&mut self, start: Instant) -> Dispatch {
         self.dispatch_if(start, |_| true)

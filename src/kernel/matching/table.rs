@@ -152,6 +152,10 @@ impl Table {
     fn side_by_side<const N: usize>(&self, streams: [&mut Stream<'_>; N], count: usize) {
         let bytes: [&[u8]; N] = std::array::from_fn(|i| &streams[i].rest[..count]);
         let mut states: [u32; N] = std::array::from_fn(|i| streams[i].state);
+        #[expect(
+            clippy::needless_range_loop,
+            reason = "all streams take their byte `at` before any takes the next"
+        )]
         for at in 0..count {
             for i in 0..N {
                 states[i] = self.step(states[i], bytes[i][at]);

@@ -3,7 +3,7 @@
 //! Knows no payload: rows of numbers in, rows of numbers out.
 
 use super::panels::Panels;
-use super::scalar;
+use super::scalar::{self, Rows};
 use super::weights::{Layer, Model};
 use crate::kernel::simd::Level;
 
@@ -52,18 +52,18 @@ impl FloatNet {
 
     /// Runs `rows` rows of `x`; `y` is scratch of the same size. The result lies in the one that is returned.
     pub(super) fn run<'a>(&self, rows: usize, x: &'a mut [f32], y: &'a mut [f32]) -> &'a [f32] {
-        let stride = self.stride;
+        let rows = Rows { count: rows, stride: self.stride };
         match &self.form {
             Form::Scalar(layers) => alternate(layers, x, y, |layer, last, x, y| {
-                scalar::layer(layer, !last, rows, stride, x, y);
+                scalar::layer(layer, !last, rows, x, y);
             }),
             #[cfg(target_arch = "x86_64")]
             Form::Avx2(simd, layers) => alternate(layers, x, y, |layer, last, x, y| {
-                avx2(*simd, layer, !last, rows, stride, x, y);
+                avx2(*simd, layer, !last, rows, x, y);
             }),
             #[cfg(target_arch = "x86_64")]
             Form::Avx512(simd, layers) => alternate(layers, x, y, |layer, last, x, y| {
-                avx512(*simd, layer, !last, rows, stride, x, y);
+                avx512(*simd, layer, !last, rows, x, y);
             }),
         }
     }
@@ -85,30 +85,14 @@ pub(super) fn alternate<'a, L>(
 
 #[cfg(target_arch = "x86_64")]
 fearless_simd::kernel!(
-    fn avx2(
-        simd: Avx2,
-        layer: &Panels,
-        relu: bool,
-        rows: usize,
-        stride: usize,
-        x: &[f32],
-        y: &mut [f32],
-    ) {
-        layer.run(simd, relu, rows, stride, x, y);
+    fn avx2(simd: Avx2, layer: &Panels, relu: bool, rows: Rows, x: &[f32], y: &mut [f32]) {
+        layer.run(simd, relu, rows, x, y);
     }
 );
 
 #[cfg(target_arch = "x86_64")]
 fearless_simd::kernel!(
-    fn avx512(
-        simd: Avx512,
-        layer: &Panels,
-        relu: bool,
-        rows: usize,
-        stride: usize,
-        x: &[f32],
-        y: &mut [f32],
-    ) {
-        layer.run(simd, relu, rows, stride, x, y);
+    fn avx512(simd: Avx512, layer: &Panels, relu: bool, rows: Rows, x: &[f32], y: &mut [f32]) {
+        layer.run(simd, relu, rows, x, y);
     }
 );

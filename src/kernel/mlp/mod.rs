@@ -116,7 +116,7 @@ pub struct Mlp {
 #[derive(Debug)]
 enum Net {
     F32(FloatNet),
-    Int8(ByteNet),
+    Int8(Box<ByteNet>),
 }
 
 impl Mlp {
@@ -126,7 +126,7 @@ impl Mlp {
         let model = &*spec.model;
         let net = match spec.precision {
             Precision::F32 => Net::F32(FloatNet::new(model, level)),
-            Precision::Int8 => Net::Int8(ByteNet::new(model, level)),
+            Precision::Int8 => Net::Int8(Box::new(ByteNet::new(model, level))),
         };
         let stride = net.stride();
         Self {

@@ -4,6 +4,7 @@
 
 use fearless_simd::{Simd, prelude::*};
 
+use super::scalar::Rows;
 use super::weights::Layer;
 
 /// Vectors to a panel: two, so that six rows of accumulators, two weights and one input are the 15 of 16 AVX2 registers.
@@ -43,28 +44,21 @@ impl Panels {
         self.bias.len()
     }
 
-    /// `y = layer(x)` for `rows` rows that lie `stride` numbers apart in both.
+    /// `y = layer(x)` for each row of `x`.
     ///
     /// Rows are shared out evenly among the fewest tiles, because a tile of few rows waits for its own sums: that is also
     /// what keeps the time from falling with more rows.
     #[inline(always)]
-    pub(super) fn run<S: Simd>(
-        &self,
-        simd: S,
-        relu: bool,
-        rows: usize,
-        stride: usize,
-        x: &[f32],
-        y: &mut [f32],
-    ) {
-        let tiles = rows.div_ceil(ROWS);
+    pub(super) fn run<S: Simd>(&self, simd: S, relu: bool, rows: Rows, x: &[f32], y: &mut [f32]) {
+        let Rows { count, stride } = rows;
+        let tiles = count.div_ceil(ROWS);
         let mut done = 0;
         for tile in 0..tiles {
-            let take = (rows - done).div_ceil(tiles - tile);
+            let take = (count - done).div_ceil(tiles - tile);
             let x = &x[done * stride..];
             let y = &mut y[done * stride..];
             let floor = if relu { 0.0 } else { f32::MIN };
-            let job = Job { floor, stride };
+            let job = Job { floor, stride, at: 0 };
             match take {
                 1 => self.tiles::<S, 1, 4>(simd, job, x, y),
                 2 => self.tiles::<S, 2, 2>(simd, job, x, y),
@@ -82,23 +76,22 @@ impl Panels {
     fn tiles<S: Simd, const R: usize, const P: usize>(
         &self,
         simd: S,
-        job: Job,
+        mut job: Job,
         x: &[f32],
         y: &mut [f32],
     ) {
         let size = self.inputs * self.width;
-        let mut at = 0;
         let rows: [&[f32]; R] = std::array::from_fn(|r| &x[r * job.stride..][..self.inputs]);
         let several = self.weights.chunks_exact(P * size);
         let rest = several.remainder();
         for panels in several {
             let panels = std::array::from_fn(|p| &panels[p * size..][..size]);
-            self.tile::<S, R, P>(simd, job, rows, panels, at, y);
-            at += P * self.width;
+            self.tile::<S, R, P>(simd, job, rows, panels, y);
+            job.at += P * self.width;
         }
         for panel in rest.chunks_exact(size) {
-            self.tile::<S, R, 1>(simd, job, rows, [panel], at, y);
-            at += self.width;
+            self.tile::<S, R, 1>(simd, job, rows, [panel], y);
+            job.at += self.width;
         }
     }
 
@@ -109,9 +102,9 @@ impl Panels {
         job: Job,
         rows: [&[f32]; R],
         panels: [&[f32]; P],
-        at: usize,
         y: &mut [f32],
     ) {
+        let Job { floor, stride, at } = job;
         let lanes = S::f32s::LEN;
         let width = VECTORS * lanes;
         let first: [[S::f32s; VECTORS]; P] = std::array::from_fn(|p| {
@@ -134,11 +127,11 @@ impl Panels {
                 }
             }
         }
-        let floor = S::f32s::splat(simd, job.floor);
+        let floor = S::f32s::splat(simd, floor);
         for (r, row) in sums.iter().enumerate() {
             for (p, panel) in row.iter().enumerate() {
                 for (v, sum) in panel.iter().enumerate() {
-                    let to = r * job.stride + at + p * width + v * lanes;
+                    let to = r * stride + at + p * width + v * lanes;
                     sum.max(floor).store_slice(&mut y[to..to + lanes]);
                 }
             }
@@ -146,10 +139,12 @@ impl Panels {
     }
 }
 
-/// What all tiles of a run share.
+/// What a tile does besides its sums.
 #[derive(Clone, Copy)]
 struct Job {
     /// What a sum is raised to: 0 behind a hidden layer.
     floor: f32,
     stride: usize,
+    /// The output that the tile begins with.
+    at: usize,
 }

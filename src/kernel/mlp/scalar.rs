@@ -4,16 +4,17 @@
 
 use super::weights::Layer;
 
-/// `y = layer(x)` for each row of `x`; rows lie `stride` numbers apart in both.
-pub(super) fn layer(
-    layer: &Layer,
-    relu: bool,
-    rows: usize,
-    stride: usize,
-    x: &[f32],
-    y: &mut [f32],
-) {
-    for (x, y) in x.chunks_exact(stride).zip(y.chunks_exact_mut(stride)).take(rows) {
+/// How many rows there are, and how many numbers lie between the starts of two, going in and coming out.
+#[derive(Clone, Copy)]
+pub(super) struct Rows {
+    pub(super) count: usize,
+    pub(super) stride: usize,
+}
+
+/// `y = layer(x)` for each row of `x`.
+pub(super) fn layer(layer: &Layer, relu: bool, rows: Rows, x: &[f32], y: &mut [f32]) {
+    let Rows { count, stride } = rows;
+    for (x, y) in x.chunks_exact(stride).zip(y.chunks_exact_mut(stride)).take(count) {
         let y = &mut y[..layer.outputs];
         y.copy_from_slice(&layer.bias);
         for (x, weights) in x.iter().zip(layer.weights.chunks_exact(layer.outputs)) {

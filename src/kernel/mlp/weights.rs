@@ -214,7 +214,7 @@ fn layer(
 
 /// Shape and numbers of a tensor, all of them finite.
 fn tensor(container: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>), WeightsError> {
-    let view = container.tensor(name).map_err(|_| WeightsError::Missing(name.to_owned()))?;
+    let view = container.tensor(name).map_err(|_missing| WeightsError::Missing(name.to_owned()))?;
     if view.dtype() != Dtype::F32 {
         return Err(WeightsError::Type {
             name: name.to_owned(),

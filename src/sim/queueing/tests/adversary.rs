@@ -15,6 +15,9 @@ const FIRST_US: f64 = 10_000.0;
 /// Baits a long job.
 const BAITS: u64 = 40;
 
+/// Makes a policy that knows these kinds.
+type Make = Box<dyn Fn(&[Kind]) -> Box<dyn Policy>>;
+
 /// A sequence of tight jobs, and for each prefix of it what a clairvoyant has at least.
 struct Adversary {
     kinds: Vec<Kind>,
@@ -148,7 +151,7 @@ fn nobody_is_sure_of_more_than_the_adversary_leaves() {
             "k = {k}: D-over has {dover}, and nobody has more than {}",
             1.0 / c
         );
-        let others: [(&str, Box<dyn Fn(&[Kind]) -> Box<dyn Policy>>); 4] = [
+        let others: [(&str, Make); 4] = [
             ("fifo", Box::new(|_| Box::new(Fifo::new(Order::First, true, 64)))),
             ("lifo", Box::new(|_| Box::new(Fifo::new(Order::Last, true, 64)))),
             (

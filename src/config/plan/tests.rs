@@ -86,7 +86,7 @@ fn every_fault_is_one_with_its_key_and_its_place() {
             "does not apply",
         ),
         ("[[traffic]]\ningress = \"low\"\nsize = 8", "traffic[0].size", "is 8 bytes, out of range"),
-        ("[[traffic]]\ningress = \"low\"\ntime = \"2s\"", "traffic[0].time", "is 2s, out of range"),
+        ("[[traffic]]\ningress = \"low\"\ntime = \"5s\"", "traffic[0].time", "is 5s, out of range"),
         ("[costs]\nlook = \"0ns\"", "costs.look", "is 0ns, out of range"),
         ("[link]\nlos = 0.1", "link.los", "unknown key `los` in [link]"),
         ("[faults]\nstall = { every = \"1ms\" }", "faults.stall.lasts", "`lasts` is missing"),

@@ -4,9 +4,10 @@ mod common;
 
 use common::{FAIL, PANIC, Rig, SHORT, options, payload, plan};
 use punctual::base::{DropReason, IngressId, Instant, KernelId, Nanos, Priority};
-use punctual::dataplane::{Options, Output, Own, Worker};
-use punctual::io::memory::Incoming;
-use punctual::io::{SendError, Stamp};
+use punctual::dataplane::{EventLoop, Idle, Options, Output, Own, Shared, Worker};
+use punctual::io::memory::{Incoming, MemoryDriver};
+use punctual::io::{Driver, ReceiveReport, Received, SendError, SendFailure, Stamp, TxBatch};
+use punctual::kernel::Kernels;
 use punctual::stats::{ClassField, Field, WorkerField};
 
 const QUOTA: [u32; 4] = [50, 97, 322, 128];
@@ -436,4 +437,63 @@ fn a_low_packet_close_to_its_deadline_is_not_admitted_while_low_is_worth_less() 
     rig.arrive(Incoming::new(2, 4_002, released, payload(20_000)));
     rig.settle();
     assert_eq!(rig.dropped(2, Priority::Low, DropReason::PredictedMiss), 0);
+}
+
+/// A driver that takes 9 ms to find that nothing has arrived, as when the core is taken away meanwhile.
+#[derive(Debug)]
+struct LosesTime(MemoryDriver, &'static common::HandClock);
+
+impl Driver for LosesTime {
+    fn receive(
+        &mut self,
+        now: Instant,
+        room: &[u32],
+        sink: &mut impl FnMut(Received<'_>),
+    ) -> std::io::Result<ReceiveReport> {
+        let report = self.0.receive(now, room, sink)?;
+        if report.messages == 0 {
+            self.1.pass(Nanos::from_millis(9));
+        }
+        Ok(report)
+    }
+
+    fn transmit(
+        &mut self,
+        memory: &[u8],
+        batch: &TxBatch,
+        failed: &mut Vec<SendFailure>,
+    ) -> std::io::Result<()> {
+        self.0.transmit(memory, batch, failed)
+    }
+
+    fn wait(&mut self, timeout: Nanos) -> std::io::Result<()> {
+        self.0.wait(timeout)
+    }
+
+    fn kernel_drops(&mut self, socket: punctual::base::SocketId) -> u64 {
+        self.0.kernel_drops(socket)
+    }
+}
+
+/// Found by the simulator: `punctual sim configs/sim/faults.toml --seed 2030` ran a packet that had expired.
+#[test]
+fn what_is_queued_is_judged_by_the_time_after_a_look_that_found_nothing() {
+    let clock = common::clock();
+    let mut short = plan(QUOTA);
+    short.slice = Nanos::from_micros(5);
+    let own = Own { addresses: vec![], listening: vec![] };
+    let worker = Worker::new(&options(), &own);
+    let shared = Shared::new(worker.counters().words().len(), &short);
+    let mut driver = LosesTime(MemoryDriver::new(4, 10), clock);
+    // The first ends late and leaves nothing to be sent, which would be another look at the clock.
+    for (socket, cost) in [(0, 2_000_000), (1, 20_000)] {
+        driver.0.arrive(Incoming::new(socket, 4_000, clock.get(), payload(cost)));
+    }
+    let kernels = Kernels::new(vec![Box::new(common::Costly(clock))]);
+    let mut turns = EventLoop::new(clock, driver, worker, kernels, &shared, Idle::Spin);
+    turns.turn().unwrap();
+    turns.turn().unwrap();
+    let dropped = |i, p, reason| turns.worker().counters().view(IngressId(i), p).dropped(reason);
+    assert_eq!(dropped(0, Priority::High, DropReason::LateAfterKernel), 1);
+    assert_eq!(dropped(1, Priority::Medium, DropReason::LateAtDispatch), 1);
 }

@@ -187,7 +187,10 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         let handled = self.worker.handled();
         let mut in_kernels = Nanos::ZERO;
         let arrived = self.receive(began)?;
-        let mut now = if arrived > 0 { self.clock.now() } else { began };
+        // Looking takes time even where nothing is found, and the core may be taken away meanwhile: what is queued is judged
+        // by the time that it is.
+        let work_waits = arrived > 0 || !self.worker.is_idle();
+        let mut now = if work_waits { self.clock.now() } else { began };
         let look_again_at = now + self.worker.slice();
         let wait = loop {
             match self.worker.poll_output(now) {

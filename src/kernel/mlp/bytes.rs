@@ -5,25 +5,16 @@
 use super::byte_panels::{BytePanels, FOUR, Rows};
 use super::dot4::Dot4;
 use super::float::alternate;
+use super::form::Form;
 use super::quant::{ByteLayer, Scale, to_bytes};
 use super::weights::Model;
 use crate::base::limits::KERNEL_BATCH_MAX;
 use crate::kernel::simd::Level;
 
-/// The layers in the form that the level wants.
-#[derive(Clone, Debug)]
-enum Form {
-    Scalar(Vec<ByteLayer>),
-    #[cfg(target_arch = "x86_64")]
-    Avx2(fearless_simd::Avx2, Vec<BytePanels>),
-    #[cfg(target_arch = "x86_64")]
-    Avx512(fearless_simd::Avx512, Vec<BytePanels>),
-}
-
 /// A network in bytes, with the scratch that its rows need.
 #[derive(Clone, Debug)]
 pub(super) struct ByteNet {
-    form: Form,
+    form: Form<ByteLayer, BytePanels>,
     stride: usize,
     words: Vec<i32>,
     scales: [Scale; KERNEL_BATCH_MAX],
@@ -31,23 +22,9 @@ pub(super) struct ByteNet {
 
 impl ByteNet {
     pub(super) fn new(model: &Model, level: Level) -> Self {
-        let layers: Vec<ByteLayer> = model.layers().iter().map(ByteLayer::new).collect();
-        let cut = |lanes| layers.iter().map(|l| BytePanels::new(l, lanes)).collect::<Vec<_>>();
-        let form = match level {
-            Level::Scalar => Form::Scalar(layers),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2(token) => Form::Avx2(token, cut(8)),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512(token) => Form::Avx512(token, cut(16)),
-        };
-        let padded = match &form {
-            Form::Scalar(_) => 0,
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx2(_, panels) | Form::Avx512(_, panels) => {
-                panels.iter().map(BytePanels::padded).max().unwrap_or(0)
-            }
-        };
-        let stride = model.width().max(padded).next_multiple_of(16) + 16;
+        let layers = model.layers().iter().map(ByteLayer::new).collect();
+        let form = Form::new(level, layers, BytePanels::new);
+        let stride = form.stride(model.width(), BytePanels::padded);
         let words = vec![0; stride * KERNEL_BATCH_MAX];
         Self { form, stride, words, scales: [Scale::default(); KERNEL_BATCH_MAX] }
     }

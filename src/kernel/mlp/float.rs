@@ -2,47 +2,24 @@
 //!
 //! Knows no payload: rows of numbers in, rows of numbers out.
 
+use super::form::Form;
 use super::panels::Panels;
 use super::scalar::{self, Rows};
 use super::weights::{Layer, Model};
 use crate::kernel::simd::Level;
 
-/// The layers in the form that the level wants.
-#[derive(Clone, Debug)]
-enum Form {
-    Scalar(Vec<Layer>),
-    #[cfg(target_arch = "x86_64")]
-    Avx2(fearless_simd::Avx2, Vec<Panels>),
-    #[cfg(target_arch = "x86_64")]
-    Avx512(fearless_simd::Avx512, Vec<Panels>),
-}
-
 /// A network in 32-bit floats.
 #[derive(Clone, Debug)]
 pub(super) struct FloatNet {
-    form: Form,
+    form: Form<Layer, Panels>,
     stride: usize,
 }
 
 impl FloatNet {
     pub(super) fn new(model: &Model, level: Level) -> Self {
-        let cut = |lanes| model.layers().iter().map(|l| Panels::new(l, lanes)).collect::<Vec<_>>();
-        let form = match level {
-            Level::Scalar => Form::Scalar(model.layers().to_vec()),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2(token) => Form::Avx2(token, cut(8)),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512(token) => Form::Avx512(token, cut(16)),
-        };
-        let padded = match &form {
-            Form::Scalar(_) => 0,
-            #[cfg(target_arch = "x86_64")]
-            Form::Avx2(_, panels) | Form::Avx512(_, panels) => {
-                panels.iter().map(Panels::padded).max().unwrap_or(0)
-            }
-        };
-        // A line more than the width, so that rows of a power of two do not all fall into the same few sets of the cache.
-        Self { form, stride: (model.width().max(padded)).next_multiple_of(16) + 16 }
+        let form = Form::new(level, model.layers().to_vec(), Panels::new);
+        let stride = form.stride(model.width(), Panels::padded);
+        Self { form, stride }
     }
 
     /// Numbers between the starts of two rows.

@@ -6,6 +6,7 @@ mod byte_panels;
 mod bytes;
 mod dot4;
 mod float;
+mod form;
 mod panels;
 mod quant;
 mod scalar;

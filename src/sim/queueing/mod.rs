@@ -104,6 +104,14 @@ pub struct Slice {
     pub at_most: Nanos,
 }
 
+impl Slice {
+    /// The job, to its end.
+    #[must_use]
+    pub const fn whole(job: Job) -> Self {
+        Self { job, at_most: Nanos::MAX }
+    }
+}
+
 /// Who waits, who runs, who is dropped. Each job handed to a policy comes back by [`Policy::next`] or among the drops.
 pub trait Policy {
     /// A job arrived: keep it, or drop it (or others).

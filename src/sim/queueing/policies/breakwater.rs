@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::first_live;
 use crate::base::{Instant, Nanos};
 use crate::sim::queueing::{Drops, Gone, Job, Policy, Slice};
 
@@ -40,16 +41,7 @@ impl Policy for Breakwater {
         paused: Option<Job>,
         drops: &mut Drops,
     ) -> Option<Slice> {
-        if let Some(job) = paused {
-            return Some(Slice { job, at_most: Nanos::MAX });
-        }
-        loop {
-            let job = self.queue.pop_front()?;
-            if now < job.deadline {
-                return Some(Slice { job, at_most: Nanos::MAX });
-            }
-            drops.push((job, Gone::Expired));
-        }
+        paused.or_else(|| first_live(&mut self.queue, now, drops)).map(Slice::whole)
     }
 
     fn waiting(&self) -> usize {

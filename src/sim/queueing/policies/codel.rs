@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use super::first_live;
 use crate::base::{Instant, Nanos};
 use crate::sim::queueing::{Drops, Gone, Job, Policy, Slice};
 use crate::sim::workload::{nanos, ns};
@@ -42,15 +43,9 @@ impl CoDel {
 
     /// RFC 8289's `dodequeue`: the head, and whether its wait has been above the target for an interval.
     fn take(&mut self, now: Instant, drops: &mut Drops) -> Option<(Job, bool)> {
-        let job = loop {
-            let Some(job) = self.queue.pop_front() else {
-                self.first_above = None;
-                return None;
-            };
-            if now < job.deadline {
-                break job;
-            }
-            drops.push((job, Gone::Expired));
+        let Some(job) = first_live(&mut self.queue, now, drops) else {
+            self.first_above = None;
+            return None;
         };
         if now.since(job.released) < self.target || self.queue.is_empty() {
             self.first_above = None;
@@ -78,7 +73,7 @@ impl Policy for CoDel {
         drops: &mut Drops,
     ) -> Option<Slice> {
         if let Some(job) = paused {
-            return Some(Slice { job, at_most: Nanos::MAX });
+            return Some(Slice::whole(job));
         }
         let Some((mut job, mut may_drop)) = self.take(now, drops) else {
             self.dropping = false;
@@ -113,7 +108,7 @@ impl Policy for CoDel {
             self.last_count = self.count;
             (job, _) = self.take(now, drops)?;
         }
-        Some(Slice { job, at_most: Nanos::MAX })
+        Some(Slice::whole(job))
     }
 
     fn waiting(&self) -> usize {

@@ -57,7 +57,7 @@ impl Policy for Darc {
         drops: &mut Drops,
     ) -> Option<Slice> {
         if let Some(job) = paused {
-            return Some(Slice { job, at_most: Nanos::MAX });
+            return Some(Slice::whole(job));
         }
         let served = if server < self.reserved { 1 } else { self.by_size.len() };
         for kind in self.by_size.iter().take(served) {
@@ -67,7 +67,7 @@ impl Policy for Darc {
                     drops.push((job, Gone::Expired));
                     continue;
                 }
-                return Some(Slice { job, at_most: Nanos::MAX });
+                return Some(Slice::whole(job));
             }
         }
         None

@@ -62,7 +62,7 @@ impl Policy for Edf {
         drops: &mut Drops,
     ) -> Option<Slice> {
         if let Some(job) = paused {
-            return Some(Slice { job, at_most: Nanos::MAX });
+            return Some(Slice::whole(job));
         }
         self.running.clear(server);
         loop {
@@ -78,7 +78,7 @@ impl Policy for Edf {
                 continue;
             }
             self.running.set(server, now, Item { job, left: service }, Nanos::MAX);
-            return Some(Slice { job, at_most: Nanos::MAX });
+            return Some(Slice::whole(job));
         }
     }
 

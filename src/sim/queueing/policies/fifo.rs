@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::base::{Instant, Nanos};
+use crate::base::Instant;
 use crate::sim::queueing::{Drops, Gone, Job, Policy, Slice};
 
 /// Which end is served.
@@ -59,7 +59,7 @@ impl Policy for Fifo {
         drops: &mut Drops,
     ) -> Option<Slice> {
         if let Some(job) = paused {
-            return Some(Slice { job, at_most: Nanos::MAX });
+            return Some(Slice::whole(job));
         }
         loop {
             let job = match self.order {
@@ -69,7 +69,7 @@ impl Policy for Fifo {
             if self.expiry && now >= job.deadline {
                 drops.push((job, Gone::Expired));
             } else {
-                return Some(Slice { job, at_most: Nanos::MAX });
+                return Some(Slice::whole(job));
             }
         }
     }

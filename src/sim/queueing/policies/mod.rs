@@ -28,8 +28,10 @@ pub use product::Product;
 pub use sharing::Sharing;
 pub use strict::Strict;
 
-use super::{Estimates, Policy, Sizes};
-use crate::base::Nanos;
+use std::collections::VecDeque;
+
+use super::{Drops, Estimates, Gone, Job, Policy, Sizes};
+use crate::base::{Instant, Nanos};
 use crate::sim::workload::Workload;
 
 /// A policy and its name in tables.
@@ -37,6 +39,17 @@ pub type Named = (&'static str, Box<dyn Policy>);
 
 /// The most jobs that a queue without a rule of its own holds.
 const CAPACITY: usize = 1_024;
+
+/// Takes the first job whose deadline has not passed; those before it are dropped.
+fn first_live(queue: &mut VecDeque<Job>, now: Instant, drops: &mut Drops) -> Option<Job> {
+    loop {
+        let job = queue.pop_front()?;
+        if now < job.deadline {
+            return Some(job);
+        }
+        drops.push((job, Gone::Expired));
+    }
+}
 
 /// Every policy under its name in tables, made for a workload and so many servers; jobs that may be sliced are, by
 /// `slice`, each of which ends with a look round that costs `check`.

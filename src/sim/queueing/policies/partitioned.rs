@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{RngCore as _, SeedableRng as _};
 
-use crate::base::{Instant, Nanos};
+use crate::base::Instant;
 use crate::sim::queueing::{Drops, Job, Policy, Slice};
 
 /// See the module.
@@ -50,7 +50,7 @@ impl Policy for Partitioned {
             self.waiting -= 1;
             Some(job)
         })?;
-        Some(Slice { job, at_most: Nanos::MAX })
+        Some(Slice::whole(job))
     }
 
     fn waiting(&self) -> usize {

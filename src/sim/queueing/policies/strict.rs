@@ -4,7 +4,8 @@
 
 use std::collections::VecDeque;
 
-use crate::base::{Instant, Nanos, PerPriority, Priority};
+use super::first_live;
+use crate::base::{Instant, PerPriority, Priority};
 use crate::sim::queueing::{Drops, Gone, Job, Policy, Slice};
 
 /// See the module.
@@ -39,18 +40,9 @@ impl Policy for Strict {
         paused: Option<Job>,
         drops: &mut Drops,
     ) -> Option<Slice> {
-        if let Some(job) = paused {
-            return Some(Slice { job, at_most: Nanos::MAX });
-        }
-        for p in Priority::ALL {
-            while let Some(job) = self.queues[p].pop_front() {
-                if now < job.deadline {
-                    return Some(Slice { job, at_most: Nanos::MAX });
-                }
-                drops.push((job, Gone::Expired));
-            }
-        }
-        None
+        let first =
+            || Priority::ALL.iter().find_map(|p| first_live(&mut self.queues[*p], now, drops));
+        paused.or_else(first).map(Slice::whole)
     }
 
     fn waiting(&self) -> usize {

@@ -119,7 +119,7 @@ impl Policy for Dover {
     ) -> Option<Slice> {
         drops.extend(paused.map(|job| (job, Gone::Abandoned)));
         self.running = self.next.take();
-        self.running.map(|job| Slice { job, at_most: Nanos::MAX })
+        self.running.map(Slice::whole)
     }
 
     fn finished(&mut self, _: Instant, _: usize, _: &Job, _: Nanos) {

@@ -137,7 +137,7 @@ fn phase_queue(gates: &mut Gates, now: Instant, arrived: &[(Instant, usize, usiz
 fn phase_unqueue(gates: &mut Gates, now: Instant) -> u64 {
     let mut run = 0;
     while let Dispatch::Run(packet) = gates.admission.dispatch(now) {
-        run += black_box(&packet).datagrams();
+        run += black_box(packet).datagrams();
     }
     run
 }

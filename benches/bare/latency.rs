@@ -22,8 +22,9 @@ use super::report::quartiles;
 use super::ring::Ring;
 use super::socket;
 
-const RUN: Nanos = Nanos::from_millis(600);
-const PROBE: Nanos = Nanos::from_millis(300);
+/// Short, so that a spell in which the machine takes time away spoils one round of many.
+const RUN: Nanos = Nanos::from_millis(150);
+const PROBE: Nanos = Nanos::from_millis(50);
 const QUANTILES: [f64; 3] = [0.5, 0.99, 0.999];
 const FLOWS: u16 = 64;
 

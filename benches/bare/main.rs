@@ -234,7 +234,7 @@ fn main() {
     }
     if args.latency {
         let rate = 0.1 * outcome.contests.first().map_or(280_000.0, Contest::saturation);
-        outcome.latency = Some(latency::contest(rate, if args.quick { 3 } else { 7 }));
+        outcome.latency = Some(latency::contest(rate, if args.quick { 12 } else { 40 }));
     }
     println!("{}", if args.json { outcome.json() } else { outcome.text() });
 }

@@ -317,12 +317,12 @@ impl Worker {
                 None => self.admission.dispatch(starts),
             };
             match dispatched {
-                Dispatch::Run(packet) => return Some(self.take(starts, packet)),
-                Dispatch::Part(packet, late) => {
-                    self.count_drop(&packet, late, DropReason::LateAtDispatch);
-                    return Some(self.take(starts, packet));
+                Dispatch::Run(&packet) => return Some(self.take(starts, packet)),
+                Dispatch::Part(&packet, in_time) => {
+                    self.count_drop(&packet, packet.count - in_time, DropReason::LateAtDispatch);
+                    return Some(self.take(starts, Packet { count: in_time, ..packet }));
                 }
-                Dispatch::TooLate(packet) => {
+                Dispatch::TooLate(&packet) => {
                     self.leave_queue(&packet);
                     self.drop_packet(starts, packet, DropReason::LateAtDispatch);
                 }

@@ -108,20 +108,26 @@ pub struct Admission {
     demand: Demand,
     /// How much earlier than its deadline a packet of each class must be expected to finish.
     cushion: PerPriority<Nanos>,
+    /// The cushion or the margin, whichever is longer.
+    headroom: PerPriority<Nanos>,
+    /// Packets may be taken out before the head.
+    overtaking_allowed: bool,
     probed: u64,
     victims: Vec<(u64, Key, Nanos)>,
     evicted: Vec<Packet>,
+    /// Where a packet lies that was taken out from behind the head.
+    overtaking: Option<Packet>,
 }
 
 /// What stands at the head of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dispatch {
+pub enum Dispatch<'a> {
     /// This packet: run it.
-    Run(Packet),
-    /// This packet, but so many datagrams fewer than were queued: the last of them would be late.
-    Part(Packet, u16),
+    Run(&'a Packet),
+    /// This packet, but only so many of its datagrams: the last of them would be late.
+    Part(&'a Packet, u16),
     /// This packet, which can no longer make it: drop it and ask again.
-    TooLate(Packet),
+    TooLate(&'a Packet),
     /// Nothing.
     Empty,
 }
@@ -132,6 +138,7 @@ impl Admission {
     pub fn new(options: Options, estimate: ServiceEstimate, budgets: &PerPriority<Nanos>) -> Self {
         let interval = options.probe_interval.unwrap_or(Nanos::MAX);
         let burst = u32::from(options.probe_interval.is_some());
+        let cushion = cushions(&options, budgets);
         Self {
             options,
             queue: EdfQueue::new(QUEUE_TOTAL_MAX),
@@ -142,10 +149,13 @@ impl Admission {
             quota_total: 1,
             probes: PerPriority::from_fn(|_| TokenBucket::new(interval, burst, Instant::ZERO)),
             demand: Demand::default(),
-            cushion: cushions(&options, budgets),
+            cushion,
+            headroom: PerPriority::from_fn(|p| cushion[p].max(options.margin)),
+            overtaking_allowed: options.policy == Policy::Edf && options.overload == Overload::Value,
             probed: 0,
             victims: Vec::with_capacity(QUEUE_TOTAL_MAX),
             evicted: Vec::with_capacity(QUEUE_TOTAL_MAX),
+            overtaking: None,
         }
     }
 
@@ -221,23 +231,37 @@ impl Admission {
     /// The reason why it is dropped.
     #[inline]
     pub fn admit(&mut self, now: Instant, candidate: &Candidate) -> Result<bool, DropReason> {
-        match self.options.policy {
-            Policy::Edf => {}
-            Policy::EdfExpiry
-                if candidate.priority.enforces_deadline() && now >= candidate.deadline =>
-            {
-                return Err(DropReason::ExpiredOnArrival);
-            }
-            Policy::EdfExpiry | Policy::Fifo => {
-                return if self.capacity_left() > 0 {
-                    Ok(false)
-                } else {
-                    Err(DropReason::QuotaTotal)
-                };
-            }
+        if self.surely_fits(now, candidate) {
+            self.demand.add(candidate.priority, candidate.service, 1);
+            return Ok(false);
         }
-        if candidate.priority.enforces_deadline() && now >= candidate.deadline {
-            return Err(DropReason::ExpiredOnArrival);
+        self.admit_closely(now, candidate)
+    }
+
+    /// Whether no gate can object, as far as can be told without looking into the queue: there is room, and if all that is
+    /// queued, and this one, end in time whatever the order, what goes before this one is a part of that, and whoever goes
+    /// behind it is due later. Nearly every packet of a service that is not overloaded gets no further than this.
+    ///
+    /// Reckons a little too strictly where [`Admission::allowed`] would take longer: what fits ends after now, too.
+    #[inline]
+    fn surely_fits(&self, now: Instant, candidate: &Candidate) -> bool {
+        let Candidate { priority, deadline, service, .. } = *candidate;
+        let slack = deadline.since(now).saturating_sub(self.headroom[priority]);
+        self.queue.depth(priority) < self.quota[priority]
+            && self.queue.len() < self.quota_total as usize
+            && self.queue.backlog() + service <= self.demand.surely_left_of(slack, priority)
+            && self.options.policy == Policy::Edf
+    }
+
+    /// [`Admission::admit`] for whom it is not as simple as that.
+    #[inline(never)]
+    fn admit_closely(&mut self, now: Instant, candidate: &Candidate) -> Result<bool, DropReason> {
+        let expired = candidate.priority.enforces_deadline() && now >= candidate.deadline;
+        match self.options.policy {
+            Policy::Edf | Policy::EdfExpiry if expired => return Err(DropReason::ExpiredOnArrival),
+            Policy::Edf => {}
+            Policy::EdfExpiry | Policy::Fifo if self.capacity_left() > 0 => return Ok(false),
+            Policy::EdfExpiry | Policy::Fifo => return Err(DropReason::QuotaTotal),
         }
         self.demand.add(candidate.priority, candidate.service, 1);
         match self.gates(now, candidate) {
@@ -271,7 +295,6 @@ impl Admission {
         self.demand.add(candidate.priority, candidate.service, count);
     }
 
-    #[inline]
     fn gates(&mut self, now: Instant, candidate: &Candidate) -> Result<(), DropReason> {
         if self.queue.depth(candidate.priority) >= self.quota[candidate.priority] {
             return Err(DropReason::QuotaPriority);
@@ -279,8 +302,7 @@ impl Admission {
         if self.queue.len() >= self.quota_total as usize {
             return Err(DropReason::QuotaTotal);
         }
-        // If all that is queued, and this one, end in time whatever the order, no gate below can object: what goes before
-        // this one is a part of that, and whoever goes behind it is due later.
+        // As in `surely_fits`.
         if self.queue.backlog() + candidate.service <= self.allowed(now, candidate) {
             return Ok(());
         }
@@ -464,7 +486,7 @@ impl Admission {
     /// Gate G3: takes the next packet out of the queue, and tells whether it can still make it when it is started at
     /// `start`. The next is the head, unless packets of higher priority go before it: see `Admission::overtakes`.
     #[inline]
-    pub fn dispatch(&mut self, start: Instant) -> Dispatch {
+    pub fn dispatch(&mut self, start: Instant) -> Dispatch<'_> {
         self.dispatch_if(start, |_| true)
     }
 
@@ -474,49 +496,47 @@ impl Admission {
         &mut self,
         start: Instant,
         wanted: impl FnOnce(&Packet) -> bool,
-    ) -> Dispatch {
+    ) -> Dispatch<'_> {
         if let Some((key, packet)) = self.overtakes(start) {
-            return if wanted(&packet) && self.queue.remove(&key).is_some() {
-                self.judge(start, &packet)
-            } else {
-                Dispatch::Empty
-            };
+            return if wanted(&packet) { self.take_out(start, &key) } else { Dispatch::Empty };
         }
-        match self.queue.peek_item() {
-            Some(packet) if wanted(packet) => {
-                let verdict = self.judge(start, packet);
-                self.queue.skip();
-                verdict
-            }
-            _ => Dispatch::Empty,
+        let Self { options, estimate, each, queue, .. } = self;
+        let judge = Judge { policy: options.policy, estimate, each: *each };
+        match queue.take_if(|p| wanted(p).then(|| judge.of(start, p))) {
+            Some((verdict, packet)) => verdict.on(packet),
+            None => Dispatch::Empty,
         }
     }
 
     /// The same for the first packet of High, wherever it stands.
-    pub fn dispatch_high(&mut self, start: Instant) -> Dispatch {
+    pub fn dispatch_high(&mut self, start: Instant) -> Dispatch<'_> {
         let key = self.queue.in_order().map(|e| e.key).find(|k| k.priority == Priority::High);
-        match key.and_then(|k| self.queue.remove(&k)) {
-            Some(entry) => self.judge(start, &entry.item),
+        match key {
+            Some(key) => self.take_out(start, &key),
             None => self.dispatch(start),
         }
+    }
+
+    /// Takes out a packet from wherever it stands.
+    fn take_out(&mut self, start: Instant, key: &Key) -> Dispatch<'_> {
+        let Self { options, estimate, each, queue, overtaking, .. } = self;
+        let judge = Judge { policy: options.policy, estimate, each: *each };
+        *overtaking = queue.remove(key).map(|e| e.item);
+        overtaking.as_ref().map_or(Dispatch::Empty, |p| judge.of(start, p).on(p))
     }
 
     /// The packet of a higher priority that goes before the head.
     #[inline]
     fn overtakes(&self, start: Instant) -> Option<(Key, Packet)> {
-        let head = self.queue.first_priority()?;
-        if head == Priority::High
-            || self.options.policy != Policy::Edf
-            || self.options.overload == Overload::None
-            || !self.queue.any_above(head)
-        {
+        if !self.overtaking_allowed || !self.queue.any_above_first() {
             return None;
         }
-        self.first_above(start, head)
+        self.first_above(start)
     }
 
     #[inline(never)]
-    fn first_above(&self, start: Instant, head: Priority) -> Option<(Key, Packet)> {
+    fn first_above(&self, start: Instant) -> Option<(Key, Packet)> {
+        let head = self.queue.first_priority()?;
         let first = if self.demand.yields(head) {
             self.first_in_value(start, head)
         } else {
@@ -556,30 +576,6 @@ impl Admission {
             || start + self.predict(packet.bucket, packet.priority) <= packet.deadline
     }
 
-    /// Gate G3 for a packet that has left the queue and would be started now.
-    #[inline]
-    fn judge(&self, start: Instant, packet: &Packet) -> Dispatch {
-        if !packet.priority.enforces_deadline() {
-            return Dispatch::Run(*packet);
-        }
-        let each = match self.options.policy {
-            Policy::Fifo => return Dispatch::Run(*packet),
-            // A hair more than nothing: what is due now is late.
-            Policy::EdfExpiry => Nanos::new(1),
-            Policy::Edf if packet.flags.probe => Nanos::new(1),
-            Policy::Edf => self.predict(packet.bucket, packet.priority),
-        };
-        let slack = packet.deadline.since(start);
-        if each.saturating_mul(packet.datagrams()) <= slack {
-            return Dispatch::Run(*packet);
-        }
-        let in_time = u16::try_from(slack.get() / each.get().max(1)).unwrap_or(u16::MAX);
-        if in_time == 0 {
-            return Dispatch::TooLate(*packet);
-        }
-        Dispatch::Part(Packet { count: in_time, ..*packet }, packet.count - in_time)
-    }
-
     /// The next packet that would be dispatched.
     #[must_use]
     pub fn peek(&self) -> Option<Packet> {
@@ -589,6 +585,57 @@ impl Admission {
     /// Takes the head of the queue, whatever its deadline: the service stops.
     pub fn pop_any(&mut self) -> Option<Packet> {
         self.queue.pop().map(|e| e.item)
+    }
+}
+
+/// Gate G3, beside the queue that the packet is taken out of.
+struct Judge<'a> {
+    policy: Policy,
+    estimate: &'a ServiceEstimate,
+    each: Nanos,
+}
+
+/// What becomes of a packet that has left the queue and would be started now.
+#[derive(Clone, Copy)]
+enum Verdict {
+    Run,
+    Part(u16),
+    TooLate,
+}
+
+impl Verdict {
+    #[inline]
+    const fn on(self, packet: &Packet) -> Dispatch<'_> {
+        match self {
+            Self::Run => Dispatch::Run(packet),
+            Self::Part(in_time) => Dispatch::Part(packet, in_time),
+            Self::TooLate => Dispatch::TooLate(packet),
+        }
+    }
+}
+
+impl Judge<'_> {
+    #[inline]
+    fn of(&self, start: Instant, packet: &Packet) -> Verdict {
+        if !packet.priority.enforces_deadline() {
+            return Verdict::Run;
+        }
+        let each = match self.policy {
+            Policy::Edf if !packet.flags.probe => {
+                self.estimate.predict(packet.bucket, packet.priority) + self.each
+            }
+            // A hair more than nothing: what is due now is late.
+            Policy::Edf | Policy::EdfExpiry => Nanos::new(1),
+            Policy::Fifo => return Verdict::Run,
+        };
+        let slack = packet.deadline.since(start);
+        if each.saturating_mul(packet.datagrams()) <= slack {
+            return Verdict::Run;
+        }
+        match u16::try_from(slack.get() / each.get().max(1)).unwrap_or(u16::MAX) {
+            0 => Verdict::TooLate,
+            in_time => Verdict::Part(in_time),
+        }
     }
 }
 

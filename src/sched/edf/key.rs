@@ -9,8 +9,9 @@ pub struct Key {
     pub deadline: Instant,
     /// The class.
     pub priority: Priority,
-    /// The number of the push, counted by the queue. Stops counting at 2^46 - 1 (two years of a million pushes a second),
-    /// after which equal deadlines of one class keep their order only among those that arrived sorted.
+    /// The number of the push, counted by the queue. What arrives unsorted is told apart up to 2^46 - 1 (two years of a
+    /// million pushes a second); after that, equal deadlines of one class keep their order only among those that arrived
+    /// sorted.
     pub seq: u64,
 }
 
@@ -20,8 +21,8 @@ const SLAB_MASK: u128 = (1 << SLAB_BITS) - 1;
 const SEQ_BITS: u32 = 46;
 const PRIORITY_SHIFT: u32 = SEQ_BITS + SLAB_BITS;
 
-/// The largest `seq`.
-pub(super) const SEQ_MAX: u64 = (1 << SEQ_BITS) - 1;
+/// The largest `seq` that a packed key can tell.
+const SEQ_MAX: u64 = (1 << SEQ_BITS) - 1;
 /// The most entries that a slab number can tell apart.
 pub(super) const SLAB_MAX: usize = 1 << SLAB_BITS;
 /// No entry: above every packed key that a queue gives out.
@@ -35,7 +36,7 @@ impl Key {
     pub(super) const fn pack(self) -> u128 {
         (self.deadline.as_nanos() as u128) << 64
             | (self.priority.index() as u128) << PRIORITY_SHIFT
-            | (self.seq as u128) << SLAB_BITS
+            | (if self.seq < SEQ_MAX { self.seq } else { SEQ_MAX } as u128) << SLAB_BITS
     }
 
     /// Its place within its class.

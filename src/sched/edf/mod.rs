@@ -18,7 +18,7 @@ pub use walk::{InOrder, Visit};
 
 use crate::base::{Instant, Nanos, PerPriority, Priority};
 use heap::{Heap, Held};
-use key::{NONE, SEQ_MAX};
+use key::NONE;
 use ring::{Cell, Ring};
 
 /// The place of the heap among the heads.
@@ -130,7 +130,7 @@ impl<T: Copy> EdfQueue<T> {
         self.depths[class] += count;
         self.work += service;
         self.len += count as usize;
-        self.next_seq = (self.next_seq + 1).min(SEQ_MAX);
+        self.next_seq += 1;
         let ring = &mut self.rings[class];
         if ring.takes(deadline.as_nanos()) {
             let was_empty = ring.len() == 0;
@@ -148,38 +148,58 @@ impl<T: Copy> EdfQueue<T> {
     /// Takes out the first entry.
     #[inline]
     pub fn pop(&mut self) -> Option<Entry<T>> {
-        self.pop_if(|_| true)
-    }
-
-    /// Takes out the first entry if it is `wanted`.
-    #[inline]
-    pub fn pop_if(&mut self, wanted: impl FnOnce(&T) -> bool) -> Option<Entry<T>> {
-        if !wanted(self.peek_item()?) {
-            return None;
-        }
-        let entry = self.peek();
-        self.skip();
-        entry
-    }
-
-    /// Takes out the first entry, of which the caller has seen what it needs ([`EdfQueue::peek_item`]).
-    #[inline]
-    pub fn skip(&mut self) {
         let class = self.first;
-        if class != HEAP {
-            let Some((service, count)) = self.rings[class].skip() else { return };
-            self.leave(class, service, count);
-            let next = self.rings[class].head().map_or(u64::MAX, |c| c.deadline);
-            // Nearly always the same ring goes on.
-            if next >= key::deadline(self.rival) {
-                self.compare_heads();
-            }
-        } else if let Some((packed, held)) = self.heap.pop() {
-            self.leave(Key::unpack(packed).priority.index(), held.service, held.count);
-            if self.heap.top() > self.rival {
-                self.compare_heads();
-            }
+        let Some(ring) = self.rings.get_mut(class) else { return self.pop_heap() };
+        let cell = ring.head()?;
+        let (key, item) = (key_of(class, cell), cell.item);
+        let (service, count) = ring.skip()?;
+        self.left_ring(class, service, count);
+        Some(Entry { key, service: Nanos::new(service), count, item })
+    }
+
+    /// Takes out the first entry if `judge` says anything of it: what it said, and what was queued. The item lies where it
+    /// lay until something else is pushed, so that nothing is moved only to be looked at.
+    #[inline]
+    pub fn take_if<R>(&mut self, judge: impl FnOnce(&T) -> Option<R>) -> Option<(R, &T)> {
+        let class = self.first;
+        let Some(ring) = self.rings.get_mut(class) else { return self.take_heap_if(judge) };
+        let at = ring.place_of_head()?;
+        let said = judge(&ring.at(at).item)?;
+        let (service, count) = ring.skip()?;
+        self.left_ring(class, service, count);
+        Some((said, &self.rings[class].at(at).item))
+    }
+
+    // Inlined, so that what the judge needs is not put into memory first.
+    #[inline]
+    fn take_heap_if<R>(&mut self, judge: impl FnOnce(&T) -> Option<R>) -> Option<(R, &T)> {
+        let packed = self.heap.top();
+        let said = judge(self.peek_item()?)?;
+        self.pop_heap();
+        Some((said, &self.heap.held(packed).item))
+    }
+
+    /// The head of that ring, which was the first, has been taken out.
+    #[inline]
+    fn left_ring(&mut self, class: usize, service: u64, count: u32) {
+        self.leave(class, service, count);
+        let next = self.rings[class].head().map_or(u64::MAX, |c| c.deadline);
+        // Nearly always the same ring goes on.
+        if next >= key::deadline(self.rival) {
+            self.compare_heads();
         }
+    }
+
+    /// Takes out the heap's first, which is the first of all.
+    #[inline]
+    fn pop_heap(&mut self) -> Option<Entry<T>> {
+        let (packed, Held { service, count, item }) = self.heap.pop()?;
+        let key = Key::unpack(packed);
+        self.leave(key.priority.index(), service, count);
+        if self.heap.top() > self.rival {
+            self.compare_heads();
+        }
+        Some(Entry { key, service: Nanos::new(service), count, item })
     }
 
     /// What was queued with the first entry, which stays.
@@ -242,6 +262,21 @@ impl<T: Copy> EdfQueue<T> {
             Priority::Medium => high,
             Priority::Low => high | medium,
             Priority::BestEffort => high | medium | low,
+        };
+        above != 0
+    }
+
+    /// Whether anything of a higher priority than the first entry's is queued behind it.
+    #[must_use]
+    #[inline]
+    pub fn any_above_first(&self) -> bool {
+        let [high, medium, low, _] = self.depths;
+        let above = match self.first {
+            0 => 0,
+            1 => high,
+            2 => high | medium,
+            3 => high | medium | low,
+            _ => return self.first_priority().is_some_and(|p| self.any_above(p)),
         };
         above != 0
     }

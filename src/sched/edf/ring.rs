@@ -61,13 +61,25 @@ impl<T: Copy> Ring<T> {
     pub(super) fn push(&mut self, (deadline, seq): (u64, u64), service: u64, count: u32, item: T) {
         self.top = self.top.wrapping_add(service);
         self.tail = deadline;
-        let cell = Cell { deadline, seq, through: self.top, count, item };
+        let through = self.top;
         let at = self.index(self.len);
-        match self.cells.get_mut(at) {
-            Some(place) => *place = cell,
-            None => self.cells.push(cell),
-        }
         self.len += 1;
+        // Written field by field into its place: a cell that is put together first is copied once more.
+        if let Some(cell) = self.cells.get_mut(at) {
+            cell.deadline = deadline;
+            cell.seq = seq;
+            cell.through = through;
+            cell.count = count;
+            cell.item = item;
+        } else {
+            self.grow(Cell { deadline, seq, through, count, item });
+        }
+    }
+
+    /// In the first round the memory is filled.
+    #[cold]
+    fn grow(&mut self, cell: Cell<T>) {
+        self.cells.push(cell);
     }
 
     /// Takes out the first entry: its service, and for how many it stood.
@@ -89,6 +101,18 @@ impl<T: Copy> Ring<T> {
     #[inline]
     pub(super) fn head(&self) -> Option<&Cell<T>> {
         if self.len == 0 { None } else { self.cells.get(self.head) }
+    }
+
+    /// Where the head lies in memory.
+    #[inline]
+    pub(super) const fn place_of_head(&self) -> Option<usize> {
+        if self.len == 0 { None } else { Some(self.head) }
+    }
+
+    /// What lies at a place that [`Ring::place_of_head`] gave.
+    #[inline]
+    pub(super) fn at(&self, place: usize) -> &Cell<T> {
+        &self.cells[place]
     }
 
     #[inline]

@@ -111,4 +111,45 @@ mod tests {
         assert!(text.contains("<svg") && text.contains("All laws held."));
         assert!(!text.contains("src=\"http"), "asks nobody for anything");
     }
+
+    /// Both sides of a small load: everybody is on time, and the two say the same. Figures under overload are in
+    /// docs/simulation.md; a machine that others use would fail them.
+    #[test]
+    fn the_same_plan_runs_on_the_real_service() {
+        if std::thread::available_parallelism().is_ok_and(|n| n.get() < 2) {
+            return;
+        }
+        let dir = tempfile::tempdir().expect("a folder");
+        let plan = dir.path().join("plan.toml");
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/overload-lab.toml");
+        let text = format!("config = {config:?}\nload = [0.2]\nduration = \"500ms\"\n");
+        std::fs::write(&plan, text).expect("written");
+        let line = format!("sim --live {} --rounds 1 --json", plan.display());
+        let out = punctual(&line).assert();
+        let code = out.get_output().status.code();
+        assert!(matches!(code, Some(0 | 3)), "{code:?}");
+        let json: Value = serde_json::from_slice(&out.get_output().stdout).expect("one object");
+        let rows = json["rows"].as_array().expect("rows");
+        let classes: Vec<_> = rows.iter().map(|r| r["class"].as_str().expect("a name")).collect();
+        assert_eq!(classes, ["high", "medium", "low"]);
+        for row in rows {
+            let (live, simulated) = (&row["live"]["median"], &row["simulated"]);
+            assert!(simulated.as_f64().expect("a share") > 0.99, "{row}");
+            assert!(live.as_f64().expect("a share") > 0.5, "{row}");
+        }
+        // What a kernel's run asks for is 20 us: no core does more than 50,000 of them a second.
+        let [live, simulated] =
+            ["live", "simulated"].map(|side| json["saturation"][side].as_f64().expect("a rate"));
+        assert!(live > 1_000.0 && live < 50_000.0, "{live}");
+        assert!((simulated / live - 1.0).abs() < 0.05, "the costs add up: {live}, {simulated}");
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_run_live_is_refused_with_the_reason() {
+        let out = punctual("sim --live configs/sim/faults.toml").assert().code(2);
+        let said = String::from_utf8_lossy(&out.get_output().stderr).into_owned();
+        assert!(said.contains("[faults] cannot be made on a real machine"), "{said}");
+        punctual("sim --live configs/sim/live.toml --seeds 3").assert().code(2);
+        punctual("sim configs/sim/live.toml --rounds 3").assert().code(2);
+    }
 }

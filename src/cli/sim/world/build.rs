@@ -14,7 +14,7 @@ use crate::sim::world::{Options, Service, Stream, Way};
 /// What a kernel takes that does not say: as traffic that names no time.
 const QUICK: Nanos = Nanos::from_micros(1);
 
-pub(super) fn options(plan: &Plan, point: Point, seed: u64) -> Options {
+pub(in crate::cli::sim) fn options(plan: &Plan, point: Point, seed: u64) -> Options {
     let mut settings = plan.settings.clone();
     settings.controller.policy = point.policy;
     let service = service(&settings, plan, seed);
@@ -86,10 +86,14 @@ fn plain_time(settings: &Settings, plan: &Plan, kernel: usize) -> Nanos {
     reason = "a mean of times, at least 0; `as` saturates"
 )]
 fn mean(time: ServiceTime) -> Nanos {
+    Nanos::new(mean_ns(time) as u64)
+}
+
+/// What such a kernel takes on average.
+pub(in crate::cli::sim) fn mean_ns(time: ServiceTime) -> f64 {
     let parts = parts(time);
     let total: f64 = parts.iter().map(|(w, _)| w).sum();
-    let ns = parts.iter().map(|(w, t)| w * t.mean_ns()).sum::<f64>() / total;
-    Nanos::new(ns as u64)
+    parts.iter().map(|(w, t)| w * t.mean_ns()).sum::<f64>() / total
 }
 
 fn parts(time: ServiceTime) -> Vec<(f64, Time)> {

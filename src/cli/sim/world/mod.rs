@@ -2,10 +2,10 @@
 //!
 //! Knows no law and no figure: maps a plan to worlds, runs them, shows what came out.
 
-mod build;
+pub(super) mod build;
 mod json;
 mod page;
-mod table;
+pub(super) mod table;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -53,6 +53,12 @@ pub(super) struct WorldArgs {
     /// Write every event of the run there: time, what, stream, flow, number
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
+    /// Run the plan on the real service too, over loopback and on two cores, and say how far the two are apart
+    #[arg(long, conflicts_with_all = ["seeds", "events", "report", "packets", "workers"])]
+    live: bool,
+    /// Rounds of --live; medians are shown
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "live", value_parser = clap::value_parser!(u32).range(1..=99))]
+    rounds: u32,
     /// Draw the result as a page there
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
@@ -66,10 +72,10 @@ fn policy(word: &str) -> Result<Policy, String> {
 
 /// Where in the plan's axes a run stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Point {
-    policy: Policy,
-    workers: usize,
-    load: f64,
+pub(super) struct Point {
+    pub(super) policy: Policy,
+    pub(super) workers: usize,
+    pub(super) load: f64,
 }
 
 /// A run of one seed and what it came to.
@@ -105,6 +111,9 @@ pub(super) fn run(args: &WorldArgs, json: bool) -> anyhow::Result<u8> {
         tracing::error!("{wrong}");
         return Ok(exit::USAGE);
     }
+    if args.live {
+        return super::live::run(&plan, args.seed, args.rounds, json);
+    }
     match args.seeds {
         Some(seeds) => many(args, &plan, seeds, json),
         None => single(args, &plan, json),
@@ -130,7 +139,7 @@ fn overrule(args: &WorldArgs, plan: &mut Plan) -> Option<String> {
     (!plan.load.iter().all(good)).then(|| "--load takes numbers above 0 up to 1000".into())
 }
 
-fn points(plan: &Plan) -> Vec<Point> {
+pub(super) fn points(plan: &Plan) -> Vec<Point> {
     let mut points = Vec::new();
     for &workers in &plan.workers {
         for &load in &plan.load {

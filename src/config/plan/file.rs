@@ -4,7 +4,7 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Goal, Plan, Shape, Traffic};
+use super::{Goal, Plan, SETTLED_AFTER, Shape, Step, Traffic};
 use crate::base::limits::WORKERS_MAX;
 use crate::base::{Nanos, Priority};
 use crate::config::fault::{Place, Report};
@@ -24,6 +24,9 @@ const LOAD_MAX: f64 = 1_000.0;
 /// What a kernel takes in a world that takes no time of its own choosing.
 const QUICK: Nanos = Nanos::from_micros(1);
 
+/// How near goodput must be to what it settles at, unless the plan says.
+const WITHIN: f64 = 0.05;
+
 const SHARE: Span = Span { above: 0.0, closed: true, max: 1.0 };
 const FACTOR: Span = Span::positive(1_000.0);
 
@@ -37,6 +40,7 @@ pub(super) struct Top<'t, 'i> {
     duration: Field<Nanos>,
     traffic: Field<Vec<Section<'t, 'i>>>,
     goals: Field<Vec<Section<'t, 'i>>>,
+    step: Option<(Step, Place)>,
     costs: Costs,
     link: Link,
     faults: Faults,
@@ -56,6 +60,7 @@ impl<'t, 'i> Top<'t, 'i> {
             costs: costs(top.child("costs", "[costs]", r), r),
             link: link(top.child("link", "[link]", r), r),
             faults: faults(top.child("faults", "[faults]", r), r),
+            step: step(top.child("step", "[step]", r), r),
             goals: top.children("goal", r),
             top,
         }
@@ -78,6 +83,10 @@ impl<'t, 'i> Top<'t, 'i> {
             Field::Absent => every_ingress(settings),
         };
         let own = settings.controller.policy;
+        let duration = self.duration.or(DURATION_DEFAULT);
+        if let Some((step, place)) = &self.step {
+            relate_step(step, place, duration, &traffic, r);
+        }
         let goals = match self.goals {
             Field::Given(sections, _) => sections.into_iter().filter_map(|s| goal(s, r)).collect(),
             Field::Bad(_) | Field::Absent => Vec::new(),
@@ -89,11 +98,12 @@ impl<'t, 'i> Top<'t, 'i> {
             load: self.load.or(vec![1.0]),
             policy: self.policy.or(vec![own]),
             packets: self.packets.or(PACKETS_DEFAULT),
-            duration: self.duration.or(DURATION_DEFAULT),
+            duration,
             traffic,
             costs: self.costs,
             link: self.link,
             faults: self.faults,
+            step: self.step.map(|(step, _)| step),
             goals,
         })
     }
@@ -226,6 +236,37 @@ fn goal(mut s: Section<'_, '_>, r: &mut Report) -> Option<Goal> {
     }
     s.done(r);
     Some(Goal { priority: priority.value()?, on_time: on_time.value()?, load_max, policy })
+}
+
+fn step(mut s: Section<'_, '_>, r: &mut Report) -> Option<(Step, Place)> {
+    if !s.is_given() {
+        return None;
+    }
+    let at = needed(&mut s, "at", us(1_000, 3_600_000_000), r);
+    let load = s.number("load", Span::positive(LOAD_MAX), r);
+    if load == Field::Absent {
+        s.missing("load", "a number above 0", r);
+    }
+    let within = s.number("within", SHARE, r).or(WITHIN);
+    let by = s.duration("by", us(1_000, 3_600_000_000), r).value();
+    s.done(r);
+    Some((Step { at: at?, load: load.value()?, within, by }, s.place().clone()))
+}
+
+/// What settles must have time for it, and only a rate that does nothing else by itself can settle.
+fn relate_step(step: &Step, at: &Place, duration: Nanos, traffic: &[Traffic], r: &mut Report) {
+    if duration < step.at + SETTLED_AFTER.saturating_mul(2) {
+        let why = format!(
+            "`step` comes at {}, too near to the end: {} are needed until it has settled, and as much to see what it settles at",
+            step.at, SETTLED_AFTER
+        );
+        r.fault(at, why)
+            .allowed(format!("a `duration` from {}", step.at + SETTLED_AFTER.saturating_mul(2)));
+    }
+    if traffic.iter().any(|t| t.arrivals != Shape::Poisson) {
+        r.fault(at, "`step` needs a rate that is constant before and after it")
+            .allowed("arrivals = \"poisson\" in all traffic");
+    }
 }
 
 fn costs(mut s: Section<'_, '_>, r: &mut Report) -> Costs {

@@ -42,6 +42,8 @@ pub struct Plan {
     pub link: world::Link,
     /// What goes wrong.
     pub faults: world::Faults,
+    /// When the load changes.
+    pub step: Option<Step>,
     /// What must be reached.
     pub goals: Vec<Goal>,
 }
@@ -79,6 +81,23 @@ pub struct Traffic {
     pub flows: u32,
     /// Budgets that framed requests ask for, by turns.
     pub budgets: Vec<Nanos>,
+}
+
+/// After a step the service is taken to have settled: one interval of the controller at its default, in which it has seen
+/// the new load, and some more.
+pub const SETTLED_AFTER: Nanos = Nanos::from_millis(200);
+
+/// `[step]`: from a time on, another load, and how soon the service must have settled under it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// When, from the start.
+    pub at: Nanos,
+    /// The load from then on.
+    pub load: f64,
+    /// How near to what it settles at goodput must be, as a share of that.
+    pub within: f64,
+    /// How long after the step it must have come there for good; none: it is only shown.
+    pub by: Option<Nanos>,
 }
 
 /// One `[[goal]]`: so much of a class must be on time.

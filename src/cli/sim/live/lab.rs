@@ -206,6 +206,7 @@ fn mean_ns(plan: &Plan) -> f64 {
 fn fits(plan: &Plan) -> anyhow::Result<()> {
     ensure!(plan.workers == [1], "it takes workers = 1: there is one core for the service");
     ensure!(plan.faults == Faults::default(), "[faults] cannot be made on a real machine");
+    ensure!(plan.step.is_none(), "[step] is not for --live: a point has one load");
     let link = &plan.link;
     let clean = link.loss <= 0.0 && link.duplicate <= 0.0;
     ensure!(

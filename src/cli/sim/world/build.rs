@@ -1,7 +1,7 @@
 //! From a plan and a point on its axes to a world, by way of the very options that `serve` would have.
 
 use super::Point;
-use crate::base::{KernelId, Nanos};
+use crate::base::{Instant, KernelId, Nanos};
 use crate::cli::options::service_options;
 use crate::config::Settings;
 use crate::config::plan::{Plan, Shape, Traffic};
@@ -20,7 +20,12 @@ pub(in crate::cli::sim) fn options(plan: &Plan, point: Point, seed: u64) -> Opti
     let service = service(&settings, plan, seed);
     let mut options = Options {
         workers: point.workers,
-        streams: plan.traffic.iter().map(|t| stream(&settings, t)).collect(),
+        streams: plan
+            .traffic
+            .iter()
+            .map(|t| stream(&settings, t))
+            .map(|s| stepped(s, plan, point))
+            .collect(),
         service,
         costs: plan.costs,
         link: plan.link,
@@ -37,6 +42,14 @@ pub(in crate::cli::sim) fn options(plan: &Plan, point: Point, seed: u64) -> Opti
         stream.rate_per_s *= factor;
     }
     options
+}
+
+/// The stream with the plan's step: what it multiplies is the rate of the point.
+fn stepped(stream: Stream, plan: &Plan, point: Point) -> Stream {
+    let Some(step) = plan.step else { return stream };
+    let at = Instant::ZERO + step.at;
+    let arrivals = Arrivals::Steps(vec![(Instant::ZERO, 1.0), (at, step.load / point.load)]);
+    Stream { arrivals, ..stream }
 }
 
 fn service(settings: &Settings, plan: &Plan, seed: u64) -> Service {

@@ -5,6 +5,7 @@
 pub(super) mod build;
 mod json;
 mod page;
+mod step;
 pub(super) mod table;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -132,6 +133,9 @@ fn overrule(args: &WorldArgs, plan: &mut Plan) -> Option<String> {
         plan.load.clone_from(&args.load);
     }
     plan.packets = args.packets.unwrap_or(plan.packets);
+    if args.seeds.is_some() && plan.step.is_some() {
+        return Some("a plan with [step] is for one seed: leave --seeds out".into());
+    }
     if args.seeds.is_some() && (args.events.is_some() || args.report.is_some()) {
         return Some("--events and --report are for one seed: leave --seeds out".into());
     }
@@ -153,7 +157,8 @@ fn options(args: &WorldArgs, plan: &Plan, point: Point) -> Options {
     let mut options = build::options(plan, point, args.seed);
     options.check_every =
         args.check_every.unwrap_or(if cfg!(debug_assertions) { 1 } else { 1_000 });
-    options.record = args.events.is_some();
+    // How a step was taken is read from the events.
+    options.record = args.events.is_some() || plan.step.is_some();
     options
 }
 
@@ -187,19 +192,21 @@ fn single(args: &WorldArgs, plan: &Plan, json: bool) -> anyhow::Result<u8> {
         write_events(path, &all).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let missed = missed(plan, &all);
+    let steps = step::of(plan, &all);
     if let Some(path) = &args.report {
         let page = page::render(args.plan.as_deref(), plan, &all, &missed)?;
         std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let mut out = io::stdout().lock();
     if json {
-        json::single(plan, &all, &missed, &mut out)?;
+        json::single(plan, &all, &missed, &steps, &mut out)?;
     } else {
         table::single(plan, &all, &missed, &mut out)?;
+        step::show(&steps, &mut out)?;
     }
     Ok(if all.iter().any(|d| d.outcome.breach.is_some()) {
         exit::FAILED
-    } else if missed.is_empty() {
+    } else if missed.is_empty() && steps.iter().all(step::Taken::in_time) {
         exit::DONE
     } else {
         exit::MISSED

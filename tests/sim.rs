@@ -157,6 +157,32 @@ mod tests {
         punctual("sim configs/sim/live.toml --rounds 3").assert().code(2);
     }
 
+    /// The capture in configs/ at half of saturation: what is sent comes at its times, at the rate that the plan asks for.
+    #[test]
+    fn traffic_comes_as_a_capture_did() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+        let plan = dir.path().join("plan.toml");
+        let run = |arrivals: &str| {
+            let text = format!(
+                "config = {:?}\nload = 0.5\npackets = 10_000\n[[traffic]]\ningress = \"telemetry\"\ntime = \"20us\"\narrivals = {arrivals:?}\n",
+                configs.join("score.toml"),
+            );
+            std::fs::write(&plan, text).expect("written");
+            object(&format!("sim {} --json", plan.display()))["runs"][0].clone()
+        };
+        let (captured, random) =
+            (run(&configs.join("score.pcap").display().to_string()), run("poisson"));
+        assert_eq!(captured["classes"][0]["offered"], 10_000);
+        assert_eq!(captured["breach"], Value::Null);
+        assert_ne!(captured["hash"], random["hash"]);
+        let ms = |run: &Value| run["virtual_ns"].as_f64().expect("a time") / 1e6;
+        // 22 us a packet, half of the time there is: 440 ms, and up to an interval of the controller until all has stopped.
+        for run in [&captured, &random] {
+            assert!((420.0..650.0).contains(&ms(run)), "{run}");
+        }
+    }
+
     /// The goal: within 5 % of what it settles at, 5 ms after a step from 1.4x to 2x.
     #[test]
     fn goodput_recovers_from_a_step_of_load_within_5_ms() {

@@ -2,9 +2,11 @@
 //!
 //! Knows neither files nor runs.
 
+use std::path::Path;
+
 use toml::de::{DeTable, DeValue};
 
-use super::{Goal, Plan, SETTLED_AFTER, Shape, Step, Traffic};
+use super::{Goal, Plan, SETTLED_AFTER, Shape, Step, Times, Traffic, capture};
 use crate::base::limits::WORKERS_MAX;
 use crate::base::{Nanos, Priority};
 use crate::config::fault::{Place, Report};
@@ -23,6 +25,8 @@ const FLOWS_MAX: u32 = 65_536;
 const LOAD_MAX: f64 = 1_000.0;
 /// What a kernel takes in a world that takes no time of its own choosing.
 const QUICK: Nanos = Nanos::from_micros(1);
+
+const ARRIVALS: &str = "a shape, or the path of a .pcap or .pcapng file with two UDP datagrams or more, from the plan's folder";
 
 /// How near goodput must be to what it settles at, unless the plan says.
 const WITHIN: f64 = 0.05;
@@ -74,10 +78,15 @@ impl<'t, 'i> Top<'t, 'i> {
     }
 
     /// The plan, as far as there is one; faults are in the report.
-    pub(super) fn check(self, config: &str, settings: &Settings, r: &mut Report) -> Option<Plan> {
+    pub(super) fn check(
+        self,
+        (config, folder): (&str, &Path),
+        settings: &Settings,
+        r: &mut Report,
+    ) -> Option<Plan> {
         let traffic = match self.traffic {
             Field::Given(sections, _) => {
-                sections.into_iter().filter_map(|s| read_traffic(s, settings, r)).collect()
+                sections.into_iter().filter_map(|s| read_traffic(s, settings, folder, r)).collect()
             }
             Field::Bad(_) => Vec::new(),
             Field::Absent => every_ingress(settings),
@@ -138,7 +147,7 @@ fn every_ingress(settings: &Settings) -> Vec<Traffic> {
         ingress: i,
         priority: ingress.priority,
         share: 1.0,
-        arrivals: Shape::Poisson,
+        arrivals: Times::Shape(Shape::Poisson),
         time: own_time(settings, ingress),
         size: 64,
         flows: 16,
@@ -157,11 +166,17 @@ fn own_time(settings: &Settings, ingress: &Ingress) -> ServiceTime {
     }
 }
 
-fn read_traffic(mut s: Section<'_, '_>, settings: &Settings, r: &mut Report) -> Option<Traffic> {
+fn read_traffic(
+    mut s: Section<'_, '_>,
+    settings: &Settings,
+    folder: &Path,
+    r: &mut Report,
+) -> Option<Traffic> {
     let ingress = ingress(&mut s, settings, r);
     let priority = s.choice::<Priority>("priority", r);
     let share = s.number("share", Span::positive(1e9), r).or(1.0);
-    let shape = s.choice::<Shape>("arrivals", r).or(Shape::Poisson);
+    let arrivals = s.with("arrivals", r, |item, r| arrivals(item, folder, r));
+    let arrivals = arrivals.or(Times::Shape(Shape::Poisson));
     let flows = s.integer("flows", 1..=FLOWS_MAX, r).or(16);
     let size = s.size("size", tag::LEN..=settings.workers.max_datagram, r).or(64);
     let budgets = axis(&mut s, "budgets", r, |i, r| i.duration(&us(1, 60_000_000), r));
@@ -197,12 +212,29 @@ fn read_traffic(mut s: Section<'_, '_>, settings: &Settings, r: &mut Report) -> 
         ingress: i,
         priority: priority.or(own.priority),
         share,
-        arrivals: shape,
+        arrivals,
         time,
         size,
         flows,
         budgets: budgets.or(vec![]),
     })
+}
+
+/// The word of a shape, or the path of a capture, by its ending.
+fn arrivals(item: &Item<'_, '_>, folder: &Path, r: &mut Report) -> Option<Times> {
+    let word = item.text("a string", ARRIVALS, r)?;
+    let ending = Path::new(word).extension().and_then(|e| e.to_str());
+    if !matches!(ending, Some("pcap" | "pcapng")) {
+        return item.choice(r).map(Times::Shape);
+    }
+    let path = folder.join(word);
+    match capture::times(&path) {
+        Ok(times) => Some(Times::Captured(times)),
+        Err(why) => {
+            item.wrong(&format!(" {}: {why}", path.display()), r).allowed(ARRIVALS);
+            None
+        }
+    }
 }
 
 fn ingress(s: &mut Section<'_, '_>, settings: &Settings, r: &mut Report) -> Option<usize> {
@@ -263,7 +295,7 @@ fn relate_step(step: &Step, at: &Place, duration: Nanos, traffic: &[Traffic], r:
         r.fault(at, why)
             .allowed(format!("a `duration` from {}", step.at + SETTLED_AFTER.saturating_mul(2)));
     }
-    if traffic.iter().any(|t| t.arrivals != Shape::Poisson) {
+    if traffic.iter().any(|t| t.arrivals != Times::Shape(Shape::Poisson)) {
         r.fault(at, "`step` needs a rate that is constant before and after it")
             .allowed("arrivals = \"poisson\" in all traffic");
     }

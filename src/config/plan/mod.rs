@@ -2,11 +2,13 @@
 //!
 //! Read and checked as a config is: every fault in one run, with its place and the nearest known key. Knows no run.
 
+mod capture;
 mod file;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
@@ -62,6 +64,15 @@ choice! {
     }
 }
 
+/// When the datagrams of a `[[traffic]]` come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Times {
+    /// By a shape.
+    Shape(Shape),
+    /// As in a capture, since its first datagram, in order: stretched so that the mean rate is the plan's, and over again.
+    Captured(Arc<[Nanos]>),
+}
+
 /// One `[[traffic]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Traffic {
@@ -72,7 +83,7 @@ pub struct Traffic {
     /// Its part of all datagrams, by the sum of all shares.
     pub share: f64,
     /// When they come.
-    pub arrivals: Shape,
+    pub arrivals: Times,
     /// What they take.
     pub time: ServiceTime,
     /// Bytes of payload.
@@ -137,7 +148,7 @@ pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Plan, Faults> {
     let mut top = file::Top::read(document.get_ref(), &mut report);
     let config = config_of(&mut top, folder, &mut report);
     let plan = match &config {
-        Ok(Some((config, loaded))) => top.check(config, &loaded.settings, &mut report),
+        Ok(Some((config, loaded))) => top.check((config, folder), &loaded.settings, &mut report),
         _ => None,
     };
     let (faults, _) = report.finish(name, text);
@@ -172,7 +183,7 @@ fn config_of(
             return Ok(None);
         }
     };
-    let loaded = super::parse(&name, &text)?;
+    let loaded = super::parse_in(&name, &text, path.parent())?;
     for egress in &loaded.settings.egress {
         refuse_forward(egress, &place, report);
     }

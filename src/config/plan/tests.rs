@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::parse;
+use super::{Times, parse};
 use crate::base::{Nanos, Priority};
 use crate::config::{Fault, Policy};
 use crate::kernel::spin::ServiceTime;
@@ -58,6 +58,22 @@ fn a_plan_says_what_is_swept_offered_and_broken() {
     assert_eq!(plan.faults.slow.unwrap().1.to_bits(), 10f64.to_bits());
     assert_eq!(plan.faults.stall.unwrap().lasts, Nanos::from_millis(3));
     assert_eq!(plan.goals[0].priority, Priority::High);
+}
+
+#[test]
+fn traffic_may_come_as_a_capture_did() {
+    let text =
+        "config = \"score.toml\"\n[[traffic]]\ningress = \"NAME\"\narrivals = \"score.pcap\"\n";
+    let config = crate::config::load(&configs().join("score.toml")).unwrap();
+    let text = text.replace("NAME", &config.settings.ingress[0].name);
+    let plan = parse("p.toml", &text, configs()).unwrap();
+    let Times::Captured(times) = &plan.traffic[0].arrivals else { panic!("{:?}", plan.traffic) };
+    assert!(times.len() > 100 && times[0] == Nanos::ZERO && times.is_sorted());
+    for (file, why) in [("none.pcap", "cannot be read"), ("score.pcp", "cannot be \"score.pcp\"")] {
+        let found = faults(&format!("[[traffic]]\ningress = \"high\"\narrivals = \"{file}\""));
+        assert_eq!(found[0].key, "traffic[0].arrivals");
+        assert!(found[0].message.contains(why), "{}", found[0].message);
+    }
 }
 
 #[test]

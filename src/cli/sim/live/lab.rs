@@ -11,7 +11,7 @@ use super::costs::Counted;
 use crate::base::Nanos;
 use crate::cli::bench::{LATE_AFTER, Offered, Seat, Under, WORKER, drive};
 use crate::cli::options::service_options;
-use crate::config::plan::{Plan, Shape, Traffic};
+use crate::config::plan::{Plan, Shape, Times, Traffic};
 use crate::config::{Classify, Cores, Framing, Late, Policy, Settings};
 use crate::kernel::KernelSpec;
 use crate::load::{self, Class, Matching, Report, Sizes};
@@ -230,7 +230,10 @@ fn fits(plan: &Plan) -> anyhow::Result<()> {
             own == Some(traffic.time),
             "ingress {name:?} must run a `spin` kernel, and the plan may give it no other time"
         );
-        ensure!(traffic.arrivals == Shape::Poisson, "it takes arrivals = \"poisson\"");
+        ensure!(
+            traffic.arrivals == Times::Shape(Shape::Poisson),
+            "it takes arrivals = \"poisson\""
+        );
         ensure!(traffic.flows == flows, "all traffic must have the same number of flows");
     }
     Ok(())

@@ -1,10 +1,12 @@
 //! From a plan and a point on its axes to a world, by way of the very options that `serve` would have.
 
+use std::sync::Arc;
+
 use super::Point;
 use crate::base::{Instant, KernelId, Nanos};
 use crate::cli::options::service_options;
 use crate::config::Settings;
-use crate::config::plan::{Plan, Shape, Traffic};
+use crate::config::plan::{Plan, Shape, Times, Traffic};
 use crate::kernel::KernelSpec;
 use crate::kernel::spin::ServiceTime;
 use crate::runtime::{EgressTarget, SocketsPerWorker};
@@ -121,9 +123,21 @@ fn parts(time: ServiceTime) -> Vec<(f64, Time)> {
     }
 }
 
+fn arrivals(times: &Times) -> Arrivals {
+    let (on, off) = (Nanos::from_millis(10), Nanos::from_millis(40));
+    match times {
+        Times::Shape(Shape::Poisson) => Arrivals::Poisson,
+        Times::Shape(Shape::Uniform) => Arrivals::Uniform,
+        Times::Shape(Shape::Bursts) => Arrivals::OnOff { ratio: 10.0, on, off },
+        Times::Shape(Shape::Day) => {
+            Arrivals::Diurnal { low: 0.2, high: 1.8, period: Nanos::from_secs(1) }
+        }
+        Times::Captured(times) => Arrivals::Captured(Arc::clone(times)),
+    }
+}
+
 fn stream(settings: &Settings, traffic: &Traffic) -> Stream {
     let ingress = &settings.ingress[traffic.ingress];
-    let (on, off) = (Nanos::from_millis(10), Nanos::from_millis(40));
     let name = if ingress.name == traffic.priority.label() {
         ingress.name.clone()
     } else {
@@ -134,12 +148,7 @@ fn stream(settings: &Settings, traffic: &Traffic) -> Stream {
         ingress: traffic.ingress,
         priority: traffic.priority,
         rate_per_s: traffic.share,
-        arrivals: match traffic.arrivals {
-            Shape::Poisson => Arrivals::Poisson,
-            Shape::Uniform => Arrivals::Uniform,
-            Shape::Bursts => Arrivals::OnOff { ratio: 10.0, on, off },
-            Shape::Day => Arrivals::Diurnal { low: 0.2, high: 1.8, period: Nanos::from_secs(1) },
-        },
+        arrivals: arrivals(&traffic.arrivals),
         service: parts(traffic.time),
         size: traffic.size,
         flows: traffic.flows,

@@ -23,8 +23,11 @@ mod timeline;
 
 pub use args::BenchArgs;
 pub(super) use baseline::read as read_result;
+pub(super) use drive::{Offered, Seat, Under, drive};
+pub(super) use lab::WORKER;
 pub(super) use outcome::{ClassMeasured, HIGH_ALONE, Measured, Outcome};
-pub(super) use spread::Spread;
+pub(super) use spread::{Spread, median};
+pub(super) use stolen::LATE_AFTER;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -140,7 +143,7 @@ fn second_look(
 fn comparable_rate(before: &Outcome, course: &Course<'_>) -> Option<f64> {
     let yardstick = |all: &[bare::Capacity]| {
         let known: Vec<f64> = bare::sound(all).iter().filter_map(|c| c.bare).collect();
-        (!known.is_empty()).then(|| spread::median(known))
+        (!known.is_empty()).then(|| median(known))
     };
     match (yardstick(&before.capacity), yardstick(&course.capacity)) {
         (Some(then), Some(now)) if then > 0.0 => Some(before.saturation * now / then),

@@ -90,12 +90,8 @@ impl Control {
         {
             self.controller.retune(options);
         }
-        let Self { observer, workers, .. } = self;
-        let plan = self.controller.step(now, observer.observe(workers.iter().map(|w| &**w)));
-        for (worker, plan) in self.workers.iter().zip(&plan.workers) {
-            worker.plan.publish(plan);
-        }
-        self.state.plan.lock().unwrap_or_else(PoisonError::into_inner).clone_from(plan);
+        let Self { controller, observer, workers, state, .. } = self;
+        tick(controller, observer, workers, &state.plan, now);
     }
 
     fn watch(&mut self, now: Instant) {
@@ -127,6 +123,22 @@ impl Control {
                 watch.is_stalled();
         }
     }
+}
+
+/// What is done once an interval, when the workers have shown their figures: they are read, the controller steps, its plans are
+/// published, and a copy is left for whoever asks. By itself, so that `benches/scale.rs` can time it for any number of workers.
+pub fn tick(
+    controller: &mut Controller,
+    observer: &mut Observer,
+    workers: &[Arc<Shared>],
+    shown: &Mutex<Plan>,
+    now: Instant,
+) {
+    let plan = controller.step(now, observer.observe(workers.iter().map(|w| &**w)));
+    for (worker, plan) in workers.iter().zip(&plan.workers) {
+        worker.plan.publish(plan);
+    }
+    shown.lock().unwrap_or_else(PoisonError::into_inner).clone_from(plan);
 }
 
 #[expect(

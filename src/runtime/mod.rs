@@ -9,6 +9,7 @@ mod sockets;
 mod threads;
 mod watchdog;
 
+pub use control::tick;
 pub use options::{EgressPlan, EgressTarget, IngressPlan, Options, SocketsPerWorker};
 pub use service::{Service, StartError, Stopped};
 pub use threads::Cores;

@@ -30,7 +30,7 @@ struct Shared {
 
 /// A running yardstick.
 #[derive(Debug)]
-pub(super) struct Bare {
+pub(in crate::cli) struct Bare {
     address: SocketAddr,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,

@@ -12,7 +12,7 @@ use super::timeline::{Recorder, STEP, Timeline};
 use crate::base::{Clock as _, Instant, Nanos};
 use crate::load::{self, Generator, Plan, Report};
 use crate::runtime::Service;
-use crate::stats::Field;
+use crate::stats::{Counters, Field};
 use crate::sys::clock::MonotonicClock;
 use crate::sys::{affinity, realtime};
 
@@ -21,7 +21,7 @@ const GRACE: Nanos = Nanos::from_millis(300);
 
 /// Who answers.
 #[derive(Clone, Copy)]
-pub(super) enum Under<'a> {
+pub(in crate::cli) enum Under<'a> {
     /// Our service.
     Service(&'a Service),
     /// The yardstick.
@@ -32,24 +32,26 @@ pub(super) enum Under<'a> {
 
 /// What came of it.
 #[derive(Debug)]
-pub(super) struct Offered {
-    pub(super) report: Report,
-    pub(super) stolen: Stolen,
+pub(in crate::cli) struct Offered {
+    pub(in crate::cli) report: Report,
+    pub(in crate::cli) stolen: Stolen,
     pub(super) timeline: Timeline,
     /// Answers a second while requests were sent, by the service's own count; none where it has none.
     pub(super) served: Option<f64>,
+    /// The first and the last figures of our service's first worker that were read while requests were sent.
+    pub(in crate::cli) counted: Option<(Counters, Counters)>,
 }
 
 /// Where the generator runs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seat {
-    pub(super) core: usize,
+pub(in crate::cli) struct Seat {
+    pub(in crate::cli) core: usize,
     /// `SCHED_FIFO` priority; 0 for none.
-    pub(super) priority: u8,
+    pub(in crate::cli) priority: u8,
 }
 
 /// Runs `plan` from `seat`. `watched` names the thread and the core that serve.
-pub(super) fn drive(
+pub(in crate::cli) fn drive(
     plan: &Plan,
     under: Under<'_>,
     seat: Seat,
@@ -76,7 +78,13 @@ pub(super) fn drive(
         anyhow::Ok((report?, seen))
     })?;
     let stolen = watch.end(MonotonicClock.now().since(start), &report);
-    Ok(Offered { report, stolen, timeline: seen.0, served: seen.1 })
+    Ok(Offered {
+        report,
+        stolen,
+        timeline: seen.timeline,
+        served: seen.served,
+        counted: seen.counted,
+    })
 }
 
 fn generate(plan: Plan, seat: Seat, stop: Arc<AtomicBool>) -> anyhow::Result<Report> {
@@ -95,7 +103,7 @@ fn read(
     duration: Nanos,
     stop: &AtomicBool,
     told: &Receiver<()>,
-) -> (Timeline, Option<f64>) {
+) -> Seen {
     // On the generator's core: a few microseconds there make nothing late, on the service's core they would.
     let _ = affinity::pin_current(seat.core);
     if seat.priority > 0 {
@@ -122,6 +130,14 @@ fn read(
 struct Steps {
     recorder: Recorder,
     served: Served,
+    counted: Option<(Counters, Counters)>,
+}
+
+/// What was read in all.
+struct Seen {
+    timeline: Timeline,
+    served: Option<f64>,
+    counted: Option<(Counters, Counters)>,
 }
 
 impl Steps {
@@ -130,7 +146,7 @@ impl Steps {
             Under::Service(service) => Recorder::start(&service.figures()),
             Under::Bare(_) | Under::Foreign => Recorder::default(),
         };
-        Self { recorder, served: Served::default() }
+        Self { recorder, served: Served::default(), counted: None }
     }
 
     fn read(&mut self, under: Under<'_>, start: Instant, duration: Nanos) {
@@ -138,6 +154,9 @@ impl Steps {
             Under::Service(service) => {
                 let figures = service.figures();
                 self.recorder.read(MonotonicClock.now().since(start), &figures);
+                if MonotonicClock.now().since(start) <= duration {
+                    self.count(&figures);
+                }
                 replied(&figures)
             }
             Under::Bare(bare) => bare.answered(),
@@ -149,16 +168,24 @@ impl Steps {
         }
     }
 
-    fn end(self) -> (Timeline, Option<f64>) {
-        (self.recorder.end(), self.served.rate())
+    fn count(&mut self, figures: &[Counters]) {
+        let Some(first) = figures.first() else { return };
+        match &mut self.counted {
+            Some((_, last)) => last.clone_from(first),
+            None => self.counted = Some((first.clone(), first.clone())),
+        }
+    }
+
+    fn end(self) -> Seen {
+        Seen { timeline: self.recorder.end(), served: self.served.rate(), counted: self.counted }
     }
 }
 
-fn replied(figures: &[crate::stats::Counters]) -> u64 {
-    let cell = |w: &crate::stats::Counters, i: usize, p| {
+fn replied(figures: &[Counters]) -> u64 {
+    let cell = |w: &Counters, i: usize, p| {
         w.view(crate::base::IngressId(u16::try_from(i).unwrap_or(u16::MAX)), p).get(Field::Replied)
     };
-    let worker = |w: &crate::stats::Counters| -> u64 {
+    let worker = |w: &Counters| -> u64 {
         (0..w.layout().ingresses())
             .flat_map(|i| crate::base::Priority::ALL.map(|p| cell(w, i, p)))
             .sum()

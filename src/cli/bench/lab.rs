@@ -32,7 +32,7 @@ const CLASSES: [Priority; 3] = [Priority::High, Priority::Medium, Priority::Low]
 /// Flows a class.
 const FLOWS: u16 = 2;
 /// The service's one worker, by the name of its thread.
-const WORKER: &str = "punctual-w0";
+pub(in crate::cli) const WORKER: &str = "punctual-w0";
 /// No thread of ours has this name: a foreign server's threads are not watched.
 const NOBODY: &str = "";
 

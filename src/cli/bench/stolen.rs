@@ -10,7 +10,7 @@ use crate::sys::stolen;
 
 /// A packet that leaves later than this shows that the generator lost its core: a quarter of High's budget, as in the
 /// noise probe.
-pub(super) const LATE_AFTER: Nanos = Nanos::from_micros(250);
+pub(in crate::cli) const LATE_AFTER: Nanos = Nanos::from_micros(250);
 
 /// What to be woken may take, on a virtual machine too.
 const WAKING: Nanos = Nanos::from_micros(20);
@@ -26,7 +26,7 @@ pub(in crate::cli) struct Stolen {
 
 impl Stolen {
     /// Why the run is void, if more than `limit` was taken.
-    pub(super) fn fault(&self, limit: f64) -> Option<String> {
+    pub(in crate::cli) fn fault(&self, limit: f64) -> Option<String> {
         let share = |s: f64| format!("{:.1} %", s * 100.0);
         if let Some(service) = self.service
             && service > limit

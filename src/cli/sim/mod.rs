@@ -3,6 +3,7 @@
 //! Knows no scheduling: `crate::sim` has it.
 
 mod compare;
+mod live;
 mod print;
 mod world;
 

@@ -2,9 +2,11 @@
 //!
 //! Knows neither files nor runs.
 
+use std::path::Path;
+
 use toml::de::{DeTable, DeValue};
 
-use super::{Goal, Plan, Shape, Traffic};
+use super::{Goal, Plan, SETTLED_AFTER, Shape, Step, Times, Traffic, capture};
 use crate::base::limits::WORKERS_MAX;
 use crate::base::{Nanos, Priority};
 use crate::config::fault::{Place, Report};
@@ -24,6 +26,11 @@ const LOAD_MAX: f64 = 1_000.0;
 /// What a kernel takes in a world that takes no time of its own choosing.
 const QUICK: Nanos = Nanos::from_micros(1);
 
+const ARRIVALS: &str = "a shape, or the path of a .pcap or .pcapng file with two UDP datagrams or more, from the plan's folder";
+
+/// How near goodput must be to what it settles at, unless the plan says.
+const WITHIN: f64 = 0.05;
+
 const SHARE: Span = Span { above: 0.0, closed: true, max: 1.0 };
 const FACTOR: Span = Span::positive(1_000.0);
 
@@ -37,6 +44,7 @@ pub(super) struct Top<'t, 'i> {
     duration: Field<Nanos>,
     traffic: Field<Vec<Section<'t, 'i>>>,
     goals: Field<Vec<Section<'t, 'i>>>,
+    step: Option<(Step, Place)>,
     costs: Costs,
     link: Link,
     faults: Faults,
@@ -56,6 +64,7 @@ impl<'t, 'i> Top<'t, 'i> {
             costs: costs(top.child("costs", "[costs]", r), r),
             link: link(top.child("link", "[link]", r), r),
             faults: faults(top.child("faults", "[faults]", r), r),
+            step: step(top.child("step", "[step]", r), r),
             goals: top.children("goal", r),
             top,
         }
@@ -69,15 +78,24 @@ impl<'t, 'i> Top<'t, 'i> {
     }
 
     /// The plan, as far as there is one; faults are in the report.
-    pub(super) fn check(self, config: &str, settings: &Settings, r: &mut Report) -> Option<Plan> {
+    pub(super) fn check(
+        self,
+        (config, folder): (&str, &Path),
+        settings: &Settings,
+        r: &mut Report,
+    ) -> Option<Plan> {
         let traffic = match self.traffic {
             Field::Given(sections, _) => {
-                sections.into_iter().filter_map(|s| read_traffic(s, settings, r)).collect()
+                sections.into_iter().filter_map(|s| read_traffic(s, settings, folder, r)).collect()
             }
             Field::Bad(_) => Vec::new(),
             Field::Absent => every_ingress(settings),
         };
         let own = settings.controller.policy;
+        let duration = self.duration.or(DURATION_DEFAULT);
+        if let Some((step, place)) = &self.step {
+            relate_step(step, place, duration, &traffic, r);
+        }
         let goals = match self.goals {
             Field::Given(sections, _) => sections.into_iter().filter_map(|s| goal(s, r)).collect(),
             Field::Bad(_) | Field::Absent => Vec::new(),
@@ -89,11 +107,12 @@ impl<'t, 'i> Top<'t, 'i> {
             load: self.load.or(vec![1.0]),
             policy: self.policy.or(vec![own]),
             packets: self.packets.or(PACKETS_DEFAULT),
-            duration: self.duration.or(DURATION_DEFAULT),
+            duration,
             traffic,
             costs: self.costs,
             link: self.link,
             faults: self.faults,
+            step: self.step.map(|(step, _)| step),
             goals,
         })
     }
@@ -128,7 +147,7 @@ fn every_ingress(settings: &Settings) -> Vec<Traffic> {
         ingress: i,
         priority: ingress.priority,
         share: 1.0,
-        arrivals: Shape::Poisson,
+        arrivals: Times::Shape(Shape::Poisson),
         time: own_time(settings, ingress),
         size: 64,
         flows: 16,
@@ -147,11 +166,17 @@ fn own_time(settings: &Settings, ingress: &Ingress) -> ServiceTime {
     }
 }
 
-fn read_traffic(mut s: Section<'_, '_>, settings: &Settings, r: &mut Report) -> Option<Traffic> {
+fn read_traffic(
+    mut s: Section<'_, '_>,
+    settings: &Settings,
+    folder: &Path,
+    r: &mut Report,
+) -> Option<Traffic> {
     let ingress = ingress(&mut s, settings, r);
     let priority = s.choice::<Priority>("priority", r);
     let share = s.number("share", Span::positive(1e9), r).or(1.0);
-    let shape = s.choice::<Shape>("arrivals", r).or(Shape::Poisson);
+    let arrivals = s.with("arrivals", r, |item, r| arrivals(item, folder, r));
+    let arrivals = arrivals.or(Times::Shape(Shape::Poisson));
     let flows = s.integer("flows", 1..=FLOWS_MAX, r).or(16);
     let size = s.size("size", tag::LEN..=settings.workers.max_datagram, r).or(64);
     let budgets = axis(&mut s, "budgets", r, |i, r| i.duration(&us(1, 60_000_000), r));
@@ -187,12 +212,29 @@ fn read_traffic(mut s: Section<'_, '_>, settings: &Settings, r: &mut Report) -> 
         ingress: i,
         priority: priority.or(own.priority),
         share,
-        arrivals: shape,
+        arrivals,
         time,
         size,
         flows,
         budgets: budgets.or(vec![]),
     })
+}
+
+/// The word of a shape, or the path of a capture, by its ending.
+fn arrivals(item: &Item<'_, '_>, folder: &Path, r: &mut Report) -> Option<Times> {
+    let word = item.text("a string", ARRIVALS, r)?;
+    let ending = Path::new(word).extension().and_then(|e| e.to_str());
+    if !matches!(ending, Some("pcap" | "pcapng")) {
+        return item.choice(r).map(Times::Shape);
+    }
+    let path = folder.join(word);
+    match capture::times(&path) {
+        Ok(times) => Some(Times::Captured(times)),
+        Err(why) => {
+            item.wrong(&format!(" {}: {why}", path.display()), r).allowed(ARRIVALS);
+            None
+        }
+    }
 }
 
 fn ingress(s: &mut Section<'_, '_>, settings: &Settings, r: &mut Report) -> Option<usize> {
@@ -226,6 +268,37 @@ fn goal(mut s: Section<'_, '_>, r: &mut Report) -> Option<Goal> {
     }
     s.done(r);
     Some(Goal { priority: priority.value()?, on_time: on_time.value()?, load_max, policy })
+}
+
+fn step(mut s: Section<'_, '_>, r: &mut Report) -> Option<(Step, Place)> {
+    if !s.is_given() {
+        return None;
+    }
+    let at = needed(&mut s, "at", us(1_000, 3_600_000_000), r);
+    let load = s.number("load", Span::positive(LOAD_MAX), r);
+    if load == Field::Absent {
+        s.missing("load", "a number above 0", r);
+    }
+    let within = s.number("within", SHARE, r).or(WITHIN);
+    let by = s.duration("by", us(1_000, 3_600_000_000), r).value();
+    s.done(r);
+    Some((Step { at: at?, load: load.value()?, within, by }, s.place().clone()))
+}
+
+/// What settles must have time for it, and only a rate that does nothing else by itself can settle.
+fn relate_step(step: &Step, at: &Place, duration: Nanos, traffic: &[Traffic], r: &mut Report) {
+    if duration < step.at + SETTLED_AFTER.saturating_mul(2) {
+        let why = format!(
+            "`step` comes at {}, too near to the end: {} are needed until it has settled, and as much to see what it settles at",
+            step.at, SETTLED_AFTER
+        );
+        r.fault(at, why)
+            .allowed(format!("a `duration` from {}", step.at + SETTLED_AFTER.saturating_mul(2)));
+    }
+    if traffic.iter().any(|t| t.arrivals != Times::Shape(Shape::Poisson)) {
+        r.fault(at, "`step` needs a rate that is constant before and after it")
+            .allowed("arrivals = \"poisson\" in all traffic");
+    }
 }
 
 fn costs(mut s: Section<'_, '_>, r: &mut Report) -> Costs {

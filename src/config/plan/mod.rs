@@ -2,11 +2,13 @@
 //!
 //! Read and checked as a config is: every fault in one run, with its place and the nearest known key. Knows no run.
 
+mod capture;
 mod file;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
@@ -42,6 +44,8 @@ pub struct Plan {
     pub link: world::Link,
     /// What goes wrong.
     pub faults: world::Faults,
+    /// When the load changes.
+    pub step: Option<Step>,
     /// What must be reached.
     pub goals: Vec<Goal>,
 }
@@ -60,6 +64,15 @@ choice! {
     }
 }
 
+/// When the datagrams of a `[[traffic]]` come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Times {
+    /// By a shape.
+    Shape(Shape),
+    /// As in a capture, since its first datagram, in order: stretched so that the mean rate is the plan's, and over again.
+    Captured(Arc<[Nanos]>),
+}
+
 /// One `[[traffic]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Traffic {
@@ -70,7 +83,7 @@ pub struct Traffic {
     /// Its part of all datagrams, by the sum of all shares.
     pub share: f64,
     /// When they come.
-    pub arrivals: Shape,
+    pub arrivals: Times,
     /// What they take.
     pub time: ServiceTime,
     /// Bytes of payload.
@@ -79,6 +92,23 @@ pub struct Traffic {
     pub flows: u32,
     /// Budgets that framed requests ask for, by turns.
     pub budgets: Vec<Nanos>,
+}
+
+/// After a step the service is taken to have settled: one interval of the controller at its default, in which it has seen
+/// the new load, and some more.
+pub const SETTLED_AFTER: Nanos = Nanos::from_millis(200);
+
+/// `[step]`: from a time on, another load, and how soon the service must have settled under it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// When, from the start.
+    pub at: Nanos,
+    /// The load from then on.
+    pub load: f64,
+    /// How near to what it settles at goodput must be, as a share of that.
+    pub within: f64,
+    /// How long after the step it must have come there for good; none: it is only shown.
+    pub by: Option<Nanos>,
 }
 
 /// One `[[goal]]`: so much of a class must be on time.
@@ -118,7 +148,7 @@ pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Plan, Faults> {
     let mut top = file::Top::read(document.get_ref(), &mut report);
     let config = config_of(&mut top, folder, &mut report);
     let plan = match &config {
-        Ok(Some((config, loaded))) => top.check(config, &loaded.settings, &mut report),
+        Ok(Some((config, loaded))) => top.check((config, folder), &loaded.settings, &mut report),
         _ => None,
     };
     let (faults, _) = report.finish(name, text);
@@ -153,7 +183,7 @@ fn config_of(
             return Ok(None);
         }
     };
-    let loaded = super::parse(&name, &text)?;
+    let loaded = super::parse_in(&name, &text, path.parent())?;
     for egress in &loaded.settings.egress {
         refuse_forward(egress, &place, report);
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::parse;
+use super::{Times, parse};
 use crate::base::{Nanos, Priority};
 use crate::config::{Fault, Policy};
 use crate::kernel::spin::ServiceTime;
@@ -60,6 +60,30 @@ fn a_plan_says_what_is_swept_offered_and_broken() {
     assert_eq!(plan.goals[0].priority, Priority::High);
 }
 
+#[test]
+fn traffic_may_come_as_a_capture_did() {
+    let text =
+        "config = \"score.toml\"\n[[traffic]]\ningress = \"NAME\"\narrivals = \"score.pcap\"\n";
+    let config = crate::config::load(&configs().join("score.toml")).unwrap();
+    let text = text.replace("NAME", &config.settings.ingress[0].name);
+    let plan = parse("p.toml", &text, configs()).unwrap();
+    let Times::Captured(times) = &plan.traffic[0].arrivals else { panic!("{:?}", plan.traffic) };
+    assert!(times.len() > 100 && times[0] == Nanos::ZERO && times.is_sorted());
+    for (file, why) in [("none.pcap", "cannot be read"), ("score.pcp", "cannot be \"score.pcp\"")] {
+        let found = faults(&format!("[[traffic]]\ningress = \"high\"\narrivals = \"{file}\""));
+        assert_eq!(found[0].key, "traffic[0].arrivals");
+        assert!(found[0].message.contains(why), "{}", found[0].message);
+    }
+}
+
+#[test]
+fn a_step_says_when_to_what_and_how_soon() {
+    let text = "duration = \"1s\"\n[step]\nat = \"400ms\"\nload = 2\nby = \"5ms\"\n";
+    let step = parse("p.toml", text, configs()).unwrap().step.unwrap();
+    assert_eq!((step.at, step.load), (Nanos::from_millis(400), 2.0));
+    assert_eq!((step.within, step.by), (0.05, Some(Nanos::from_millis(5))));
+}
+
 fn faults(text: &str) -> Vec<Fault> {
     parse("p.toml", text, configs()).unwrap_err().list().to_vec()
 }
@@ -92,6 +116,15 @@ fn every_fault_is_one_with_its_key_and_its_place() {
         ("[faults]\nstall = { every = \"1ms\" }", "faults.stall.lasts", "`lasts` is missing"),
         ("[faults]\nslow = 3", "faults.slow", "must be a table"),
         ("[faults]\nkernel = 2", "faults.kernel", "is out of range"),
+        ("[step]\nat = \"1s\"", "step.load", "`load` is missing"),
+        ("[step]\nload = 2", "step.at", "`at` is missing"),
+        ("[step]\nat = \"1s\"\nload = 2\nbye = \"1ms\"", "step.bye", "unknown key `bye`"),
+        ("[step]\nat = \"59700ms\"\nload = 2", "step", "too near to the end"),
+        (
+            "[step]\nat = \"1s\"\nload = 2\n[[traffic]]\ningress = \"low\"\narrivals = \"day\"",
+            "step",
+            "needs a rate that is constant",
+        ),
         ("[[goal]]\npriority = \"high\"", "goal[0].on_time", "`on_time` is missing"),
     ] {
         let found = faults(text);

@@ -3,6 +3,8 @@
 //! Knows no jobs. An intensity is a list of spans with a factor each; arrivals come of one unit exponential draw each, spent
 //! along the spans, so every shape is exact and shares one piece of code.
 
+use std::sync::Arc;
+
 use rand_distr::Distribution as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -36,6 +38,9 @@ pub enum Arrivals {
         /// How long a day is.
         period: Nanos,
     },
+    /// At these times, in order, from the first one's on: stretched so that the mean rate is the stream's, and again from the
+    /// beginning when they are over. At least two that differ.
+    Captured(Arc<[Nanos]>),
 }
 
 /// The times of one stream.
@@ -67,12 +72,19 @@ impl ArrivalTimes {
             spans: 0,
             rng,
         };
-        times.next_span();
+        if !matches!(times.shape, Arrivals::Captured(_)) {
+            times.next_span();
+        }
         times
     }
 
     /// The next arrival; [`Instant::MAX`] when the intensity has fallen to nothing for good.
     pub fn next_at(&mut self) -> Instant {
+        if let Arrivals::Captured(times) = &self.shape {
+            let at = captured(times, self.spans, self.rate_per_ns);
+            self.spans += 1;
+            return at;
+        }
         let mut left: f64 = match self.shape {
             Arrivals::Uniform => 1.0,
             _ => rand_distr::Exp1.sample(&mut self.rng),
@@ -97,7 +109,9 @@ impl ArrivalTimes {
         let n = self.spans;
         self.spans += 1;
         match &self.shape {
-            Arrivals::Poisson | Arrivals::Uniform => self.until_ns = f64::INFINITY,
+            Arrivals::Poisson | Arrivals::Uniform | Arrivals::Captured(_) => {
+                self.until_ns = f64::INFINITY;
+            }
             Arrivals::OnOff { ratio, on, off } => {
                 let (on, off) = (ns(*on), ns(*off));
                 let slow = (on + off) / (ratio * on + off);
@@ -120,4 +134,18 @@ impl ArrivalTimes {
             }
         }
     }
+}
+
+/// The `n`-th of times that are repeated without end: between the last and the first again lies the mean gap.
+#[expect(clippy::cast_precision_loss, reason = "counts and times of a capture, far below 2^53")]
+fn captured(times: &[Nanos], n: usize, rate_per_ns: f64) -> Instant {
+    let (Some(first), Some(last)) = (times.first(), times.last()) else { return Instant::MAX };
+    let span = ns(last.saturating_sub(*first));
+    let count = times.len() as f64;
+    let lap = span * count / (count - 1.0);
+    let into = ns(times[n % times.len()].saturating_sub(*first));
+    let at = (n / times.len()) as f64 * lap + into;
+    // So many come in a lap, and so many are to come in that time at the stream's rate.
+    let stretch = count / lap / rate_per_ns;
+    if stretch.is_finite() { Instant::ZERO + nanos(at * stretch) } else { Instant::MAX }
 }

@@ -53,6 +53,18 @@ fn draws_agree_with_the_closed_forms() {
 }
 
 #[test]
+fn captured_times_are_stretched_to_the_rate_and_repeated() {
+    use rand_xoshiro::rand_core::SeedableRng as _;
+    // Four in 8 us, and as much as the mean gap until the first comes again: a lap of 4 gaps of 8/3 us.
+    let times: Vec<Nanos> = [7, 8, 9, 15].map(Nanos::from_micros).to_vec();
+    let rng = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(1);
+    let mut drawn = ArrivalTimes::new(Arrivals::Captured(times.into()), 1_000.0, rng);
+    let got: Vec<u64> = (0..9).map(|_| drawn.next_at().as_nanos() / 1_000).collect();
+    // A thousand a second: a lap of four takes 4 ms, in which 8 us of the capture are 3 ms.
+    assert_eq!(got, [0, 375, 750, 3_000, 4_000, 4_375, 4_750, 7_000, 8_000]);
+}
+
+#[test]
 fn a_seed_decides_every_draw() {
     let w = by_name("tpcc").unwrap();
     let draw = |seed| Offered::poisson(&w, 2.0, 4, seed).take(1_000).collect::<Vec<_>>();

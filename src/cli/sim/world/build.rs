@@ -1,10 +1,12 @@
 //! From a plan and a point on its axes to a world, by way of the very options that `serve` would have.
 
+use std::sync::Arc;
+
 use super::Point;
-use crate::base::{KernelId, Nanos};
+use crate::base::{Instant, KernelId, Nanos};
 use crate::cli::options::service_options;
 use crate::config::Settings;
-use crate::config::plan::{Plan, Shape, Traffic};
+use crate::config::plan::{Plan, Shape, Times, Traffic};
 use crate::kernel::KernelSpec;
 use crate::kernel::spin::ServiceTime;
 use crate::runtime::{EgressTarget, SocketsPerWorker};
@@ -14,13 +16,18 @@ use crate::sim::world::{Options, Service, Stream, Way};
 /// What a kernel takes that does not say: as traffic that names no time.
 const QUICK: Nanos = Nanos::from_micros(1);
 
-pub(super) fn options(plan: &Plan, point: Point, seed: u64) -> Options {
+pub(in crate::cli::sim) fn options(plan: &Plan, point: Point, seed: u64) -> Options {
     let mut settings = plan.settings.clone();
     settings.controller.policy = point.policy;
     let service = service(&settings, plan, seed);
     let mut options = Options {
         workers: point.workers,
-        streams: plan.traffic.iter().map(|t| stream(&settings, t)).collect(),
+        streams: plan
+            .traffic
+            .iter()
+            .map(|t| stream(&settings, t))
+            .map(|s| stepped(s, plan, point))
+            .collect(),
         service,
         costs: plan.costs,
         link: plan.link,
@@ -37,6 +44,14 @@ pub(super) fn options(plan: &Plan, point: Point, seed: u64) -> Options {
         stream.rate_per_s *= factor;
     }
     options
+}
+
+/// The stream with the plan's step: what it multiplies is the rate of the point.
+fn stepped(stream: Stream, plan: &Plan, point: Point) -> Stream {
+    let Some(step) = plan.step else { return stream };
+    let at = Instant::ZERO + step.at;
+    let arrivals = Arrivals::Steps(vec![(Instant::ZERO, 1.0), (at, step.load / point.load)]);
+    Stream { arrivals, ..stream }
 }
 
 fn service(settings: &Settings, plan: &Plan, seed: u64) -> Service {
@@ -86,10 +101,14 @@ fn plain_time(settings: &Settings, plan: &Plan, kernel: usize) -> Nanos {
     reason = "a mean of times, at least 0; `as` saturates"
 )]
 fn mean(time: ServiceTime) -> Nanos {
+    Nanos::new(mean_ns(time) as u64)
+}
+
+/// What such a kernel takes on average.
+pub(in crate::cli::sim) fn mean_ns(time: ServiceTime) -> f64 {
     let parts = parts(time);
     let total: f64 = parts.iter().map(|(w, _)| w).sum();
-    let ns = parts.iter().map(|(w, t)| w * t.mean_ns()).sum::<f64>() / total;
-    Nanos::new(ns as u64)
+    parts.iter().map(|(w, t)| w * t.mean_ns()).sum::<f64>() / total
 }
 
 fn parts(time: ServiceTime) -> Vec<(f64, Time)> {
@@ -104,9 +123,21 @@ fn parts(time: ServiceTime) -> Vec<(f64, Time)> {
     }
 }
 
+fn arrivals(times: &Times) -> Arrivals {
+    let (on, off) = (Nanos::from_millis(10), Nanos::from_millis(40));
+    match times {
+        Times::Shape(Shape::Poisson) => Arrivals::Poisson,
+        Times::Shape(Shape::Uniform) => Arrivals::Uniform,
+        Times::Shape(Shape::Bursts) => Arrivals::OnOff { ratio: 10.0, on, off },
+        Times::Shape(Shape::Day) => {
+            Arrivals::Diurnal { low: 0.2, high: 1.8, period: Nanos::from_secs(1) }
+        }
+        Times::Captured(times) => Arrivals::Captured(Arc::clone(times)),
+    }
+}
+
 fn stream(settings: &Settings, traffic: &Traffic) -> Stream {
     let ingress = &settings.ingress[traffic.ingress];
-    let (on, off) = (Nanos::from_millis(10), Nanos::from_millis(40));
     let name = if ingress.name == traffic.priority.label() {
         ingress.name.clone()
     } else {
@@ -117,12 +148,7 @@ fn stream(settings: &Settings, traffic: &Traffic) -> Stream {
         ingress: traffic.ingress,
         priority: traffic.priority,
         rate_per_s: traffic.share,
-        arrivals: match traffic.arrivals {
-            Shape::Poisson => Arrivals::Poisson,
-            Shape::Uniform => Arrivals::Uniform,
-            Shape::Bursts => Arrivals::OnOff { ratio: 10.0, on, off },
-            Shape::Day => Arrivals::Diurnal { low: 0.2, high: 1.8, period: Nanos::from_secs(1) },
-        },
+        arrivals: arrivals(&traffic.arrivals),
         service: parts(traffic.time),
         size: traffic.size,
         flows: traffic.flows,

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
+use super::step::Taken;
 use super::table::{ClassRow, classes};
 use super::{Done, Many, Missed, Point};
 use crate::config::plan::Plan;
@@ -42,6 +43,7 @@ pub(super) fn single(
     plan: &Plan,
     all: &[Done],
     missed: &[Missed],
+    steps: &[Taken],
     out: &mut impl Write,
 ) -> io::Result<()> {
     let run = |done: &Done| {
@@ -66,11 +68,23 @@ pub(super) fn single(
         goal.insert("wanted".into(), m.goal.on_time.into());
         Value::Object(goal)
     };
+    let taken = |t: &Taken| {
+        let mut map = point(t.point);
+        map.insert("to_load".into(), t.step.load.into());
+        map.insert("before_per_ms".into(), t.before.into());
+        map.insert("steady_per_ms".into(), t.steady.into());
+        map.insert("least_per_ms".into(), t.least.into());
+        map.insert("within".into(), t.step.within.into());
+        map.insert("recovered_ms".into(), json!(t.recovered_ms));
+        map.insert("per_ms".into(), json!(t.course));
+        Value::Object(map)
+    };
     let object = json!({
         "version": VERSION,
         "config": plan.config,
         "runs": all.iter().map(run).collect::<Vec<_>>(),
         "missed": missed.iter().map(goal).collect::<Vec<_>>(),
+        "steps": steps.iter().map(taken).collect::<Vec<_>>(),
     });
     writeln!(out, "{object}")
 }

@@ -2,10 +2,11 @@
 //!
 //! Knows no law and no figure: maps a plan to worlds, runs them, shows what came out.
 
-mod build;
+pub(super) mod build;
 mod json;
 mod page;
-mod table;
+mod step;
+pub(super) mod table;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -53,6 +54,12 @@ pub(super) struct WorldArgs {
     /// Write every event of the run there: time, what, stream, flow, number
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
+    /// Run the plan on the real service too, over loopback and on two cores, and say how far the two are apart
+    #[arg(long, conflicts_with_all = ["seeds", "events", "report", "packets", "workers"])]
+    live: bool,
+    /// Rounds of --live; medians are shown
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "live", value_parser = clap::value_parser!(u32).range(1..=99))]
+    rounds: u32,
     /// Draw the result as a page there
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
@@ -66,10 +73,10 @@ fn policy(word: &str) -> Result<Policy, String> {
 
 /// Where in the plan's axes a run stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Point {
-    policy: Policy,
-    workers: usize,
-    load: f64,
+pub(super) struct Point {
+    pub(super) policy: Policy,
+    pub(super) workers: usize,
+    pub(super) load: f64,
 }
 
 /// A run of one seed and what it came to.
@@ -105,6 +112,9 @@ pub(super) fn run(args: &WorldArgs, json: bool) -> anyhow::Result<u8> {
         tracing::error!("{wrong}");
         return Ok(exit::USAGE);
     }
+    if args.live {
+        return super::live::run(&plan, args.seed, args.rounds, json);
+    }
     match args.seeds {
         Some(seeds) => many(args, &plan, seeds, json),
         None => single(args, &plan, json),
@@ -123,6 +133,9 @@ fn overrule(args: &WorldArgs, plan: &mut Plan) -> Option<String> {
         plan.load.clone_from(&args.load);
     }
     plan.packets = args.packets.unwrap_or(plan.packets);
+    if args.seeds.is_some() && plan.step.is_some() {
+        return Some("a plan with [step] is for one seed: leave --seeds out".into());
+    }
     if args.seeds.is_some() && (args.events.is_some() || args.report.is_some()) {
         return Some("--events and --report are for one seed: leave --seeds out".into());
     }
@@ -130,7 +143,7 @@ fn overrule(args: &WorldArgs, plan: &mut Plan) -> Option<String> {
     (!plan.load.iter().all(good)).then(|| "--load takes numbers above 0 up to 1000".into())
 }
 
-fn points(plan: &Plan) -> Vec<Point> {
+pub(super) fn points(plan: &Plan) -> Vec<Point> {
     let mut points = Vec::new();
     for &workers in &plan.workers {
         for &load in &plan.load {
@@ -144,7 +157,8 @@ fn options(args: &WorldArgs, plan: &Plan, point: Point) -> Options {
     let mut options = build::options(plan, point, args.seed);
     options.check_every =
         args.check_every.unwrap_or(if cfg!(debug_assertions) { 1 } else { 1_000 });
-    options.record = args.events.is_some();
+    // How a step was taken is read from the events.
+    options.record = args.events.is_some() || plan.step.is_some();
     options
 }
 
@@ -178,19 +192,21 @@ fn single(args: &WorldArgs, plan: &Plan, json: bool) -> anyhow::Result<u8> {
         write_events(path, &all).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let missed = missed(plan, &all);
+    let steps = step::of(plan, &all);
     if let Some(path) = &args.report {
         let page = page::render(args.plan.as_deref(), plan, &all, &missed)?;
         std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let mut out = io::stdout().lock();
     if json {
-        json::single(plan, &all, &missed, &mut out)?;
+        json::single(plan, &all, &missed, &steps, &mut out)?;
     } else {
         table::single(plan, &all, &missed, &mut out)?;
+        step::show(&steps, &mut out)?;
     }
     Ok(if all.iter().any(|d| d.outcome.breach.is_some()) {
         exit::FAILED
-    } else if missed.is_empty() {
+    } else if missed.is_empty() && steps.iter().all(step::Taken::in_time) {
         exit::DONE
     } else {
         exit::MISSED

@@ -11,32 +11,38 @@ use hdrhistogram::Histogram;
 use super::{Done, Many, Missed};
 use crate::base::{DropReason, Priority};
 use crate::config::plan::Plan;
+use crate::sim::world::{Options, Outcome};
 
 /// What became of one class in one run.
 #[derive(Debug)]
-pub(super) struct ClassRow {
-    pub(super) priority: Priority,
-    pub(super) offered: u64,
-    pub(super) on_time: u64,
-    pub(super) late: u64,
-    pub(super) lost: u64,
-    pub(super) overflowed: u64,
+pub(in crate::cli::sim) struct ClassRow {
+    pub(in crate::cli::sim) priority: Priority,
+    pub(in crate::cli::sim) offered: u64,
+    pub(in crate::cli::sim) on_time: u64,
+    pub(in crate::cli::sim) late: u64,
+    pub(in crate::cli::sim) lost: u64,
+    pub(in crate::cli::sim) overflowed: u64,
     /// By reason, only those that happened.
-    pub(super) dropped: Vec<(DropReason, u64)>,
-    pub(super) latency: Histogram<u64>,
+    pub(in crate::cli::sim) dropped: Vec<(DropReason, u64)>,
+    pub(in crate::cli::sim) latency: Histogram<u64>,
 }
 
 impl ClassRow {
     #[expect(clippy::cast_precision_loss, reason = "a share")]
-    pub(super) fn on_time_share(&self) -> f64 {
+    pub(in crate::cli::sim) fn on_time_share(&self) -> f64 {
         if self.offered == 0 { 1.0 } else { self.on_time as f64 / self.offered as f64 }
     }
 }
 
 /// Each class that was offered, streams of one class together.
 pub(super) fn classes(done: &Done) -> Vec<ClassRow> {
+    classes_of(&done.options, &done.outcome)
+}
+
+/// The same of a run that stands on no axis.
+pub(in crate::cli::sim) fn classes_of(options: &Options, outcome: &Outcome) -> Vec<ClassRow> {
     let class = |p: Priority| {
-        let streams = done.options.streams.iter().zip(&done.outcome.tally.streams);
+        let streams = options.streams.iter().zip(&outcome.tally.streams);
         let mut own = streams.filter(|(s, _)| s.priority == p).map(|(_, t)| t);
         let first = own.next()?;
         let mut row = ClassRow {
@@ -58,14 +64,14 @@ pub(super) fn classes(done: &Done) -> Vec<ClassRow> {
             // The same bounds: cannot fail.
             let _ = row.latency.add(&more.latency);
         }
-        let reasons = DropReason::ALL.iter().map(|r| (*r, done.outcome.dropped(p, *r)));
+        let reasons = DropReason::ALL.iter().map(|r| (*r, outcome.dropped(p, *r)));
         row.dropped = reasons.filter(|(_, n)| *n > 0).collect();
         Some(row)
     };
     Priority::ALL.into_iter().filter_map(class).collect()
 }
 
-fn plain() -> Table {
+pub(in crate::cli::sim) fn plain() -> Table {
     let mut table = Table::new();
     table
         .load_preset(UTF8_HORIZONTAL_ONLY)
@@ -74,7 +80,7 @@ fn plain() -> Table {
     table
 }
 
-fn to_the_right(table: &mut Table, from: usize) {
+pub(in crate::cli::sim) fn to_the_right(table: &mut Table, from: usize) {
     for column in table.column_iter_mut().skip(from) {
         column.set_cell_alignment(CellAlignment::Right);
     }

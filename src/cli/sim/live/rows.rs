@@ -1,0 +1,111 @@
+//! One class at one point: what the clients, the service and the world say of it.
+//!
+//! Knows no table.
+
+use super::super::world::{Point, table};
+use super::lab::Ran;
+use crate::base::{DropReason, IngressId, Priority};
+use crate::cli::bench::Spread;
+use crate::sim::world::{Options, Outcome};
+use crate::stats::{Counters, Field};
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) point: Point,
+    pub(super) priority: Priority,
+    /// On time of what was sent, by the clients: from the time at which it was due.
+    pub(super) live: Spread,
+    /// The same by the service's own count: from the receive stamp to the end of the kernel's run.
+    pub(super) service: Spread,
+    /// Under the virtual clock: from the socket until the answer has left.
+    pub(super) simulated: f64,
+    /// Median latency in microseconds: live, simulated.
+    pub(super) p50_us: (f64, f64),
+    /// The same at the 99th percentile.
+    pub(super) p99_us: (f64, f64),
+    /// Drops by reason, of what was sent: live (the last round), simulated.
+    pub(super) dropped: Vec<(&'static str, f64, f64)>,
+}
+
+impl Row {
+    /// Simulated minus live, in points.
+    pub(super) fn apart(&self) -> f64 {
+        (self.simulated - self.live.median) * 100.0
+    }
+}
+
+/// The rows of a point.
+pub(super) fn of(point: Point, ran: &[Ran], options: &Options, outcome: &Outcome) -> Vec<Row> {
+    let simulated = table::classes_of(options, outcome);
+    let row = |class: &table::ClassRow| {
+        let p = class.priority;
+        let at = |q: f64| class.latency.value_at_quantile(q) as f64;
+        let live = |q: f64| Spread::of(ran.iter().map(|r| client_us(r, p, q))).median;
+        Row {
+            point,
+            priority: p,
+            live: Spread::of(ran.iter().map(|r| share(client_on_time(r, p), sent(r, p)))),
+            service: Spread::of(ran.iter().map(|r| share(service_on_time(r, p), sent(r, p)))),
+            simulated: class.on_time_share(),
+            p50_us: (live(0.5), at(0.5)),
+            p99_us: (live(0.99), at(0.99)),
+            dropped: ran.last().map_or_else(Vec::new, |r| drops(r, class)),
+        }
+    };
+    simulated.iter().map(row).collect()
+}
+
+fn drops(ran: &Ran, class: &table::ClassRow) -> Vec<(&'static str, f64, f64)> {
+    let p = class.priority;
+    let sent = sent(ran, p);
+    let mut all: Vec<_> = DropReason::ALL
+        .iter()
+        .map(|reason| {
+            let live = cells(&ran.figures, p, |c| c.dropped(*reason));
+            let simulated = class.dropped.iter().find(|(r, _)| r == reason).map_or(0, |(_, n)| *n);
+            (reason.label(), share(live, sent), share(simulated, class.offered))
+        })
+        .collect();
+    let kernel = cells(&ran.figures, p, |c| c.get(Field::KernelDropped));
+    all.push(("socket_full", share(kernel, sent), share(class.overflowed, class.offered)));
+    all.retain(|(_, a, b)| *a > 0.0 || *b > 0.0);
+    all
+}
+
+fn cells(
+    figures: &Counters,
+    p: Priority,
+    of: impl Fn(&crate::stats::Cell<&crate::stats::CellWords>) -> u64,
+) -> u64 {
+    let ids = 0..figures.layout().ingresses();
+    let ids = ids.map(|i| IngressId(u16::try_from(i).unwrap_or(u16::MAX)));
+    ids.map(|id| of(&figures.view(id, p))).sum()
+}
+
+fn service_on_time(ran: &Ran, p: Priority) -> u64 {
+    cells(&ran.figures, p, |c| c.get(Field::OnTime))
+}
+
+fn classes(ran: &Ran, p: Priority) -> impl Iterator<Item = &crate::load::ClassReport> {
+    ran.report.classes.iter().filter(move |c| c.priority == Some(p.label()))
+}
+
+fn sent(ran: &Ran, p: Priority) -> u64 {
+    classes(ran, p).map(|c| c.sent).sum()
+}
+
+fn client_on_time(ran: &Ran, p: Priority) -> u64 {
+    classes(ran, p).map(|c| c.on_time).sum()
+}
+
+fn client_us(ran: &Ran, p: Priority, quantile: f64) -> f64 {
+    let mut all = crate::load::Latencies::new();
+    classes(ran, p).for_each(|c| all.merge(&c.corrected));
+    all.at(quantile).as_secs_f64() * 1e6
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}

@@ -46,10 +46,12 @@ pub struct Full<T>(pub T);
 /// A bounded queue in the order of [`Key`].
 #[derive(Debug)]
 pub struct EdfQueue<T> {
-    /// The place of the smallest head among the rings and the heap, and the smallest of the others, or [`NONE`]: as long as
-    /// the first place's head stays below it, nothing has to be compared.
+    /// The deadline of each ring's head and of the heap's, [`u64::MAX`] where there is none: it nearly always decides.
+    heads: [u64; Priority::COUNT + 1],
+    /// The place of the smallest head among the rings and the heap, and the earliest deadline of the others: as long as the
+    /// first place's head is due before it, nothing has to be compared.
     first: usize,
-    rival: u128,
+    rival: u64,
     len: usize,
     /// The service of all that is queued.
     work: u64,
@@ -73,8 +75,9 @@ impl<T: Copy> EdfQueue<T> {
     pub fn new(capacity: usize) -> Self {
         assert!((1..=key::SLAB_MAX).contains(&capacity), "capacity is 1 to {}", key::SLAB_MAX);
         Self {
+            heads: [u64::MAX; Priority::COUNT + 1],
             first: 0,
-            rival: NONE,
+            rival: u64::MAX,
             len: 0,
             work: 0,
             capacity,
@@ -136,11 +139,11 @@ impl<T: Copy> EdfQueue<T> {
             let was_empty = ring.len() == 0;
             ring.push(key.place(), service, count, item);
             if was_empty {
-                self.head_fell(class, key.pack());
+                self.head_fell(class, deadline.as_nanos());
             }
         } else {
             self.heap.push(key.pack(), Held { service, count, item });
-            self.head_fell(HEAP, self.heap.top());
+            self.head_fell(HEAP, key::deadline(self.heap.top()));
         }
         Ok(key)
     }
@@ -184,8 +187,8 @@ impl<T: Copy> EdfQueue<T> {
     fn left_ring(&mut self, class: usize, service: u64, count: u32) {
         self.leave(class, service, count);
         let next = self.rings[class].head().map_or(u64::MAX, |c| c.deadline);
-        // Nearly always the same ring goes on.
-        if next >= key::deadline(self.rival) {
+        self.heads[class] = next;
+        if next >= self.rival {
             self.compare_heads();
         }
     }
@@ -196,7 +199,9 @@ impl<T: Copy> EdfQueue<T> {
         let (packed, Held { service, count, item }) = self.heap.pop()?;
         let key = Key::unpack(packed);
         self.leave(key.priority.index(), service, count);
-        if self.heap.top() > self.rival {
+        let next = key::deadline(self.heap.top());
+        self.heads[HEAP] = next;
+        if next >= self.rival {
             self.compare_heads();
         }
         Some(Entry { key, service: Nanos::new(service), count, item })
@@ -309,6 +314,7 @@ impl<T: Copy> EdfQueue<T> {
         };
         let Held { service, count, item } = held;
         self.leave(class, service, count);
+        self.heads = std::array::from_fn(|place| key::deadline(self.head_of(place)));
         self.compare_heads();
         Some(Entry { key: *key, service: Nanos::new(service), count, item })
     }
@@ -430,35 +436,51 @@ impl<T: Copy> EdfQueue<T> {
         }
     }
 
-    /// `place` has a smaller head than before.
+    /// `place` has a head that is due at `deadline`, earlier than the one before it or at the same time.
     #[inline]
-    fn head_fell(&mut self, place: usize, head: u128) {
+    fn head_fell(&mut self, place: usize, deadline: u64) {
+        self.heads[place] = deadline;
         if place == self.first {
             return;
         }
-        let first = self.head_of(self.first);
-        if head < first {
+        let first = self.heads[self.first];
+        if deadline == first {
+            self.compare_heads();
+        } else if deadline < first {
             (self.first, self.rival) = (place, first);
         } else {
-            self.rival = self.rival.min(head);
+            self.rival = self.rival.min(deadline);
         }
     }
 
-    /// Finds the smallest head and the one after it.
+    /// Finds the smallest head and the deadline after it, without a branch that could be foretold wrongly. Of rings with
+    /// equal deadlines the first has the higher priority and goes first.
+    #[inline]
     fn compare_heads(&mut self) {
-        if self.len == 0 {
-            self.rival = NONE;
-            return;
-        }
-        let (mut first, mut least, mut rival) = (0, self.head_of(0), NONE);
+        let (mut first, mut least, mut rival) = (0, self.heads[0], u64::MAX);
         for place in 1..=HEAP {
-            let head = self.head_of(place);
+            let head = self.heads[place];
             let smaller = head < least;
-            rival = if smaller { least } else { rival.min(head) };
+            rival = rival.min(if smaller { least } else { head });
             first = if smaller { place } else { first };
             least = if smaller { head } else { least };
         }
         (self.first, self.rival) = (first, rival);
+        // What is in the heap may be of any class. And where nothing is due, nothing may be queued.
+        if least == self.heads[HEAP] {
+            self.compare_wholly();
+        }
+    }
+
+    /// The same by whole keys.
+    fn compare_wholly(&mut self) {
+        if self.heads.iter().filter(|h| **h == self.heads[HEAP]).count() == 1 {
+            return;
+        }
+        let by_key = |place: &usize| self.head_of(*place);
+        self.first = (0..=HEAP).min_by_key(by_key).unwrap_or(0);
+        let others = self.heads.iter().enumerate().filter(|(i, _)| *i != self.first);
+        self.rival = others.map(|(_, h)| *h).min().unwrap_or(u64::MAX);
     }
 
     #[inline]
@@ -489,9 +511,11 @@ impl<T: Copy> EdfQueue<T> {
         }
         assert_eq!((self.depths, self.work), (depths, work), "depth and work");
         let heads: Vec<u128> = (0..=HEAP).map(|place| self.head_of(place)).collect();
+        let deadlines: Vec<u64> = heads.iter().map(|h| key::deadline(*h)).collect();
+        assert_eq!(self.heads.as_slice(), deadlines, "deadlines of heads");
         let least = heads.iter().min().expect("there are heads");
         assert_eq!(heads[self.first], *least, "first head");
-        let others = heads.iter().enumerate().filter(|(i, _)| *i != self.first);
+        let others = deadlines.iter().enumerate().filter(|(i, _)| *i != self.first);
         assert_eq!(others.map(|(_, h)| *h).min(), Some(self.rival), "rival");
         let total: usize = depths.iter().map(|d| *d as usize).sum();
         assert_eq!(self.len, total, "length");

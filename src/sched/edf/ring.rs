@@ -34,7 +34,15 @@ pub(super) struct Ring<T> {
     top: u64,
     /// The deadline of the tail, or of the last tail: what a new one must not be before.
     tail: u64,
+    /// How disorderly the class's pushes have been of late; and while they are, the deadline of the last one, wherever it went.
+    last: u64,
+    disorder: u32,
 }
+
+/// A push that is due before the one before it counts for as many as this that are not, and itself.
+const DISORDER_STEP: u32 = 4;
+/// From here on the class is not taken for sorted.
+const DISORDER_LIMIT: u32 = 32;
 
 impl<T: Copy> Ring<T> {
     pub(super) fn new(capacity: usize) -> Self {
@@ -47,13 +55,28 @@ impl<T: Copy> Ring<T> {
             base: 0,
             top: 0,
             tail: 0,
+            last: 0,
+            disorder: 0,
         }
     }
 
-    /// Whether an entry with that deadline may be appended: places rise, because the number of a push does.
+    /// Whether an entry with that deadline is to be appended: places rise, because the number of a push does. The few that
+    /// happen to come in order where most do not go with the rest: who cannot foretell the way pays for it each time.
     #[inline]
-    pub(super) const fn takes(&self, deadline: u64) -> bool {
-        deadline >= self.tail || self.len == 0
+    pub(super) fn takes(&mut self, deadline: u64) -> bool {
+        let in_order = deadline >= self.tail || self.len == 0;
+        if in_order && self.disorder == 0 {
+            return true;
+        }
+        self.note_disorder(deadline);
+        in_order && self.disorder < DISORDER_LIMIT
+    }
+
+    #[inline]
+    fn note_disorder(&mut self, deadline: u64) {
+        let step = if deadline < self.last { DISORDER_STEP } else { 0 };
+        self.disorder = (self.disorder + step).min(2 * DISORDER_LIMIT).saturating_sub(1);
+        self.last = deadline;
     }
 
     /// Appends an entry. The caller asked [`Ring::takes`] and knows that there is room.

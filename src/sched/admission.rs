@@ -151,7 +151,8 @@ impl Admission {
             demand: Demand::default(),
             cushion,
             headroom: PerPriority::from_fn(|p| cushion[p].max(options.margin)),
-            overtaking_allowed: options.policy == Policy::Edf && options.overload == Overload::Value,
+            overtaking_allowed: options.policy == Policy::Edf
+                && options.overload == Overload::Value,
             probed: 0,
             victims: Vec::with_capacity(QUEUE_TOTAL_MAX),
             evicted: Vec::with_capacity(QUEUE_TOTAL_MAX),

@@ -74,7 +74,7 @@ fn admission(c: &mut Criterion) {
                 now += 1;
                 offer(&mut gates, now);
                 let Dispatch::Run(packet) = gates.dispatch(at(now)) else { panic!("it is early") };
-                black_box(packet)
+                black_box(*packet)
             });
         });
     }

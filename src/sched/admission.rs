@@ -4,8 +4,12 @@
 //! packet's deadline is never charged to it, are in SEMANTICS ("Admission"): charging all queued work, as seed 002's
 //! sentence can be read, drops two of three High packets at load 1.
 
+mod dispatch;
+
+pub use dispatch::Dispatch;
+
 use super::demand::Demand;
-use super::edf::{EdfQueue, Key, Visit};
+use super::edf::{EdfQueue, Key};
 use super::estimate::ServiceEstimate;
 use crate::base::limits::QUEUE_TOTAL_MAX;
 use crate::base::token_bucket::TokenBucket;
@@ -73,10 +77,6 @@ impl Default for Options {
     }
 }
 
-/// The part of its budget, as one over this, that a packet may spend behind packets of lower priorities that are due earlier.
-/// The rest is for what no estimate sees: a core that is taken away, a kernel that takes longer.
-const SHARE_FOR_LOWER: u64 = 4;
-
 /// A packet that asks to be admitted.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
@@ -117,19 +117,6 @@ pub struct Admission {
     evicted: Vec<Packet>,
     /// Where a packet lies that was taken out from behind the head.
     overtaking: Option<Packet>,
-}
-
-/// What stands at the head of the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dispatch<'a> {
-    /// This packet: run it.
-    Run(&'a Packet),
-    /// This packet, but only so many of its datagrams: the last of them would be late.
-    Part(&'a Packet, u16),
-    /// This packet, which can no longer make it: drop it and ask again.
-    TooLate(&'a Packet),
-    /// Nothing.
-    Empty,
 }
 
 impl Admission {
@@ -484,99 +471,6 @@ impl Admission {
         }
     }
 
-    /// Gate G3: takes the next packet out of the queue, and tells whether it can still make it when it is started at
-    /// `start`. The next is the head, unless packets of higher priority go before it: see `Admission::overtakes`.
-    #[inline]
-    pub fn dispatch(&mut self, start: Instant) -> Dispatch<'_> {
-        self.dispatch_if(start, |_| true)
-    }
-
-    /// The same, but only if what is to be taken is `wanted`; else nothing is.
-    #[inline]
-    pub fn dispatch_if(
-        &mut self,
-        start: Instant,
-        wanted: impl FnOnce(&Packet) -> bool,
-    ) -> Dispatch<'_> {
-        if let Some((key, packet)) = self.overtakes(start) {
-            return if wanted(&packet) { self.take_out(start, &key) } else { Dispatch::Empty };
-        }
-        let Self { options, estimate, each, queue, .. } = self;
-        let judge = Judge { policy: options.policy, estimate, each: *each };
-        match queue.take_if(|p| wanted(p).then(|| judge.of(start, p))) {
-            Some((verdict, packet)) => verdict.on(packet),
-            None => Dispatch::Empty,
-        }
-    }
-
-    /// The same for the first packet of High, wherever it stands.
-    pub fn dispatch_high(&mut self, start: Instant) -> Dispatch<'_> {
-        let key = self.queue.in_order().map(|e| e.key).find(|k| k.priority == Priority::High);
-        match key {
-            Some(key) => self.take_out(start, &key),
-            None => self.dispatch(start),
-        }
-    }
-
-    /// Takes out a packet from wherever it stands.
-    fn take_out(&mut self, start: Instant, key: &Key) -> Dispatch<'_> {
-        let Self { options, estimate, each, queue, overtaking, .. } = self;
-        let judge = Judge { policy: options.policy, estimate, each: *each };
-        *overtaking = queue.remove(key).map(|e| e.item);
-        overtaking.as_ref().map_or(Dispatch::Empty, |p| judge.of(start, p).on(p))
-    }
-
-    /// The packet of a higher priority that goes before the head.
-    #[inline]
-    fn overtakes(&self, start: Instant) -> Option<(Key, Packet)> {
-        if !self.overtaking_allowed || !self.queue.any_above_first() {
-            return None;
-        }
-        self.first_above(start)
-    }
-
-    #[inline(never)]
-    fn first_above(&self, start: Instant) -> Option<(Key, Packet)> {
-        let head = self.queue.first_priority()?;
-        let first = if self.demand.yields(head) {
-            self.first_in_value(start, head)
-        } else {
-            self.squeezed(start, head)
-        }?;
-        Some((first.key, *first.item))
-    }
-
-    /// Deadline order is the best one while everything fits. A head whose class does not fit lets all higher ones go before
-    /// it, unless it can only be dropped: those that fit among each other in the order of their deadlines.
-    fn first_in_value(&self, start: Instant, head: Priority) -> Option<Visit<'_, Packet>> {
-        let late = self.queue.peek_item().is_some_and(|p| !self.makes_it(start, p));
-        if late {
-            return None;
-        }
-        let (fit, rest) = Priority::ALL[..head.index()].split_at(self.demand.fitting());
-        let of_those = fit.iter().filter_map(|p| self.queue.first_of(*p));
-        of_those.min_by_key(|v| v.key).or_else(|| rest.iter().find_map(|p| self.queue.first_of(*p)))
-    }
-
-    /// Where all fits but for a moment: the first packet of a higher priority that has spent the share of its budget which
-    /// is for lower ones, or would have behind the head. One that can no longer make it is taken too, to be dropped: as long
-    /// as it stood in front, those of its class behind it, which still can, would wait with it.
-    fn squeezed(&self, start: Instant, head: Priority) -> Option<Visit<'_, Packet>> {
-        let own = self.queue.peek()?.service;
-        let above = Priority::ALL[..head.index()].iter();
-        above.filter_map(|p| self.queue.first_of(*p)).find(|first| {
-            let Packet { released, deadline, bucket, priority, .. } = *first.item;
-            let for_lower = Nanos::new(deadline.since(released).get() / SHARE_FOR_LOWER);
-            start + own + self.predict(bucket, priority) > released + for_lower
-        })
-    }
-
-    /// Whether a packet that is started now ends in time, as far as can be told.
-    fn makes_it(&self, start: Instant, packet: &Packet) -> bool {
-        !packet.priority.enforces_deadline()
-            || start + self.predict(packet.bucket, packet.priority) <= packet.deadline
-    }
-
     /// The next packet that would be dispatched.
     #[must_use]
     pub fn peek(&self) -> Option<Packet> {
@@ -586,57 +480,6 @@ impl Admission {
     /// Takes the head of the queue, whatever its deadline: the service stops.
     pub fn pop_any(&mut self) -> Option<Packet> {
         self.queue.pop().map(|e| e.item)
-    }
-}
-
-/// Gate G3, beside the queue that the packet is taken out of.
-struct Judge<'a> {
-    policy: Policy,
-    estimate: &'a ServiceEstimate,
-    each: Nanos,
-}
-
-/// What becomes of a packet that has left the queue and would be started now.
-#[derive(Clone, Copy)]
-enum Verdict {
-    Run,
-    Part(u16),
-    TooLate,
-}
-
-impl Verdict {
-    #[inline]
-    const fn on(self, packet: &Packet) -> Dispatch<'_> {
-        match self {
-            Self::Run => Dispatch::Run(packet),
-            Self::Part(in_time) => Dispatch::Part(packet, in_time),
-            Self::TooLate => Dispatch::TooLate(packet),
-        }
-    }
-}
-
-impl Judge<'_> {
-    #[inline]
-    fn of(&self, start: Instant, packet: &Packet) -> Verdict {
-        if !packet.priority.enforces_deadline() {
-            return Verdict::Run;
-        }
-        let each = match self.policy {
-            Policy::Edf if !packet.flags.probe => {
-                self.estimate.predict(packet.bucket, packet.priority) + self.each
-            }
-            // A hair more than nothing: what is due now is late.
-            Policy::Edf | Policy::EdfExpiry => Nanos::new(1),
-            Policy::Fifo => return Verdict::Run,
-        };
-        let slack = packet.deadline.since(start);
-        if each.saturating_mul(packet.datagrams()) <= slack {
-            return Verdict::Run;
-        }
-        match u16::try_from(slack.get() / each.get().max(1)).unwrap_or(u16::MAX) {
-            0 => Verdict::TooLate,
-            in_time => Verdict::Part(in_time),
-        }
     }
 }
 

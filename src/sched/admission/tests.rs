@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::{IngressId, KernelId};
 use crate::packet::{BufPool, PacketFlags};
+use proptest::prelude::*;
 
 /// Costs 20 us, and 2 us.
 const LONG: u16 = 1;
@@ -182,5 +183,42 @@ fn one_that_overtakes_is_judged_by_its_own_deadline() {
         bench.push_behind(Priority::High, LONG, us(-1_010), us(-10), us(1_000));
         assert_eq!(bench.next(us(0)), Some((false, us(-10))));
         assert_eq!(bench.next(us(0)), Some((true, us(900))));
+    }
+}
+
+proptest! {
+    /// The short test lets nobody in whom the gates would not, and does let in who has nobody before it.
+    #[test]
+    fn what_surely_fits_passes_all_gates(
+        flooded in any::<bool>(),
+        queued in proptest::collection::vec((0..4_u8, any::<bool>(), -900..900_i64, 1..9_000_i64), 0..16),
+        (priority, long, released, budget, later) in
+            (0..4_u8, any::<bool>(), -900..1_i64, 1..9_000_i64, 0..500_i64),
+    ) {
+        let mut bench = Bench::new();
+        if flooded {
+            bench = bench.flood();
+        }
+        let class = |p| Priority::from_wire(p).unwrap();
+        let bucket = |long| if long { LONG } else { SHORT };
+        for (priority, long, released, budget) in queued {
+            bench.push(class(priority), bucket(long), us(released), us(released + budget));
+        }
+        let candidate = Candidate {
+            priority: class(priority),
+            released: us(released),
+            deadline: us(released + budget),
+            queued_by: us(released + budget + later),
+            service: bench.admission.predict(bucket(long), class(priority)),
+        };
+        if bench.admission.surely_fits(us(0), &candidate) {
+            prop_assert!(us(0) < candidate.deadline);
+            prop_assert_eq!(bench.admission.admit_closely(us(0), &candidate), Ok(false));
+            prop_assert!(!bench.admission.has_evicted());
+        } else if !flooded && bench.admission.queue.is_empty() {
+            let slack = candidate.deadline.since(us(0));
+            let needed = candidate.service + bench.admission.headroom[candidate.priority];
+            prop_assert!(slack < needed + Nanos::from_micros(2), "{:?} for {:?}", slack, needed);
+        }
     }
 }

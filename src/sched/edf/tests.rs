@@ -17,6 +17,8 @@ enum Op {
         service: u64,
     },
     Pop,
+    /// Taken if its item is even.
+    TakeIf,
     Remove {
         nth: usize,
     },
@@ -38,7 +40,8 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(priority, step, service)| Op::Constant { priority, step, service }),
         4 => (0..4usize, 0..4_000u64, 0..1_000u64)
             .prop_map(|(priority, ahead, service)| Op::Any { priority, ahead, service }),
-        5 => Just(Op::Pop),
+        3 => Just(Op::Pop),
+        3 => Just(Op::TakeIf),
         2 => (0..64usize).prop_map(|nth| Op::Remove { nth }),
         2 => (0..4usize, 0..4_000u64)
             .prop_map(|(priority, ahead)| Op::WorkBefore { priority, ahead }),
@@ -108,6 +111,16 @@ impl Model {
             Op::Pop => {
                 let want = (!self.entries.is_empty()).then(|| self.entries.remove(0));
                 assert_eq!(queue.pop(), want);
+            }
+            Op::TakeIf => {
+                let even = |item: &u32| (item % 2 == 0).then_some(item % 3);
+                let first = self.entries.first().map(|e| e.item);
+                let expected = first.and_then(|item| Some((even(&item)?, item)));
+                let taken = queue.take_if(even).map(|(said, item)| (said, *item));
+                assert_eq!(taken, expected);
+                if taken.is_some() {
+                    self.entries.remove(0);
+                }
             }
             Op::Remove { nth } => {
                 let absent = queue.next_key(Priority::High, Instant::from_nanos(self.now));
@@ -217,6 +230,28 @@ fn constant_budgets_never_touch_the_heap() {
     queue.pop();
     queue.push(Priority::Low, Instant::from_nanos(0), Nanos::new(1), 0).unwrap();
     assert_eq!(queue.unsorted(), 1);
+}
+
+#[test]
+fn a_class_that_comes_unsorted_goes_to_the_heap_until_it_is_sorted_again() {
+    let mut queue = EdfQueue::new(512);
+    let mut to_heap = |at: u64| {
+        let before = queue.unsorted();
+        assert!(queue.push(Priority::Low, Instant::from_nanos(at), Nanos::new(1), 0_u32).is_ok());
+        queue.check_invariants();
+        queue.unsorted() > before
+    };
+    for i in 0..100 {
+        let stray = i % 10 == 9;
+        let at = if stray { 1_000 } else { 1_000 + i };
+        assert_eq!(to_heap(at), stray, "a stray in ten takes only itself to the heap");
+    }
+    for i in 0..50 {
+        to_heap(2_000 + i * 37 % 50);
+    }
+    assert!(to_heap(3_000), "it would have been in order");
+    let sorted: Vec<bool> = (0..100).map(|i| to_heap(3_001 + i)).collect();
+    assert_eq!((sorted.first(), sorted.last()), (Some(&true), Some(&false)));
 }
 
 #[test]

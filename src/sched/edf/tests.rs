@@ -113,7 +113,7 @@ impl Model {
                 assert_eq!(queue.pop(), want);
             }
             Op::TakeIf => {
-                let even = |item: &u32| (item % 2 == 0).then_some(item % 3);
+                let even = |item: &u32| item.is_multiple_of(2).then_some(item % 3);
                 let first = self.entries.first().map(|e| e.item);
                 let expected = first.and_then(|item| Some((even(&item)?, item)));
                 let taken = queue.take_if(even).map(|(said, item)| (said, *item));

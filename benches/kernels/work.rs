@@ -1,0 +1,96 @@
+//! Work that is timed: a kernel of ours with its batch, or whatever stands beside it.
+
+use punctual::base::KernelId;
+use punctual::kernel::simd::SimdChoice;
+use punctual::kernel::{Batch, KernelSpec, Kernels, Registry, Row, RowStatus};
+use punctual::sys::clock::MonotonicClock;
+
+/// A packet's place in a worker's slab.
+const SLOT: usize = 2_048;
+
+/// Does the same thing whenever it is run.
+pub(crate) trait Work {
+    fn run(&mut self);
+    /// What the last run gave, by payload.
+    fn answers(&self) -> Vec<Vec<u8>>;
+}
+
+/// A kernel through the trait that the workers call, with payloads in slots as in a worker.
+pub(crate) struct Ours {
+    kernels: Kernels,
+    bytes: Vec<u8>,
+    rows: Vec<Row>,
+    /// What each run begins with: payloads are overwritten by their answers.
+    fresh: (Vec<u8>, Vec<Row>),
+    /// First bytes of each payload that have to be put back.
+    restored: usize,
+}
+
+impl Ours {
+    /// `restored` bytes of a payload are put back before each run: where an answer decides over the next run's time.
+    pub(crate) fn new(
+        spec: &KernelSpec,
+        simd: SimdChoice,
+        payloads: &[Vec<u8>],
+        restored: usize,
+    ) -> Self {
+        let registry = Registry::new(vec![("it".to_owned(), spec.clone())]).with_simd(simd);
+        let longest = payloads.iter().map(Vec::len).max().unwrap_or(0);
+        let capacity = longest.next_multiple_of(SLOT).max(SLOT);
+        let mut bytes = vec![0; capacity * payloads.len()];
+        let mut rows = Vec::new();
+        for (i, payload) in payloads.iter().enumerate() {
+            let start = i * capacity;
+            bytes[start..start + payload.len()].copy_from_slice(payload);
+            rows.push(Row { start, len: payload.len(), capacity, status: RowStatus::Failed });
+        }
+        let fresh = (bytes.clone(), rows.clone());
+        let kernels = registry.instantiate(1, &MonotonicClock);
+        Self { kernels, bytes, rows, fresh, restored }
+    }
+}
+
+impl Work for Ours {
+    fn run(&mut self) {
+        self.rows.copy_from_slice(&self.fresh.1);
+        if self.restored > 0 {
+            for row in &self.rows {
+                let range = row.start..row.start + self.restored;
+                self.bytes[range.clone()].copy_from_slice(&self.fresh.0[range]);
+            }
+        }
+        self.kernels.run(KernelId(0), &mut Batch::new(&mut self.bytes, &mut self.rows));
+    }
+
+    fn answers(&self) -> Vec<Vec<u8>> {
+        let answer = |row: &Row| {
+            assert_eq!(row.status, RowStatus::Done, "a row that is timed must be worked on");
+            self.bytes[row.start..row.start + row.len].to_vec()
+        };
+        self.rows.iter().map(answer).collect()
+    }
+}
+
+/// Numbers that are the same in every run.
+pub(crate) struct Draw(u64);
+
+impl Draw {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % n
+    }
+
+    /// From -1 to 1.
+    pub(crate) fn unit(&mut self) -> f32 {
+        self.below(2_000_001) as f32 / 1e6 - 1.0
+    }
+
+    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.below(256) as u8).collect()
+    }
+}

@@ -4,8 +4,10 @@
 
 mod field;
 mod shuffle;
+mod tables;
 #[cfg(test)]
 mod tests;
+mod vector;
 
 use super::simd::Level;
 use super::{Batch, Kernel};
@@ -54,6 +56,8 @@ pub struct ReedSolomon {
     spec: Spec,
     level: Level,
     parity: Matrix,
+    /// By which the shards of a repair are multiplied.
+    repair: Matrix,
     out: Vec<u8>,
 }
 
@@ -64,7 +68,7 @@ impl ReedSolomon {
         let parity = parity_rows(spec.data, spec.parity);
         // An answer to `encode` has a parity shard for each; one to `repair` is never longer than its payload.
         let times = spec.parity.div_ceil(spec.data.max(1)).max(1);
-        Self { spec, level, parity, out: vec![0; longest * times] }
+        Self { spec, level, parity, repair: Matrix::none(), out: vec![0; longest * times] }
     }
 
     /// The answer's bytes are the first so many of `self.out`; none where the payload is no group.
@@ -101,7 +105,7 @@ impl ReedSolomon {
         if spare.count < missing.count {
             return None;
         }
-        let rows = self.repair_rows(&known, &missing, &spare)?;
+        self.repair_rows(&known, &missing, &spare)?;
         // Shards stand in the payload in their order.
         let mut used = [&[][..]; SHARDS_MAX];
         let sources = known.all().iter().chain(spare.all());
@@ -110,20 +114,23 @@ impl ReedSolomon {
         }
         let len = come.first()?.len();
         let out = self.out.get_mut(..len * missing.count)?;
-        products(self.level, &rows, &used[..self.spec.data], out);
+        products(self.level, &self.repair, &used[..self.spec.data], out);
         Some(out.len())
     }
 
     /// Coefficients by which the missing data shards are made of known data shards and spare parity shards:
     /// `parity = P_known * known + P_missing * missing`, so `missing = inverse(P_missing) * (P_known * known + parity)`.
-    fn repair_rows(&self, known: &Chosen, missing: &Chosen, spare: &Chosen) -> Option<Matrix> {
-        let of = |columns: &Chosen| {
-            Matrix::new(spare.count, columns.count, |r, c| {
-                self.parity.row(spare.indices[r] - self.spec.data)[columns.indices[c]]
-            })
-        };
-        let inverse = of(missing).inverted()?;
-        Some(inverse.times(&of(known)).beside(&inverse))
+    fn repair_rows(&mut self, known: &Chosen, missing: &Chosen, spare: &Chosen) -> Option<()> {
+        let behind = missing.count + known.count;
+        self.repair.set(spare.count, behind + spare.count, |r, c| {
+            let of = |column: usize| self.parity.row(spare.indices[r] - self.spec.data)[column];
+            match c {
+                c if c < missing.count => of(missing.indices[c]),
+                c if c < behind => of(known.indices[c - missing.count]),
+                c => u8::from(c - behind == r),
+            }
+        });
+        self.repair.solve()
     }
 }
 
@@ -187,15 +194,15 @@ fn products(level: Level, rows: &Matrix, shards: &[&[u8]], out: &mut [u8]) {
 
 /// Rows in fours, then what is left.
 #[inline(always)]
-fn in_fours<S: fearless_simd::Simd>(simd: S, rows: &Matrix, shards: &[&[u8]], out: &mut [u8]) {
+fn in_fours<S: vector::Products>(simd: S, rows: &Matrix, shards: &[&[u8]], out: &mut [u8]) {
     let len = out.len() / rows.rows;
     for (i, out) in out.chunks_mut(4 * len).enumerate() {
         let row = |r: usize| rows.row(4 * i + r);
         match rows.rows - 4 * i {
-            1 => shuffle::by_shuffle(simd, [row(0)], shards, out),
-            2 => shuffle::by_shuffle(simd, [row(0), row(1)], shards, out),
-            3 => shuffle::by_shuffle(simd, [row(0), row(1), row(2)], shards, out),
-            _ => shuffle::by_shuffle(simd, [row(0), row(1), row(2), row(3)], shards, out),
+            1 => shuffle::by_vectors(simd, [row(0)], shards, out),
+            2 => shuffle::by_vectors(simd, [row(0), row(1)], shards, out),
+            3 => shuffle::by_vectors(simd, [row(0), row(1), row(2)], shards, out),
+            _ => shuffle::by_vectors(simd, [row(0), row(1), row(2), row(3)], shards, out),
         }
     }
 }

@@ -1,49 +1,11 @@
-//! Sums of products of bytes with constants: by table, and by two shuffles of sixteen a byte.
+//! Sums of products of bytes with constants: by table, and by vectors.
 //!
-//! Knows no code and no instruction set; the vector form is compiled for each level that `fearless_simd` has.
+//! Knows no code; how a vector is multiplied is the level's (`vector`).
 
-use fearless_simd::{Simd, prelude::*};
+use fearless_simd::prelude::*;
 
-use super::field::product;
-
-/// Products of one constant: with the low four bits of a byte, and with the high four. A product is the sum of both.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Nibbles {
-    low: [u8; 16],
-    high: [u8; 16],
-}
-
-/// Every constant's nibbles.
-pub(super) static NIBBLES: [Nibbles; 256] = {
-    let mut all = [Nibbles { low: [0; 16], high: [0; 16] }; 256];
-    let mut c: u16 = 0;
-    while c < 256 {
-        let constant = c.to_le_bytes()[0];
-        let mut x: u8 = 0;
-        while x < 16 {
-            all[c as usize].low[x as usize] = product(constant, x);
-            all[c as usize].high[x as usize] = product(constant, x << 4);
-            x += 1;
-        }
-        c += 1;
-    }
-    all
-};
-
-/// A whole table a constant: what the reference looks products up in.
-static PRODUCTS: [[u8; 256]; 256] = {
-    let mut all = [[0; 256]; 256];
-    let mut c = 0;
-    while c < 256 {
-        let mut x = 0;
-        while x < 256 {
-            all[c][x] = NIBBLES[c].low[x & 15] ^ NIBBLES[c].high[x >> 4];
-            x += 1;
-        }
-        c += 1;
-    }
-    all
-};
+use super::tables::PRODUCTS;
+use super::vector::Products;
 
 /// `out = sum of coefficient * shard`, byte by byte: the reference.
 pub(super) fn by_table(coefficients: &[u8], shards: &[&[u8]], out: &mut [u8]) {
@@ -59,7 +21,7 @@ pub(super) fn by_table(coefficients: &[u8], shards: &[&[u8]], out: &mut [u8]) {
 /// The same for `N` outputs at once, so that a shard's bytes are read and split once. `outs` holds `N` outputs of the shards'
 /// length, one behind the other.
 #[inline(always)]
-pub(super) fn by_shuffle<S: Simd, const N: usize>(
+pub(super) fn by_vectors<S: Products, const N: usize>(
     simd: S,
     coefficients: [&[u8]; N],
     shards: &[&[u8]],
@@ -67,35 +29,54 @@ pub(super) fn by_shuffle<S: Simd, const N: usize>(
 ) {
     let len = outs.len() / N;
     let lanes = S::u8s::LEN;
-    let whole = len / lanes * lanes;
-    let low_bits = S::u8s::splat(simd, 15);
     let mut at = 0;
-    while at < whole {
-        let mut sums = [S::u8s::splat(simd, 0); N];
-        for (j, shard) in shards.iter().enumerate() {
-            let bytes = S::u8s::from_slice(simd, &shard[at..at + lanes]);
-            let low = bytes & low_bits;
-            let high = (bytes >> 4) & low_bits;
-            for (sum, row) in sums.iter_mut().zip(coefficients) {
-                let of = &NIBBLES[usize::from(row[j])];
-                let table = |t: &[u8; 16]| S::u8s::block_splat((*t).simd_into(simd));
-                let a = table(&of.low).swizzle_dyn_within_blocks(low);
-                let b = table(&of.high).swizzle_dyn_within_blocks(high);
-                *sum = *sum ^ a ^ b;
-            }
-        }
-        for (n, sum) in sums.iter().enumerate() {
-            sum.store_slice(&mut outs[n * len + at..n * len + at + lanes]);
-        }
+    // Two vectors a constant, as long as their sums and halves fit the registers.
+    while N <= 2 && at + 2 * lanes <= len {
+        step::<S, N, 2>(simd, coefficients, shards, at, outs);
+        at += 2 * lanes;
+    }
+    while at + lanes <= len {
+        step::<S, N, 1>(simd, coefficients, shards, at, outs);
         at += lanes;
     }
     for (n, row) in coefficients.iter().enumerate() {
-        for i in whole..len {
+        for i in at..len {
             let sum = row
                 .iter()
                 .zip(shards)
                 .fold(0, |s, (c, shard)| s ^ PRODUCTS[usize::from(*c)][usize::from(shard[i])]);
             outs[n * len + i] = sum;
+        }
+    }
+}
+
+/// `V` vectors of every output, from the byte `at` on.
+#[inline(always)]
+fn step<S: Products, const N: usize, const V: usize>(
+    simd: S,
+    coefficients: [&[u8]; N],
+    shards: &[&[u8]],
+    at: usize,
+    outs: &mut [u8],
+) {
+    let len = outs.len() / N;
+    let lanes = S::u8s::LEN;
+    let mut sums = [[S::u8s::splat(simd, 0); V]; N];
+    for (j, shard) in shards.iter().enumerate() {
+        let bytes = &shard[at..at + V * lanes];
+        let parts: [S::Split; V] = std::array::from_fn(|v| {
+            simd.split(S::u8s::from_slice(simd, &bytes[v * lanes..][..lanes]))
+        });
+        for (sums, row) in sums.iter_mut().zip(coefficients) {
+            let constant = simd.constant(row[j]);
+            for (sum, part) in sums.iter_mut().zip(parts) {
+                *sum = *sum ^ simd.product(part, constant);
+            }
+        }
+    }
+    for (n, sums) in sums.iter().enumerate() {
+        for (v, sum) in sums.iter().enumerate() {
+            sum.store_slice(&mut outs[n * len + at + v * lanes..][..lanes]);
         }
     }
 }

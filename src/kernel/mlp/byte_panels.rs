@@ -5,6 +5,7 @@
 use fearless_simd::prelude::*;
 
 use super::dot4::Dot4;
+use super::pack::place;
 use super::quant::{ByteLayer, Scale};
 
 /// Vectors to a panel.
@@ -14,12 +15,13 @@ const ROWS: usize = 4;
 /// Inputs that one instruction sums.
 pub(super) const FOUR: usize = 4;
 
-/// A layer with its weights cut into panels of `VECTORS` vectors of outputs, four inputs of an output side by side.
+/// A layer with its weights cut into panels of `VECTORS` vectors of outputs, four inputs of an output in a word.
 #[derive(Clone, Debug)]
 pub(super) struct BytePanels {
     inputs: usize,
     width: usize,
-    /// `[panel][four inputs][output within the panel]`, four bytes to a word; zeros where the layer has nothing.
+    /// `[panel][four inputs][output within the panel]`, four bytes to a word as a row has them (`pack`); zeros where the layer
+    /// has nothing.
     weights: Vec<i32>,
     scale: Vec<f32>,
     offset: Vec<f32>,
@@ -47,12 +49,10 @@ impl BytePanels {
         let fours = layer.inputs.div_ceil(FOUR);
         let mut weights = vec![0; count * fours * width];
         for (n, row) in layer.weights.chunks_exact(layer.inputs).enumerate() {
-            for (four, inputs) in row.chunks(FOUR).enumerate() {
-                let mut bytes = [0; FOUR];
-                for (byte, w) in bytes.iter_mut().zip(inputs) {
-                    *byte = w.to_le_bytes()[0];
-                }
-                weights[(n / width * fours + four) * width + n % width] = i32::from_le_bytes(bytes);
+            for (k, w) in row.iter().enumerate() {
+                let (four, byte) = place(k, layer.inputs, lanes);
+                let word = i32::from(w.to_le_bytes()[0]) << (8 * byte);
+                weights[(n / width * fours + four) * width + n % width] |= word;
             }
         }
         let padded = |from: &[f32]| {
@@ -88,11 +88,15 @@ impl BytePanels {
                 scale: &rows.scale[done..done + take],
                 ..rows
             };
-            match take {
-                1 => self.tiles::<S, 1, 4>(simd, part, y),
-                2 => self.tiles::<S, 2, 2>(simd, part, y),
-                3 => self.tiles::<S, 3, 1>(simd, part, y),
-                _ => self.tiles::<S, 4, 1>(simd, part, y),
+            // AVX-512 has 32 registers: more sums side by side, and fewer loads for each.
+            match (take, S::i32s::LEN) {
+                (1, _) => self.tiles::<S, 1, 4>(simd, part, y),
+                (2, 16) => self.tiles::<S, 2, 4>(simd, part, y),
+                (2, _) => self.tiles::<S, 2, 2>(simd, part, y),
+                (3, 16) => self.tiles::<S, 3, 2>(simd, part, y),
+                (3, _) => self.tiles::<S, 3, 1>(simd, part, y),
+                (_, 16) => self.tiles::<S, 4, 2>(simd, part, y),
+                (..) => self.tiles::<S, 4, 1>(simd, part, y),
             }
             done += take;
         }
@@ -137,36 +141,34 @@ impl BytePanels {
         let mut sums = [[[S::i32s::splat(simd, 0); VECTORS]; P]; R];
         let mut weights = panels.map(|panel| panel.chunks_exact(width));
         for four in 0..fours {
+            let inputs: [S::i32s; R] = std::array::from_fn(|r| S::i32s::splat(simd, x[r][four]));
             for (p, panel) in weights.iter_mut().enumerate() {
                 let Some(w) = panel.next() else { return };
                 let w: [S::i32s; VECTORS] =
                     std::array::from_fn(|v| S::i32s::from_slice(simd, &w[v * lanes..][..lanes]));
-                for (r, row) in x.iter().enumerate() {
-                    let input = S::i32s::splat(simd, row[four]);
-                    for v in 0..VECTORS {
-                        sums[r][p][v] = simd.dot4(sums[r][p][v], input, w[v]);
-                    }
+                for r in 0..R {
+                    let before = sums[r][p];
+                    sums[r][p] = std::array::from_fn(|v| simd.dot4(before[v], inputs[r], w[v]));
                 }
             }
         }
-        for (r, row) in sums.iter().enumerate() {
-            for (i, sum) in row.iter().flatten().enumerate() {
-                let n = at + i * lanes;
-                let to = r * rows.stride + n;
-                let value = self.value(simd, rows.scale[r], *sum, n);
-                let floor = S::f32s::splat(simd, if rows.relu { 0.0 } else { f32::MIN });
-                value.max(floor).store_slice(&mut y[to..to + lanes]);
+        // A copy, since what is walked by the long loops below lies in memory: sums would be stored after each product.
+        let sums = sums.map(|row| row.map(|panel| panel.map(|sum| S::f32s::float_from(sum))));
+        let floor = S::f32s::splat(simd, if rows.relu { 0.0 } else { f32::MIN });
+        for p in 0..P {
+            for v in 0..VECTORS {
+                let n = at + p * width + v * lanes;
+                let load = |from: &[f32]| S::f32s::from_slice(simd, &from[n..][..lanes]);
+                let (scale, offset, bias) =
+                    (load(&self.scale), load(&self.offset), load(&self.bias));
+                for r in 0..R {
+                    // The very operations of the reference.
+                    let of = rows.scale[r];
+                    let rest = offset * of.lowest + bias;
+                    let value = sums[r][p][v] * (scale * of.step) + rest;
+                    value.max(floor).store_slice(&mut y[r * rows.stride + n..][..lanes]);
+                }
             }
         }
-    }
-
-    /// Sums of the outputs from `n` as numbers, by the very operations of the reference.
-    #[inline(always)]
-    fn value<S: Dot4>(&self, simd: S, row: Scale, sum: S::i32s, n: usize) -> S::f32s {
-        let lanes = S::f32s::LEN;
-        let load = |from: &[f32]| S::f32s::from_slice(simd, &from[n..][..lanes]);
-        let step = load(&self.scale) * row.step;
-        let rest = load(&self.offset) * row.lowest + load(&self.bias);
-        S::f32s::float_from(sum) * step + rest
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! Knows no payload: rows of numbers in, rows of numbers out.
 
-use super::byte_panels::{BytePanels, FOUR, Rows};
+use super::byte_panels::{BytePanels, Rows};
 use super::dot4::Dot4;
 use super::float::alternate;
 use super::form::Form;
+use super::pack::pack;
 use super::quant::{ByteLayer, Scale, to_bytes};
 use super::weights::Model;
 use crate::base::limits::KERNEL_BATCH_MAX;
@@ -77,13 +78,9 @@ fn layer<S: Dot4>(
     y: &mut [f32],
 ) {
     let Scratch { words, scales, stride } = scratch;
-    let used = layer.inputs().div_ceil(FOUR) * FOUR;
     for (r, scale) in scales.iter_mut().enumerate() {
         let words = &mut words[r * stride..][..stride];
-        let bytes = &mut bytemuck::cast_slice_mut::<i32, u8>(words)[..used];
-        let (filled, rest) = bytes.split_at_mut(layer.inputs());
-        *scale = to_bytes(&x[r * stride..][..layer.inputs()], filled);
-        rest.fill(0);
+        *scale = pack(simd, &x[r * stride..][..stride], layer.inputs(), words);
     }
     layer.run(simd, Rows { x: words, scale: scales, stride, relu }, y);
 }

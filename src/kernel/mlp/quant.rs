@@ -76,23 +76,33 @@ pub(super) struct Scale {
     pub(super) step: f32,
 }
 
+impl Scale {
+    /// That of a row with this range, and what differences from the lowest are multiplied by to be bytes.
+    pub(super) fn of(lowest: f32, highest: f32) -> (Self, f32) {
+        let width = highest - lowest;
+        // A range too narrow to be divided by is as good as none.
+        if width > 1e-30 {
+            (Self { lowest, step: width / TOP }, TOP / width)
+        } else {
+            (Self { lowest, step: 0.0 }, 0.0)
+        }
+    }
+}
+
+/// Adding 2^23 leaves the nearest integer in the low bits: no conversion, no branch.
+pub(super) const SHIFT: f32 = 8_388_608.0;
+
 /// A row in bytes: `bytes` as long as `numbers`.
-#[inline(always)]
 pub(super) fn to_bytes(numbers: &[f32], bytes: &mut [u8]) -> Scale {
     let (lowest, highest) = range(numbers);
-    let width = highest - lowest;
-    // A range too narrow to be divided by is as good as none.
-    let inverse = if width > 1e-30 { TOP / width } else { 0.0 };
-    // Adding 2^23 leaves the nearest integer in the low bits: no conversion, no branch.
-    const SHIFT: f32 = 8_388_608.0;
+    let (scale, inverse) = Scale::of(lowest, highest);
     for (byte, x) in bytes.iter_mut().zip(numbers) {
         *byte = ((x - lowest) * inverse + SHIFT).to_bits().to_le_bytes()[0];
     }
-    Scale { lowest, step: if width > 1e-30 { width / TOP } else { 0.0 } }
+    scale
 }
 
 /// Smallest and largest, 0 among them: in lanes of its own each, because a single minimum is a chain that no vector shortens.
-#[inline(always)]
 fn range(numbers: &[f32]) -> (f32, f32) {
     const LANES: usize = 16;
     let (mut low, mut high) = ([0.0_f32; LANES], [0.0_f32; LANES]);
@@ -103,7 +113,15 @@ fn range(numbers: &[f32]) -> (f32, f32) {
             high[i] = if chunk[i] > high[i] { chunk[i] } else { high[i] };
         }
     }
-    let low = low.iter().chain(rest).fold(0.0_f32, |m, x| m.min(*x));
-    let high = high.iter().chain(rest).fold(0.0_f32, |m, x| m.max(*x));
-    (low, high)
+    let low = low.iter().fold(0.0_f32, |m, x| m.min(*x));
+    let high = high.iter().fold(0.0_f32, |m, x| m.max(*x));
+    range_with((low, high), rest)
+}
+
+/// Smallest and largest of a range and some numbers. A zero has no sign here, whichever of two was met first.
+#[inline(always)]
+pub(super) fn range_with(known: (f32, f32), numbers: &[f32]) -> (f32, f32) {
+    let low = numbers.iter().fold(known.0, |m, x| m.min(*x));
+    let high = numbers.iter().fold(known.1, |m, x| m.max(*x));
+    (low + 0.0, high + 0.0)
 }

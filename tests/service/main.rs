@@ -19,6 +19,7 @@ mod framed;
 mod outlier;
 mod reload;
 mod rig;
+mod score;
 mod stall;
 mod starting;
 mod stopping;
@@ -77,6 +78,9 @@ every_driver! {
     }
     reload {
         what_is_live_is_taken_up
+    }
+    score {
+        scores_are_those_of_the_model
     }
     stall {
         a_stalled_worker_is_seen_and_the_other_goes_on

@@ -79,7 +79,15 @@ pub(crate) struct Program {
 impl Program {
     /// Starts it with this config; `wrapper` is a command that runs it.
     pub(crate) fn start(config: &str, wrapper: &[&str]) -> Self {
+        Self::start_with(config, wrapper, &[])
+    }
+
+    /// The same with copies of these files beside its config.
+    pub(crate) fn start_with(config: &str, wrapper: &[&str], files: &[PathBuf]) -> Self {
         let dir = TempDir::new().unwrap();
+        for file in files {
+            fs::copy(file, dir.path().join(file.file_name().unwrap())).unwrap();
+        }
         let file = dir.path().join("test.toml");
         fs::write(&file, config).unwrap();
         let out = File::create(dir.path().join("out")).unwrap();

@@ -104,7 +104,8 @@ fn taps_form() -> String {
 
 fn taps(item: &Item<'_, '_>, r: &mut Report) -> Option<Vec<i16>> {
     let tap = |v: &DeValue<'_>| match v {
-        DeValue::Integer(text) => text.to_string().parse::<i16>().ok(),
+        // Also in the other bases that TOML has.
+        DeValue::Integer(text) => i16::from_str_radix(text.as_str(), text.radix()).ok(),
         _ => None,
     };
     let list = item.value.as_array();

@@ -4,6 +4,7 @@ mod bad;
 mod everything;
 mod fuzz;
 mod good;
+mod streams;
 mod weights;
 
 use super::{Fault, Loaded, parse};

@@ -152,20 +152,38 @@ impl BytePanels {
                 }
             }
         }
-        // A copy, since what is walked by the long loops below lies in memory: sums would be stored after each product.
+        if R == 1 {
+            let sum = |r: usize, p: usize, v: usize| S::f32s::float_from(sums[r][p][v]);
+            return self.finish::<S, R, P>(simd, rows, at, sum, y);
+        }
+        // A copy, since what is walked by long loops lies in memory: sums would be stored after each product. A single row's
+        // loops are short enough to be none.
         let sums = sums.map(|row| row.map(|panel| panel.map(|sum| S::f32s::float_from(sum))));
+        self.finish::<S, R, P>(simd, rows, at, |r, p, v| sums[r][p][v], y);
+    }
+
+    /// Makes numbers of a tile's sums, by the very operations of the reference.
+    #[inline(always)]
+    fn finish<S: Dot4, const R: usize, const P: usize>(
+        &self,
+        simd: S,
+        rows: Rows<'_>,
+        at: usize,
+        sum: impl Fn(usize, usize, usize) -> S::f32s,
+        y: &mut [f32],
+    ) {
+        let lanes = S::i32s::LEN;
         let floor = S::f32s::splat(simd, if rows.relu { 0.0 } else { f32::MIN });
         for p in 0..P {
             for v in 0..VECTORS {
-                let n = at + p * width + v * lanes;
+                let n = at + (p * VECTORS + v) * lanes;
                 let load = |from: &[f32]| S::f32s::from_slice(simd, &from[n..][..lanes]);
                 let (scale, offset, bias) =
                     (load(&self.scale), load(&self.offset), load(&self.bias));
                 for r in 0..R {
-                    // The very operations of the reference.
                     let of = rows.scale[r];
                     let rest = offset * of.lowest + bias;
-                    let value = sums[r][p][v] * (scale * of.step) + rest;
+                    let value = sum(r, p, v) * (scale * of.step) + rest;
                     value.max(floor).store_slice(&mut y[r * rows.stride + n..][..lanes]);
                 }
             }

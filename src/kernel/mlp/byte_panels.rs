@@ -140,6 +140,7 @@ impl BytePanels {
         let x: [&[i32]; R] = std::array::from_fn(|r| &rows.x[r * rows.stride..][..fours]);
         let mut sums = [[[S::i32s::splat(simd, 0); VECTORS]; P]; R];
         let mut weights = panels.map(|panel| panel.chunks_exact(width));
+        #[expect(clippy::needless_range_loop, reason = "all rows take their word before the next")]
         for four in 0..fours {
             let inputs: [S::i32s; R] = std::array::from_fn(|r| S::i32s::splat(simd, x[r][four]));
             for (p, panel) in weights.iter_mut().enumerate() {
@@ -158,7 +159,7 @@ impl BytePanels {
         }
         // A copy, since what is walked by long loops lies in memory: sums would be stored after each product. A single row's
         // loops are short enough to be none.
-        let sums = sums.map(|row| row.map(|panel| panel.map(|sum| S::f32s::float_from(sum))));
+        let sums = sums.map(|row| row.map(|panel| panel.map(S::f32s::float_from)));
         self.finish::<S, R, P>(simd, rows, at, |r, p, v| sums[r][p][v], y);
     }
 

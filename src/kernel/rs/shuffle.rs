@@ -70,7 +70,7 @@ fn step<S: Products, const N: usize, const V: usize>(
         for (sums, row) in sums.iter_mut().zip(coefficients) {
             let constant = simd.constant(row[j]);
             for (sum, part) in sums.iter_mut().zip(parts) {
-                *sum = *sum ^ simd.product(part, constant);
+                *sum ^= simd.product(part, constant);
             }
         }
     }

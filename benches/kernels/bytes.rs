@@ -5,12 +5,12 @@ use std::hint::black_box;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use punctual::kernel::matching::{self, Patterns};
 use punctual::kernel::simd::SimdChoice;
-use punctual::kernel::{KernelSpec, fir, rs};
+use punctual::kernel::{KernelSpec, Row, fir, rs};
 use reed_solomon_erasure::galois_8::ReedSolomon;
 
 use crate::levels;
 use crate::pairs::{Equal, Pair, Side};
-use crate::work::{Draw, Ours, Work};
+use crate::work::{Draw, Ours, Work, slab};
 
 /// What a full Ethernet frame leaves.
 const FULL: usize = 1_472;
@@ -30,20 +30,23 @@ pub(crate) fn pairs() -> Vec<Pair> {
 
 /// Payloads and what they gave, for a work that is a function of a payload.
 struct Each<F> {
-    payloads: Vec<Vec<u8>>,
+    bytes: Vec<u8>,
+    rows: Vec<Row>,
     answers: Vec<u32>,
     answer: F,
 }
 
 impl<F: FnMut(&[u8]) -> u32> Each<F> {
     fn new(payloads: &[Vec<u8>], answer: F) -> Self {
-        Self { payloads: payloads.to_vec(), answers: vec![0; payloads.len()], answer }
+        let (bytes, rows) = slab(payloads);
+        Self { bytes, rows, answers: vec![0; payloads.len()], answer }
     }
 }
 
 impl<F: FnMut(&[u8]) -> u32> Work for Each<F> {
     fn run(&mut self) {
-        for (payload, answer) in self.payloads.iter().zip(&mut self.answers) {
+        for (row, answer) in self.rows.iter().zip(&mut self.answers) {
+            let payload = &self.bytes[row.start..row.start + row.len];
             *answer = (self.answer)(black_box(payload));
         }
     }

@@ -7,12 +7,29 @@ use punctual::sys::clock::MonotonicClock;
 
 /// A packet's place in a worker's slab.
 const SLOT: usize = 2_048;
+/// Of the cache.
+const LINE: usize = 64;
 
 /// Does the same thing whenever it is run.
 pub(crate) trait Work {
     fn run(&mut self);
     /// What the last run gave, by payload.
     fn answers(&self) -> Vec<Vec<u8>>;
+}
+
+/// Payloads in slots that begin with a line of the cache, and where they are: both sides of a pair read from the same places.
+pub(crate) fn slab(payloads: &[Vec<u8>]) -> (Vec<u8>, Vec<Row>) {
+    let longest = payloads.iter().map(Vec::len).max().unwrap_or(0);
+    let capacity = longest.next_multiple_of(SLOT).max(SLOT);
+    let mut bytes = vec![0; capacity * payloads.len() + LINE];
+    let first = bytes.as_ptr().align_offset(LINE);
+    let mut rows = Vec::new();
+    for (i, payload) in payloads.iter().enumerate() {
+        let start = first + i * capacity;
+        bytes[start..start + payload.len()].copy_from_slice(payload);
+        rows.push(Row { start, len: payload.len(), capacity, status: RowStatus::Failed });
+    }
+    (bytes, rows)
 }
 
 /// A kernel through the trait that the workers call, with payloads in slots as in a worker.
@@ -35,15 +52,7 @@ impl Ours {
         restored: usize,
     ) -> Self {
         let registry = Registry::new(vec![("it".to_owned(), spec.clone())]).with_simd(simd);
-        let longest = payloads.iter().map(Vec::len).max().unwrap_or(0);
-        let capacity = longest.next_multiple_of(SLOT).max(SLOT);
-        let mut bytes = vec![0; capacity * payloads.len()];
-        let mut rows = Vec::new();
-        for (i, payload) in payloads.iter().enumerate() {
-            let start = i * capacity;
-            bytes[start..start + payload.len()].copy_from_slice(payload);
-            rows.push(Row { start, len: payload.len(), capacity, status: RowStatus::Failed });
-        }
+        let (bytes, rows) = slab(payloads);
         let fresh = (bytes.clone(), rows.clone());
         let kernels = registry.instantiate(1, &MonotonicClock);
         Self { kernels, bytes, rows, fresh, restored }

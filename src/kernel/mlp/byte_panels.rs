@@ -5,6 +5,7 @@
 use fearless_simd::prelude::*;
 
 use super::dot4::Dot4;
+use super::lines::Lines;
 use super::pack::place;
 use super::quant::{ByteLayer, Scale};
 
@@ -22,7 +23,7 @@ pub(super) struct BytePanels {
     width: usize,
     /// `[panel][four inputs][output within the panel]`, four bytes to a word as a row has them (`pack`); zeros where the layer
     /// has nothing.
-    weights: Vec<i32>,
+    weights: Lines,
     scale: Vec<f32>,
     offset: Vec<f32>,
     bias: Vec<f32>,
@@ -47,7 +48,8 @@ impl BytePanels {
         let width = VECTORS * lanes;
         let count = layer.outputs.div_ceil(width);
         let fours = layer.inputs.div_ceil(FOUR);
-        let mut weights = vec![0; count * fours * width];
+        let mut lines = Lines::zeros(count * fours * width);
+        let weights = lines.get_mut::<i32>();
         for (n, row) in layer.weights.chunks_exact(layer.inputs).enumerate() {
             for (k, w) in row.iter().enumerate() {
                 let (four, byte) = place(k, layer.inputs, lanes);
@@ -62,7 +64,7 @@ impl BytePanels {
         };
         let (scale, offset, bias) =
             (padded(&layer.scale), padded(&layer.offset), padded(&layer.bias));
-        Self { inputs: layer.inputs, width, weights, scale, offset, bias }
+        Self { inputs: layer.inputs, width, weights: lines, scale, offset, bias }
     }
 
     /// Outputs with those that only fill the last panel.
@@ -91,7 +93,6 @@ impl BytePanels {
             // AVX-512 has 32 registers: more sums side by side, and fewer loads for each.
             match (take, S::i32s::LEN) {
                 (1, _) => self.tiles::<S, 1, 4>(simd, part, y),
-                (2, 16) => self.tiles::<S, 2, 4>(simd, part, y),
                 (2, _) => self.tiles::<S, 2, 2>(simd, part, y),
                 (3, 16) => self.tiles::<S, 3, 2>(simd, part, y),
                 (3, _) => self.tiles::<S, 3, 1>(simd, part, y),
@@ -111,7 +112,7 @@ impl BytePanels {
         y: &mut [f32],
     ) {
         let size = self.inputs.div_ceil(FOUR) * self.width;
-        let several = self.weights.chunks_exact(P * size);
+        let several = self.weights.get::<i32>().chunks_exact(P * size);
         let rest = several.remainder();
         let mut at = 0;
         for panels in several {

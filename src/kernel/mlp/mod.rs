@@ -7,6 +7,7 @@ mod bytes;
 mod dot4;
 mod float;
 mod form;
+mod lines;
 mod pack;
 mod panels;
 mod quant;

@@ -4,6 +4,7 @@
 
 use fearless_simd::{Simd, prelude::*};
 
+use super::lines::Lines;
 use super::scalar::Rows;
 use super::weights::Layer;
 
@@ -19,7 +20,7 @@ pub(super) struct Panels {
     /// Outputs to a panel.
     width: usize,
     /// `[panel][input][output within the panel]`, zeros where the layer has no output.
-    weights: Vec<f32>,
+    weights: Lines,
     bias: Vec<f32>,
 }
 
@@ -28,7 +29,8 @@ impl Panels {
     pub(super) fn new(layer: &Layer, lanes: usize) -> Self {
         let width = VECTORS * lanes;
         let count = layer.outputs.div_ceil(width);
-        let mut weights = vec![0.0; count * layer.inputs * width];
+        let mut lines = Lines::zeros(count * layer.inputs * width);
+        let weights = lines.get_mut::<f32>();
         for (k, row) in layer.weights.chunks_exact(layer.outputs).enumerate() {
             for (n, w) in row.iter().enumerate() {
                 weights[(n / width * layer.inputs + k) * width + n % width] = *w;
@@ -36,7 +38,7 @@ impl Panels {
         }
         let mut bias = layer.bias.clone();
         bias.resize(count * width, 0.0);
-        Self { inputs: layer.inputs, width, weights, bias }
+        Self { inputs: layer.inputs, width, weights: lines, bias }
     }
 
     /// Outputs with those that only fill the last panel.
@@ -86,7 +88,7 @@ impl Panels {
     ) {
         let size = self.inputs * self.width;
         let rows: [&[f32]; R] = std::array::from_fn(|r| &x[r * job.stride..][..self.inputs]);
-        let several = self.weights.chunks_exact(P * size);
+        let several = self.weights.get::<f32>().chunks_exact(P * size);
         let rest = several.remainder();
         for panels in several {
             let panels = std::array::from_fn(|p| &panels[p * size..][..size]);

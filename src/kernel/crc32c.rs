@@ -1,6 +1,7 @@
 //! CRC-32C (Castagnoli; iSCSI, RFC 3720) of the payload, four bytes in network byte order.
 
 use super::{Batch, Kernel};
+use crate::base::limits::KERNEL_BATCH_MAX;
 
 /// Answers each payload with its checksum. The carry-less-multiply forms and their run-time choice are crc-fast's.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,6 +12,7 @@ pub const ANSWER_LEN: usize = 4;
 
 /// The checksum itself.
 #[must_use]
+#[inline]
 pub fn checksum(payload: &[u8]) -> u32 {
     // The crate's checksums are u64 for all widths; a 32-bit CRC fills the lower half.
     u32::try_from(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, payload))
@@ -25,11 +27,15 @@ pub fn target() -> String {
 
 impl Kernel for Crc32c {
     fn run(&mut self, batch: &mut Batch<'_>) {
-        for i in 0..batch.len() {
-            let answer = checksum(batch.payload(i)).to_be_bytes();
+        // All sums before any answer: a store that waits for its sum holds up the loads of payloads whose addresses are alike.
+        let mut answers = [0; KERNEL_BATCH_MAX];
+        for (i, answer) in answers.iter_mut().enumerate().take(batch.len()) {
+            *answer = checksum(batch.payload(i));
+        }
+        for (i, answer) in answers.iter().enumerate().take(batch.len()) {
             match batch.memory(i).first_chunk_mut::<ANSWER_LEN>() {
                 Some(room) => {
-                    *room = answer;
+                    *room = answer.to_be_bytes();
                     batch.finish(i, ANSWER_LEN);
                 }
                 None => batch.fail(i),

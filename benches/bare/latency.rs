@@ -18,7 +18,7 @@ use punctual::sys::socket::{UdpOptions, open_connected};
 use super::client::LEN;
 use super::mmsg::Mmsg;
 use super::product::{CLOCK, MAX_DATAGRAM, Product, spec};
-use super::report::quartiles;
+use super::quartiles::quartiles;
 use super::ring::Ring;
 use super::socket;
 

@@ -24,6 +24,8 @@ mod echo;
 mod latency;
 mod mmsg;
 mod product;
+#[path = "../common/quartiles.rs"]
+mod quartiles;
 mod report;
 mod ring;
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::NAMES;
 use super::latency::Latency;
+use super::quartiles::quartiles;
 
 /// One scenario's rounds: nanoseconds of the server's CPU time a datagram, for each contestant.
 pub(crate) struct Contest {
@@ -18,17 +19,6 @@ pub(crate) struct Contest {
 pub(crate) struct Outcome {
     pub(crate) contests: Vec<Contest>,
     pub(crate) latency: Option<Latency>,
-}
-
-/// Lower quartile, median and upper quartile.
-pub(crate) fn quartiles(values: impl Iterator<Item = f64>) -> [f64; 3] {
-    let mut all: Vec<f64> = values.collect();
-    all.sort_by(f64::total_cmp);
-    let at = |q: f64| {
-        let place = ((all.len().max(1) - 1) as f64 * q).round() as usize;
-        all.get(place).copied().unwrap_or(f64::NAN)
-    };
-    [at(0.25), at(0.5), at(0.75)]
 }
 
 /// The ratios that count: product over bare on the same primitive, then over the better of the two bare loops.

@@ -13,6 +13,8 @@ mod bare;
 mod echo;
 #[path = "../bare/mmsg.rs"]
 mod mmsg;
+#[path = "../common/quartiles.rs"]
+mod quartiles;
 mod rate;
 mod service;
 mod truth;
@@ -20,12 +22,6 @@ mod truth;
 /// Cores of the service and of whoever sends.
 const SERVICE_CORE: usize = 0;
 const SENDER_CORE: usize = 1;
-
-/// First quartile, median, third quartile.
-fn quartiles(mut all: Vec<f64>) -> [f64; 3] {
-    all.sort_by(f64::total_cmp);
-    [1, 2, 3].map(|q| all[(all.len() - 1) * q / 4])
-}
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();

@@ -7,9 +7,10 @@ use punctual::load::{self, Framing, Generator, Matching, Plan, RATE_MAX, Report,
 use punctual::sys::affinity::pin_current;
 use punctual::sys::clock::MonotonicClock;
 
+use super::SENDER_CORE;
 use super::bare::{Bare, LEN};
+use super::quartiles::quartiles;
 use super::service::{Echo, beside_echo};
-use super::{SENDER_CORE, quartiles};
 
 const TIME: Nanos = Nanos::from_millis(300);
 const GOAL: f64 = 0.9;
@@ -92,7 +93,7 @@ fn generate(scenario: &Scenario, to: SocketAddr, bare: f64) -> Report {
 }
 
 fn print(scenario: &Scenario, measured: &[(f64, f64, Report)]) -> bool {
-    let of = |f: &dyn Fn(&(f64, f64, Report)) -> f64| quartiles(measured.iter().map(f).collect());
+    let of = |f: &dyn Fn(&(f64, f64, Report)) -> f64| quartiles(measured.iter().map(f));
     let [_, bare, _] = of(&|m| m.0);
     let [_, taking, _] = of(&|m| m.1);
     let [_, ours, _] = of(&|m| m.2.offered_rate);

@@ -7,8 +7,9 @@ use punctual::load::{self, Arrivals, Framing, Generator, Latencies, Matching, Pl
 use punctual::sys::affinity::pin_current;
 use punctual::sys::clock::MonotonicClock;
 
+use super::SENDER_CORE;
+use super::quartiles::quartiles;
 use super::service::{after, beside_delayed, stalling};
-use super::{SENDER_CORE, quartiles};
 
 const QUANTILES: [f64; 5] = [0.01, 0.5, 0.9, 0.99, 0.999];
 const DELAYS: [u64; 3] = [1, 5, 20];

@@ -8,7 +8,8 @@ use punctual::kernel::simd::SimdChoice;
 
 use crate::dense::{LARGE, SMALL, model, ours, payloads, spec};
 use crate::levels;
-use crate::pairs::{Side, quartiles};
+use crate::pairs::Side;
+use crate::quartiles::quartiles;
 
 /// Every batch that a worker runs, and those past it that only the trait takes.
 const ROWS: [usize; 14] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 24, 32];
@@ -63,10 +64,8 @@ fn measure(
             times.push(side.time(*turn));
         }
     }
-    let step = times.windows(2).map(|pair| {
-        let ratios: Vec<f64> = pair[1].iter().zip(&pair[0]).map(|(b, a)| b / a).collect();
-        quartiles(&ratios)[1]
-    });
+    let step =
+        times.windows(2).map(|pair| quartiles(pair[1].iter().zip(&pair[0]).map(|(b, a)| b / a))[1]);
     let least = step.fold(f64::INFINITY, f64::min);
-    (times.iter().map(|t| quartiles(t)[1]).collect(), least)
+    (times.iter().map(|t| quartiles(t.iter().copied())[1]).collect(), least)
 }

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::quartiles::quartiles;
 use crate::work::Work;
 
 /// How long one side is timed in a round: short beside what else the machine does, long beside the clock.
@@ -110,21 +111,13 @@ impl Pair {
             }
             ratios.push(took[1] / took[0]);
         }
-        (quartiles(&ratios), times.map(|t| quartiles(&t)[1]))
+        (quartiles(ratios), times.map(|t| quartiles(t)[1]))
     }
 }
 
 fn numbers(answers: &[Vec<u8>]) -> Vec<f32> {
     let number = |b: &[u8; 4]| f32::from_le_bytes(*b);
     answers.iter().flat_map(|a| a.as_chunks::<4>().0.iter().map(number)).collect()
-}
-
-/// The lower quartile, the middle and the upper quartile.
-pub(crate) fn quartiles(values: &[f64]) -> [f64; 3] {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let last = sorted.len() - 1;
-    [last / 4, last / 2, last - last / 4].map(|i| sorted[i])
 }
 
 /// Measures all and prints a row for each; whether every goal was reached.

@@ -4,6 +4,8 @@ use punctual::base::KernelId;
 use punctual::kernel::simd::SimdChoice;
 use punctual::kernel::{Batch, KernelSpec, Kernels, Registry, Row, RowStatus};
 use punctual::sys::clock::MonotonicClock;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{RngCore as _, SeedableRng as _};
 
 /// A packet's place in a worker's slab.
 const SLOT: usize = 2_048;
@@ -81,17 +83,15 @@ impl Work for Ours {
 }
 
 /// Numbers that are the same in every run.
-pub(crate) struct Draw(u64);
+pub(crate) struct Draw(Xoshiro256PlusPlus);
 
 impl Draw {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        Self(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
     pub(crate) fn below(&mut self, n: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % n
+        self.0.next_u64() as usize % n
     }
 
     /// From -1 to 1.

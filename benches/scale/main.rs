@@ -3,6 +3,8 @@
 //! `cargo bench --bench scale` runs both; `-- packets` or `-- tick` one of them, `--rounds N` more or fewer rounds, `--check`
 //! ends with 3 where a goal is missed.
 
+#[path = "../common/quartiles.rs"]
+mod quartiles;
 mod tick;
 mod world;
 
@@ -30,12 +32,4 @@ fn main() -> ExitCode {
         reached &= tick::run();
     }
     if asked("--check") && !reached { ExitCode::from(3) } else { ExitCode::SUCCESS }
-}
-
-/// The middle and the quartiles of some values.
-fn spread(values: &[f64]) -> [f64; 3] {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let last = sorted.len() - 1;
-    [last / 4, last / 2, last - last / 4].map(|i| sorted[i])
 }

@@ -110,7 +110,7 @@ pub(super) fn run() -> bool {
         let (took, plans) = ticks(restless);
         let mut sorted = took.clone();
         sorted.sort_by(f64::total_cmp);
-        let [q1, median, q3] = super::spread(&took);
+        let [q1, median, q3] = super::quartiles::quartiles(took.iter().copied());
         let p99 = sorted[(sorted.len() - 1) * 99 / 100];
         let what = if restless { "every plan changes" } else { "no plan changes" };
         println!(

@@ -6,6 +6,7 @@
 use std::process::Command;
 use std::time::Instant;
 
+use super::quartiles::quartiles;
 use punctual::base::{EgressId, KernelId, Nanos, PerPriority, Priority};
 use punctual::classify::{self, Classify};
 use punctual::dataplane::{Framing, Idle, Ingress, Late, Order};
@@ -141,9 +142,8 @@ fn measure(rounds: usize) -> Vec<Size> {
 
 /// Figures with their ratios to those of the same round with one worker: what slows both is not in a ratio.
 fn columns(of: &[f64], one: &[f64]) -> (String, String, f64) {
-    let [q1, ns, q3] = super::spread(of);
-    let ratios: Vec<f64> = of.iter().zip(one).map(|(a, b)| a / b).collect();
-    let [r1, ratio, r3] = super::spread(&ratios);
+    let [q1, ns, q3] = quartiles(of.iter().copied());
+    let [r1, ratio, r3] = quartiles(of.iter().zip(one).map(|(a, b)| a / b));
     (format!("{ns:.0} ({q1:.0} to {q3:.0})"), format!("{ratio:.2} ({r1:.2} to {r3:.2})"), ratio)
 }
 

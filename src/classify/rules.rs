@@ -132,11 +132,8 @@ impl Classifier {
     #[inline]
     pub fn classify(&self, input: &Input<'_>) -> Result<Class, DropReason> {
         let asked = Asked::of(input)?;
-        if let Classify::Fixed(p) = self.classify {
-            return Ok(self.grant(p, asked.budget));
-        }
         let requested = match self.classify {
-            Classify::Fixed(p) => Some(p),
+            Classify::Fixed(p) => return Ok(self.grant(p, asked.budget)),
             Classify::Dscp => self.dscp[usize::from(input.tos >> 2)],
             Classify::Header => asked
                 .priority

@@ -126,7 +126,7 @@ impl Control {
 }
 
 /// What is done once an interval, when the workers have shown their figures: they are read, the controller steps, its plans are
-/// published, and a copy is left for whoever asks. By itself, so that `benches/scale.rs` can time it for any number of workers.
+/// published, and a copy is left for whoever asks. By itself, so that `benches/scale/` can time it for any number of workers.
 pub fn tick(
     controller: &mut Controller,
     observer: &mut Observer,

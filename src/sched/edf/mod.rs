@@ -261,29 +261,29 @@ impl<T: Copy> EdfQueue<T> {
     #[must_use]
     #[inline]
     pub fn any_above(&self, priority: Priority) -> bool {
-        let [high, medium, low, _] = self.depths;
-        let above = match priority {
-            Priority::High => 0,
-            Priority::Medium => high,
-            Priority::Low => high | medium,
-            Priority::BestEffort => high | medium | low,
-        };
-        above != 0
+        self.depth_above(priority.index()) != 0
     }
 
     /// Whether anything of a higher priority than the first entry's is queued behind it.
     #[must_use]
     #[inline]
     pub fn any_above_first(&self) -> bool {
+        match self.first {
+            HEAP => self.first_priority().is_some_and(|p| self.any_above(p)),
+            class => self.depth_above(class) != 0,
+        }
+    }
+
+    /// Not zero when anything of the classes before that one is queued.
+    #[inline]
+    const fn depth_above(&self, class: usize) -> u32 {
         let [high, medium, low, _] = self.depths;
-        let above = match self.first {
+        match class {
             0 => 0,
             1 => high,
             2 => high | medium,
-            3 => high | medium | low,
-            _ => return self.first_priority().is_some_and(|p| self.any_above(p)),
-        };
-        above != 0
+            _ => high | medium | low,
+        }
     }
 
     /// The first entry of one class. Constant time unless its entries came unsorted; then a scan of the heap.

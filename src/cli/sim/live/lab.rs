@@ -45,6 +45,8 @@ pub(super) struct Lab<'p> {
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) report: Report,
+    /// Two readings of the service's figures while requests were sent.
+    counted: Option<(Counters, Counters)>,
     /// The service's own figures at the end.
     pub(super) figures: Counters,
     pub(super) again: u32,
@@ -108,31 +110,30 @@ impl<'p> Lab<'p> {
 
     /// What the service counts when it is never without work.
     pub(super) fn saturate(&self, rate: f64, round: u32) -> anyhow::Result<Counted> {
-        for attempt in 1.. {
-            let (offered, _) = self.offer(&self.saturating, Policy::Fifo, rate, round)?;
-            if attempt < TRIES && offered.stolen.fault(STOLEN_MAX).is_some() {
-                continue;
-            }
-            let (first, last) =
-                offered.counted.context("the service's figures were not read while it ran")?;
-            let counted = Counted::between(&first, &last);
-            ensure!(counted.sends > 0.0, "the service answered nothing while it was saturated");
-            return Ok(counted);
-        }
-        unreachable!("the last attempt returns")
+        let ran = self.soundly(&self.saturating, Policy::Fifo, rate, round)?;
+        let (first, last) =
+            ran.counted.context("the service's figures were not read while it ran")?;
+        let counted = Counted::between(&first, &last);
+        ensure!(counted.sends > 0.0, "the service answered nothing while it was saturated");
+        Ok(counted)
     }
 
     /// One run of a point at `rate` packets a second.
     pub(super) fn run(&self, point: Point, rate: f64, round: u32) -> anyhow::Result<Ran> {
+        self.soundly(self.plan, point.policy, rate, round)
+    }
+
+    /// Makes a run that the machine took too much of again, as often as is allowed.
+    fn soundly(&self, plan: &Plan, policy: Policy, rate: f64, round: u32) -> anyhow::Result<Ran> {
         let mut again = 0;
         loop {
-            let (offered, figures) = self.offer(self.plan, point.policy, rate, round)?;
+            let (offered, figures) = self.offer(plan, policy, rate, round)?;
             let void = offered.stolen.fault(STOLEN_MAX).is_some();
-            if void && again + 1 < TRIES {
-                again += 1;
-                continue;
+            if !void || again + 1 == TRIES {
+                let Offered { report, counted, .. } = offered;
+                return Ok(Ran { report, counted, figures, again, void });
             }
-            return Ok(Ran { report: offered.report, figures, again, void });
+            again += 1;
         }
     }
 

@@ -4,17 +4,13 @@
 //! is a short run, `-- --ratios` has the ratios alone, `-- --ratios WORD` those whose name holds the word, and `--check` ends
 //! with 3 where a goal is missed. `--features gemm/x86-v4` lets the outside product use AVX-512.
 
-#[path = "kernels/bytes.rs"]
 mod bytes;
-#[path = "kernels/dense.rs"]
 mod dense;
-#[path = "kernels/growth.rs"]
 mod growth;
-#[path = "kernels/pairs.rs"]
 mod pairs;
-#[path = "kernels/product.rs"]
 mod product;
-#[path = "kernels/work.rs"]
+#[path = "../common/quartiles.rs"]
+mod quartiles;
 mod work;
 
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 //! Knows no rule. Sums are exact; the latest start is a bound that may lie too low after removals, never too high.
 
 use super::{Entry, Key};
-use crate::base::{Instant, Nanos, Priority};
+use crate::base::{Instant, Priority};
 
 /// The most entries of a block.
 pub(super) const BLOCK: usize = 64;
@@ -60,6 +60,11 @@ impl<T: Copy> Block<T> {
     /// The least density among priorities that do not stand above `from`.
     pub(super) fn least_from(&self, from: Priority) -> u64 {
         self.least.iter().skip(from.index()).fold(NONE, |least, d| least.min(*d))
+    }
+
+    /// Whether there is one of that priority.
+    pub(super) const fn has(&self, priority: Priority) -> bool {
+        self.least[priority.index()] != NONE
     }
 
     /// Whether all of it is certainly in time if its work begins then.
@@ -174,11 +179,6 @@ impl<T: Copy> Block<T> {
         assert_eq!(self.least, exact.least, "a block's least densities");
         assert!(self.latest_start <= exact.latest_start, "a block's latest start lies too high");
         assert!(self.entries.len() <= BLOCK, "a block's room");
-    }
-
-    /// A span's worth of its work, for sums over blocks.
-    pub(super) const fn span(&self) -> Nanos {
-        Nanos::new(self.work)
     }
 }
 

@@ -14,6 +14,11 @@ pub(super) struct Place {
     at: usize,
 }
 
+impl Place {
+    /// Where the first of all stands, if there is one.
+    pub(super) const FIRST: Self = Self { block: 0, at: 0 };
+}
+
 /// What stands before the line when a walk begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ahead {
@@ -34,6 +39,11 @@ pub(super) struct Line<T> {
     spare: Vec<Block<T>>,
     len: usize,
     capacity: usize,
+    /// Of all entries.
+    work: u64,
+    variance: u64,
+    /// An entry was due before the place that it stands at, since the line was last empty.
+    displaced: bool,
 }
 
 impl<T: Copy> Line<T> {
@@ -45,6 +55,9 @@ impl<T: Copy> Line<T> {
             spare: (0..most).map(|_| Block::new()).collect(),
             len: 0,
             capacity,
+            work: 0,
+            variance: 0,
+            displaced: false,
         }
     }
 
@@ -66,8 +79,18 @@ impl<T: Copy> Line<T> {
     }
 
     /// The work of all of them.
-    pub(super) fn work(&self) -> Nanos {
-        self.blocks.iter().fold(Nanos::ZERO, |sum, b| sum + b.span())
+    pub(super) const fn work(&self) -> Nanos {
+        Nanos::new(self.work)
+    }
+
+    /// Whether all, and `more`, are certainly in time in whatever order they are run up to the deadline of `more`: then so are
+    /// those behind it, which are due later.
+    pub(super) fn surely_fits(&self, ahead: &Ahead, more: &Entry<T>) -> bool {
+        let (rest, unsure) = ahead.rest.map_or((0, 0), |(_, left, variance)| (left.get(), variance));
+        let work = self.work + rest + more.service.get();
+        let all = Walked { work, variance: 0, rest: None };
+        !self.displaced
+            && all.end(ahead, self.variance + unsure + more.variance()) <= more.deadline.min(more.key.by)
     }
 
     /// Puts an entry in its place. There must be room.
@@ -88,12 +111,18 @@ impl<T: Copy> Line<T> {
         if let Some(block) = self.blocks.get_mut(at) {
             block.insert(entry);
             self.len += 1;
+            self.work += entry.service.get();
+            self.variance += entry.variance();
+            self.displaced |= entry.deadline < entry.key.by;
         }
     }
 
     pub(super) fn remove(&mut self, place: Place) -> Option<Entry<T>> {
         let entry = self.blocks.get_mut(place.block)?.remove(place.at)?;
         self.len -= 1;
+        self.work -= entry.service.get();
+        self.variance -= entry.variance();
+        self.displaced &= self.len > 0;
         if self.blocks[place.block].len() == 0 {
             let empty = self.blocks.remove(place.block);
             self.spare.push(empty);
@@ -105,8 +134,15 @@ impl<T: Copy> Line<T> {
         Some(entry)
     }
 
+    /// Where the first of that priority stands.
+    pub(super) fn first_of(&self, priority: Priority) -> Option<Place> {
+        let block = self.blocks.iter().position(|b| b.has(priority))?;
+        let at = self.blocks.get(block)?.entries().iter().position(|e| e.key.priority == priority)?;
+        Some(Place { block, at })
+    }
+
     pub(super) fn pop_first(&mut self) -> Option<Entry<T>> {
-        self.remove(Place { block: 0, at: 0 })
+        self.remove(Place::FIRST)
     }
 
     /// Where that key stands.
@@ -215,6 +251,9 @@ impl<T: Copy> Line<T> {
         assert!(self.blocks.iter().all(|b| b.len() > 0), "an empty block in line");
         assert!(self.iter().is_sorted_by_key(|e| e.key), "order between blocks");
         assert_eq!(self.len, self.iter().count(), "the line's length");
+        let sums = self.iter().fold((0, 0), |s, e| (s.0 + e.service.get(), s.1 + e.variance()));
+        assert_eq!((self.work, self.variance), sums, "the line's sums");
+        assert!(self.displaced || self.iter().all(|e| e.deadline >= e.key.by), "one is displaced");
         let together = |two: &[Block<T>]| two[0].len() + two[1].len();
         assert!(self.blocks.windows(2).all(|two| together(two) > BLOCK / 2), "two thin neighbours");
         assert_eq!(self.blocks.len() + self.spare.len(), self.blocks.capacity(), "a block is lost");

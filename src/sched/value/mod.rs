@@ -48,6 +48,8 @@ pub struct Entry<T> {
     pub deviation: Nanos,
     /// Value for its time ([`Beliefs::density`]).
     pub density: u64,
+    /// Its flow's order counts: it is not run before an earlier one of its priority, and does not wait in reserve.
+    pub bound: bool,
     /// What it is.
     pub item: T,
 }

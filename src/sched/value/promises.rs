@@ -35,6 +35,13 @@ pub struct Given<T> {
     pub promised: bool,
 }
 
+/// What is to be run next.
+#[derive(Clone, Copy, Debug)]
+enum Choice {
+    Waits(Place),
+    Spare(usize),
+}
+
 /// What runs in pieces, and may be given up between two of them.
 #[derive(Clone, Copy, Debug)]
 struct Running<T> {
@@ -132,22 +139,69 @@ impl<T: Copy> Promises<T> {
             self.refuse(now, Spare { entry, why: DropReason::QuotaTotal });
             return false;
         }
+        let roomy = self.line.surely_fits(&self.ahead(now), &entry);
         self.line.insert(entry);
-        self.make_fit(now, &entry)
+        roomy || self.make_fit(now, &entry)
+    }
+
+    /// Whether a newcomer would be promised, and nobody would give way. May say no where it would be.
+    #[must_use]
+    pub fn surely_fits(&self, now: Instant, newcomer: &Entry<T>) -> bool {
+        !self.line.is_full()
+            && newcomer.is_viable(now)
+            && self.line.surely_fits(&self.ahead(now), newcomer)
     }
 
     /// The next to be run, if it is started at `start`. Whoever can no longer make it is given up on the way.
     ///
     /// Looks at each block, at each spare, and at those of the first 256 entries that are in doubt; as often again for each that is given up.
     pub fn take(&mut self, start: Instant) -> Option<Given<T>> {
-        self.readmit(start);
         loop {
-            let (given, why) = self.pick(start)?;
+            let (given, why) = self.next(start, |_| true)?;
             if given.entry.is_viable(start) {
                 return Some(given);
             }
             self.gone.push((given.entry.item, why));
         }
+    }
+
+    /// The next that would be run at `start`, if it is `wanted`, and why it is dropped if it can no longer make it: that is for
+    /// the caller to judge.
+    pub fn next(
+        &mut self,
+        start: Instant,
+        wanted: impl FnOnce(&T) -> bool,
+    ) -> Option<(Given<T>, DropReason)> {
+        self.readmit(start);
+        match self.choose(start)? {
+            Choice::Waits(place) => {
+                wanted(&self.line.get(place)?.item).then_some(())?;
+                let entry = self.line.remove(place)?;
+                Some((Given { entry, promised: true }, DropReason::LateAtDispatch))
+            }
+            Choice::Spare(at) => {
+                wanted(&self.spares.get(at)?.entry.item).then_some(())?;
+                let spare = self.spares.take(at)?;
+                Some((Given { entry: spare.entry, promised: false }, spare.why))
+            }
+        }
+    }
+
+    /// The first promised one of that priority.
+    #[must_use]
+    pub fn first_of(&self, priority: crate::base::Priority) -> Option<&Entry<T>> {
+        self.line.get(self.line.first_of(priority)?)
+    }
+
+    /// Takes it out.
+    pub fn take_first_of(&mut self, priority: crate::base::Priority) -> Option<Entry<T>> {
+        self.line.remove(self.line.first_of(priority)?)
+    }
+
+    /// What stands first in line, else the best in reserve.
+    #[must_use]
+    pub fn head(&self) -> Option<&Entry<T>> {
+        self.line.first().or_else(|| self.spares.best_of_all().map(|(_, e)| e))
     }
 
     /// The worker is taken until then, by what is not given up before its end.
@@ -181,6 +235,28 @@ impl<T: Copy> Promises<T> {
         } else {
             self.line.insert(entry);
         }
+    }
+
+    /// Takes back what was just admitted: whoever brought it has no room for it after all.
+    pub fn withdraw(&mut self, mut is_it: impl FnMut(&T) -> bool) {
+        let waits = self.line.iter().find(|e| is_it(&e.item)).map(|e| e.key);
+        match waits.and_then(|key| self.line.find(&key)) {
+            Some(place) => drop(self.line.remove(place)),
+            None => drop(self.spares.take_if(is_it)),
+        }
+    }
+
+    /// If it is among those given up, it is struck off that list: why it was given up.
+    pub fn strike(&mut self, is_it: impl Fn(&T) -> bool) -> Option<DropReason> {
+        let at = self.gone.iter().position(|(item, _)| is_it(item))?;
+        Some(self.gone.swap_remove(at).1)
+    }
+
+    /// Whether anything was given up that was not asked for yet.
+    #[must_use]
+    #[inline]
+    pub const fn has_gone(&self) -> bool {
+        !self.gone.is_empty()
     }
 
     /// Any that waits, whatever its deadline: the service stops.
@@ -286,6 +362,9 @@ impl<T: Copy> Promises<T> {
 
     fn refuse(&mut self, now: Instant, spare: Spare<T>) {
         let gone = &mut self.gone;
+        if spare.entry.bound {
+            return gone.push((spare.entry.item, spare.why));
+        }
         self.spares.keep(now, spare, |s| gone.push((s.entry.item, s.why)));
     }
 
@@ -306,28 +385,24 @@ impl<T: Copy> Promises<T> {
 
     /// The head; or what is worth more for its time and would be late in its place in line; or, when nothing is promised,
     /// the best spare; or a spare refused for want of certainty alone that is worth more than twice what is certain.
-    fn pick(&mut self, start: Instant) -> Option<(Given<T>, DropReason)> {
+    fn choose(&self, start: Instant) -> Option<Choice> {
         let head = self.line.first().map(|e| e.density);
         let (best, place) = match head.and_then(|density| self.squeezed(start, density)) {
-            Some((density, place)) => (density, Some(place)),
-            None => (head.unwrap_or(0), None),
+            Some((density, place)) => (density, place),
+            None => (head.unwrap_or(0), Place::FIRST),
         };
         let spare = self.spares.best_of_all().filter(|(_, e)| {
             let unsure = e.deviation > Nanos::ZERO;
             head.is_none() || unsure && e.density / 2 > best
         });
-        if let Some((at, _)) = spare {
-            let spare = self.spares.take(at)?;
-            return Some((Given { entry: spare.entry, promised: false }, spare.why));
+        match spare {
+            Some((at, _)) => Some(Choice::Spare(at)),
+            None => head.map(|_| Choice::Waits(place)),
         }
-        let entry = match place {
-            Some(place) => self.line.remove(place),
-            None => self.line.pop_first(),
-        };
-        Some((Given { entry: entry?, promised: true }, DropReason::LateAtDispatch))
     }
 
-    /// Who is not in time in its place and is worth most, and more than `head`, for its time.
+    /// Who is not in time in its place and is worth most, and more than `head`, for its time. Where its flow's order counts, the
+    /// first of its priority goes in its stead.
     fn squeezed(&self, start: Instant, head: u64) -> Option<(u64, Place)> {
         let mut best: Option<(u64, Place)> = None;
         self.line.doubtful(&self.ahead(start), LOOK_MAX, |place, e, in_time| {
@@ -337,7 +412,14 @@ impl<T: Copy> Promises<T> {
             }
             true
         });
-        best
+        let (density, place) = best?;
+        let entry = self.line.get(place)?;
+        if !entry.bound {
+            return Some((density, place));
+        }
+        let first = self.line.first_of(entry.key.priority)?;
+        let density = self.line.get(first)?.density;
+        (density > head).then_some((density, first))
     }
 
     /// What must hold after every call.

@@ -63,6 +63,16 @@ impl<T: Copy> Spares<T> {
         all.max_by_key(|(_, s)| s.entry.worth()).map(|(at, s)| (at, &s.entry))
     }
 
+    pub(super) fn get(&self, at: usize) -> Option<&Spare<T>> {
+        self.kept.get(at)
+    }
+
+    /// Takes out the one that is meant, if it is kept.
+    pub(super) fn take_if(&mut self, mut is_it: impl FnMut(&T) -> bool) -> Option<Spare<T>> {
+        let at = self.kept.iter().position(|s| is_it(&s.entry.item))?;
+        self.take(at)
+    }
+
     pub(super) fn take(&mut self, at: usize) -> Option<Spare<T>> {
         (at < self.kept.len()).then(|| self.kept.swap_remove(at))
     }

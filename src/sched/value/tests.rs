@@ -19,6 +19,7 @@ fn entry(item: u32, priority: Priority, deadline: u64, service: u64, density: u6
         service: Nanos::new(service),
         deviation: Nanos::ZERO,
         density,
+        bound: false,
         item,
     }
 }
@@ -88,6 +89,9 @@ impl Model {
     }
 
     fn refuse(&mut self, now: Instant, e: Entry<u32>, why: DropReason) {
+        if e.bound {
+            return self.gone.push((e.item, why));
+        }
         for (e, why) in std::mem::take(&mut self.spares) {
             if now + e.service <= e.deadline {
                 self.spares.push((e, why));
@@ -174,8 +178,8 @@ impl Model {
     }
 
     fn take(&mut self, now: Instant) -> Option<Given<u32>> {
-        self.readmit(now);
         loop {
+            self.readmit(now);
             let head = self.line.first().map(|e| e.density);
             let looked = self.walk(now).into_iter().take(promises::LOOK_MAX);
             let late = looked.filter(|(_, in_time)| !in_time).map(|(e, _)| e);
@@ -186,6 +190,15 @@ impl Model {
                 .fold(None, |best: Option<Entry<u32>>, e| {
                     if best.is_some_and(|b| b.density >= e.density) { best } else { Some(e) }
                 });
+            // The first of its priority goes in its stead, if that is worth it.
+            let denser = match denser {
+                Some(e) if e.bound => {
+                    let of_it = |l: &&Entry<u32>| l.key.priority == e.key.priority;
+                    let first = self.line.iter().find(of_it).copied();
+                    first.filter(|f| f.density > head.unwrap_or(0))
+                }
+                other => other,
+            };
             let first = denser.map(|e| e.density).or(head).unwrap_or(0);
             let best = (0..self.spares.len())
                 .max_by_key(|i| (self.spares[*i].0.density, self.spares[*i].0.deadline));
@@ -231,6 +244,9 @@ enum Op {
         service: u64,
         deviation: u64,
         count: u32,
+        /// Its flow's order counts, and may put it behind its deadline.
+        bound: bool,
+        behind: u64,
     },
     /// Time passes, and what runs is done, or paused after a chunk.
     Take {
@@ -246,10 +262,12 @@ enum Op {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let admit = (0..4_usize, 0..4_000_u64, 1..2_000_u64, 0..3_u64, 1..24_u32);
+    let behind = prop_oneof![3 => Just(0_u64), 1 => 0..500_u64];
+    let admit =
+        (0..4_usize, 0..4_000_u64, 1..2_000_u64, 0..3_u64, 1..24_u32, any::<bool>(), behind);
     prop_oneof![
-        6 => admit.prop_map(|(priority, slack, service, deviation, count)| {
-            Op::Admit { priority, slack, service, deviation: deviation * 10, count }
+        6 => admit.prop_map(|(priority, slack, service, deviation, count, bound, behind)| {
+            Op::Admit { priority, slack, service, deviation: deviation * 10, count, bound, behind }
         }),
         5 => (1..4_000_u64).prop_map(|chunk| Op::Take { chunk }),
         1 => (0..20_000_u64).prop_map(|ns| Op::Pass { ns }),
@@ -280,6 +298,8 @@ impl Pair {
     }
 
     fn admit(&mut self, newcomer: Entry<u32>) {
+        let before: Vec<Entry<u32>> = self.real.iter().copied().collect();
+        let surely = self.real.surely_fits(self.now, &newcomer);
         let promised = self.real.admit(self.now, newcomer);
         assert_eq!(promised, self.model.admit(self.now, newcomer));
         let seq = self.model.next_seq - 1;
@@ -290,13 +310,25 @@ impl Pair {
             assert!(walk.iter().all(|(e, in_time)| *in_time || e.key < key));
         }
         self.drained();
+        if surely {
+            assert!(promised && before.iter().all(|b| self.real.iter().any(|e| e == b)));
+        }
+    }
+
+    /// Nothing that is bound goes before an earlier one of its priority.
+    fn in_order(&self, given: &Entry<u32>, line: &[Entry<u32>]) {
+        let before = line.iter().filter(|e| e.key < given.key);
+        let mut of_it = before.filter(|e| e.key.priority == given.key.priority);
+        assert!(!given.bound || of_it.all(|e| self.back.contains(&e.item)), "{given:?} overtook");
     }
 
     fn take(&mut self, chunk: u64) {
+        let line: Vec<Entry<u32>> = self.real.iter().copied().collect();
         let real = self.real.take(self.now);
         assert_eq!(real, self.model.take(self.now));
         self.drained();
         let Some(given) = real else { return };
+        self.in_order(&given.entry, &line);
         let service = given.entry.service.get();
         self.real.run(self.now, given, Nanos::new(chunk));
         self.model.held_until = self.now + Nanos::new(service.min(chunk));
@@ -331,7 +363,7 @@ fn run(ops: Vec<Op>, options: Options) {
     };
     for op in ops {
         match op {
-            Op::Admit { priority, slack, service, deviation, count } => {
+            Op::Admit { priority, slack, service, deviation, count, bound, behind } => {
                 let priority = Priority::ALL[priority];
                 let value = [1_000, 100, 10, 1][priority.index()];
                 for n in 0..count {
@@ -340,6 +372,8 @@ fn run(ops: Vec<Op>, options: Options) {
                     let density = beliefs::density(value, Nanos::new(service));
                     let mut e = entry(pair.given, priority, deadline, service, density);
                     e.deviation = Nanos::new(deviation);
+                    e.bound = bound;
+                    e.key.by = e.key.by + Nanos::new(behind);
                     pair.given += 1;
                     pair.admit(e);
                 }

@@ -110,6 +110,7 @@ impl Policy for Product {
             service: left,
             deviation: self.beliefs.deviation(bucket),
             density: self.beliefs.density(bucket, job.value, left),
+            bound: false,
             item: self.put(job),
         };
         self.calibration.promised += u64::from(self.promises.admit(now, entry));

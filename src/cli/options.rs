@@ -51,6 +51,7 @@ fn admission_options(settings: &Settings) -> admission::Options {
     let c = &settings.controller;
     admission::Options {
         policy: match c.policy {
+            config::Policy::Value => admission::Policy::Value,
             config::Policy::Edf => admission::Policy::Edf,
             config::Policy::EdfExpiry => admission::Policy::EdfExpiry,
             config::Policy::Fifo => admission::Policy::Fifo,

@@ -131,6 +131,8 @@ choice! {
 choice! {
     /// In which order packets are served, and what is dropped.
     pub enum Policy {
+        /// Deadline order while the work fits, value order when it does not.
+        Value = "value",
         /// Earliest deadline first, with prediction.
         Edf = "edf",
         /// Earliest deadline first; only what has expired is dropped.

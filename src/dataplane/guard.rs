@@ -22,7 +22,8 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(options: &Options) -> Self {
         Self {
-            enabled: options.guard && options.admission.policy == Policy::Edf,
+            enabled: options.guard
+                && matches!(options.admission.policy, Policy::Edf | Policy::Value),
             serves_high: options.serves_high,
             require_expected_high: options.guard_requires_expected_high,
             held: None,
@@ -38,7 +39,7 @@ impl Guard {
         plan: &WorkerPlan,
         high: &InterArrival,
     ) -> Option<(Instant, bool)> {
-        if !self.enabled || admission.queue().depth(Priority::High) > 0 {
+        if !self.enabled || admission.depth(Priority::High) > 0 {
             return None;
         }
         let window = GuardWindow {
@@ -73,9 +74,9 @@ impl Guard {
         if self.held != Some(head.slot) || head.priority == Priority::High {
             return false;
         }
-        let Some(high) = admission.queue().first_of(Priority::High) else { return false };
+        let Some(high) = admission.first_due(Priority::High) else { return false };
         let ema_high = admission.estimate.ema(Priority::High) + admission.overhead();
-        preempts(high.key.deadline, head.deadline, now, ema_high, head.service)
+        preempts(high, head.deadline, now, ema_high, head.service)
     }
 
     /// Whether a packet was held back and is still queued.

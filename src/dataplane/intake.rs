@@ -246,6 +246,8 @@ impl Worker {
             deadline,
             queued_by: deadline,
             service: self.admission.predict(bucket, priority),
+            bucket,
+            bound: train.door.ordered,
         };
         Ready { request, bucket, candidate }
     }
@@ -349,7 +351,10 @@ impl Worker {
         note: Option<FlowNote>,
     ) -> Result<(), DropReason> {
         let Ready { request, bucket, candidate } = ready;
-        let slot = self.pool.insert(run.bytes).ok_or(DropReason::RxNoBuffer)?;
+        let Some(slot) = self.pool.insert(run.bytes) else {
+            self.admission.withdraw();
+            return Err(DropReason::RxNoBuffer);
+        };
         self.origins[slot.index()] = Origin { route: train.route(), note };
         let packet = Packet {
             released: candidate.released,
@@ -373,9 +378,9 @@ impl Worker {
 
     #[cold]
     fn drop_evicted(&mut self, now: Instant) {
-        while let Some(evicted) = self.admission.next_evicted() {
+        while let Some((evicted, reason)) = self.admission.next_evicted() {
             self.leave_queue(&evicted);
-            self.drop_packet(now, evicted, DropReason::Evicted);
+            self.drop_packet(now, evicted, reason);
         }
     }
 

@@ -187,7 +187,7 @@ impl Worker {
     /// it back.
     pub fn take_rooms(&mut self, now: Instant) -> Vec<u32> {
         let mut table = std::mem::take(&mut self.room_table);
-        let busy = !self.admission.queue().is_empty();
+        let busy = !self.admission.is_empty();
         for (room, socket) in table.iter_mut().zip(&self.sockets) {
             *room = match socket.role {
                 // Answers to what was forwarded come in until the end.
@@ -196,7 +196,7 @@ impl Worker {
                 SocketRole::Send => 0,
                 SocketRole::Listen { class: None, .. } => IO_BATCH_ROOM,
                 SocketRole::Listen { class: Some(class), .. } => match self.admission.policy() {
-                    Policy::Edf => self.rooms.of(class, busy, now),
+                    Policy::Edf | Policy::Value => self.rooms.of(class, busy, now),
                     Policy::EdfExpiry | Policy::Fifo => {
                         self.admission.quota_room(class).min(IO_BATCH_ROOM)
                     }
@@ -231,7 +231,7 @@ impl Worker {
     /// Whether nothing is queued and nothing waits to be sent.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.admission.queue().is_empty() && self.out.is_empty()
+        self.admission.is_empty() && self.out.is_empty()
     }
 
     /// Packets received, answered or dropped since the start: what a loop turn's cost is shared by.
@@ -272,7 +272,7 @@ impl Worker {
 
     /// The guard: a Medium or Low packet at the head lets High go first if High is expected soon enough.
     fn hold_for_high(&mut self, now: Instant) -> Option<Instant> {
-        let head = self.admission.queue().first_priority()?;
+        let head = self.admission.first_priority()?;
         if !matches!(head, Priority::Medium | Priority::Low) {
             return None;
         }
@@ -322,9 +322,9 @@ impl Worker {
                     self.count_drop(&packet, packet.count - in_time, DropReason::LateAtDispatch);
                     return Some(self.take(starts, Packet { count: in_time, ..packet }));
                 }
-                Dispatch::TooLate(&packet) => {
+                Dispatch::TooLate(&packet, reason) => {
                     self.leave_queue(&packet);
-                    self.drop_packet(starts, packet, DropReason::LateAtDispatch);
+                    self.drop_packet(starts, packet, reason);
                 }
                 Dispatch::Empty => return None,
             }
@@ -395,7 +395,7 @@ impl Worker {
         for alike in running.chunk_by(|a, b| (a.bucket, a.priority) == (b.bucket, b.priority)) {
             let Packet { bucket, priority, .. } = alike[0];
             let count = alike.iter().map(|p| u32::from(p.count)).sum();
-            admission.estimate.record_many(now, bucket, priority, each, count);
+            admission.record(now, bucket, priority, each, count);
             counters.add_class(priority, ClassField::Samples, u64::from(count));
             let time = each.saturating_mul(u64::from(count));
             counters.add_class(priority, ClassField::KernelTime, time.get());
@@ -506,7 +506,7 @@ impl Worker {
         let Self { admission, counters, .. } = self;
         for p in Priority::ALL {
             let estimate = &admission.estimate;
-            counters.set_class(p, ClassField::Depth, u64::from(admission.queue().depth(p)));
+            counters.set_class(p, ClassField::Depth, u64::from(admission.depth(p)));
             counters.set_class(p, ClassField::ServiceEma, estimate.ema(p).get());
             counters.set_class(p, ClassField::ServiceMin, estimate.least(p).map_or(0, Nanos::get));
         }

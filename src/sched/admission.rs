@@ -5,22 +5,26 @@
 //! sentence can be read, drops two of three High packets at load 1.
 
 mod dispatch;
+mod worth;
 
 pub use dispatch::Dispatch;
 
 use super::demand::Demand;
 use super::edf::{EdfQueue, Key};
-use super::estimate::ServiceEstimate;
+use super::estimate::{RISE_MAX, ServiceEstimate};
 use crate::base::limits::QUEUE_TOTAL_MAX;
 use crate::base::token_bucket::TokenBucket;
 use crate::base::{DropReason, Ema, Instant, Nanos, PerPriority, Priority};
 use crate::packet::Packet;
+use worth::{Found, Worth};
 
 /// What is dropped, and in which order the rest is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// Earliest deadline first behind all gates.
     Edf,
+    /// Deadline order while the work fits, value order when it does not, by what each kernel and size takes.
+    Value,
     /// Earliest deadline first; drops only what has already expired. For comparison: it collapses under overload.
     EdfExpiry,
     /// In order of arrival; drops only what does not fit the queue. For comparison: what a plain service does.
@@ -90,6 +94,10 @@ pub struct Candidate {
     pub queued_by: Instant,
     /// What it is expected to cost (see [`Admission::predict`]).
     pub service: Nanos,
+    /// The bucket of that estimate.
+    pub bucket: u16,
+    /// Its flow's order counts.
+    pub bound: bool,
 }
 
 /// The gates of one worker, with its queue and its estimates.
@@ -97,6 +105,8 @@ pub struct Candidate {
 pub struct Admission {
     options: Options,
     queue: EdfQueue<Packet>,
+    /// What stands in the queue's stead under [`Policy::Value`].
+    worth: Option<Box<Worth>>,
     /// What packets are expected to cost in their kernels.
     pub estimate: ServiceEstimate,
     overhead: Ema,
@@ -126,9 +136,11 @@ impl Admission {
         let interval = options.probe_interval.unwrap_or(Nanos::MAX);
         let burst = u32::from(options.probe_interval.is_some());
         let cushion = cushions(&options, budgets);
+        let by_value = options.policy == Policy::Value;
         Self {
             options,
-            queue: EdfQueue::new(QUEUE_TOTAL_MAX),
+            queue: EdfQueue::new(if by_value { 1 } else { QUEUE_TOTAL_MAX }),
+            worth: by_value.then(|| Box::new(Worth::new(&options, estimate.buckets()))),
             estimate,
             overhead: Ema::new(Nanos::new(1)),
             each: Nanos::new(1),
@@ -147,11 +159,76 @@ impl Admission {
         }
     }
 
-    /// The queue, to be looked at.
+    /// The queue, to be looked at. Not in use under [`Policy::Value`].
     #[must_use]
     #[inline]
     pub const fn queue(&self) -> &EdfQueue<Packet> {
         &self.queue
+    }
+
+    /// How many wait, each datagram counted.
+    #[must_use]
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.worth.as_ref().map_or_else(|| self.queue.len(), |w| w.len())
+    }
+
+    /// Whether nobody waits.
+    #[must_use]
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many of that class wait, each datagram counted.
+    #[must_use]
+    pub fn depth(&self, priority: Priority) -> u32 {
+        self.worth.as_ref().map_or_else(|| self.queue.depth(priority), |w| w.depth(priority))
+    }
+
+    /// The class of what stands first.
+    #[must_use]
+    #[inline]
+    pub fn first_priority(&self) -> Option<Priority> {
+        match &self.worth {
+            Some(worth) => worth.peek().map(|p| p.priority),
+            None => self.queue.first_priority(),
+        }
+    }
+
+    /// What the first of that class is queued by.
+    #[must_use]
+    pub fn first_due(&self, priority: Priority) -> Option<Instant> {
+        match &self.worth {
+            Some(worth) => worth.first_of(priority),
+            None => self.queue.first_of(priority).map(|v| v.key.deadline),
+        }
+    }
+
+    /// What packets like these did cost in their kernel, each, from dispatch to result.
+    #[inline]
+    pub fn record(
+        &mut self,
+        now: Instant,
+        bucket: u16,
+        priority: Priority,
+        each: Nanos,
+        count: u32,
+    ) {
+        if self.worth.is_some() {
+            self.learn(bucket, priority, each);
+        }
+        self.estimate.record_many(now, bucket, priority, each, count);
+    }
+
+    /// How far estimates are to be trusted is learnt from packets, not from warming up: those runs are longer.
+    #[inline(never)]
+    fn learn(&mut self, bucket: u16, priority: Priority, each: Nanos) {
+        let expected = self.predict(bucket, priority);
+        let took = (each + self.each).min(expected.saturating_mul(RISE_MAX));
+        if let Some(worth) = &mut self.worth {
+            worth.record(bucket, took, expected);
+        }
     }
 
     /// The policy in force.
@@ -175,16 +252,17 @@ impl Admission {
             Policy::Edf => {
                 self.quota[priority].saturating_sub(self.queue.depth(priority)).min(total)
             }
-            Policy::EdfExpiry | Policy::Fifo => total,
+            Policy::Value | Policy::EdfExpiry | Policy::Fifo => total,
         }
     }
 
     fn capacity_left(&self) -> u32 {
         let bound = match self.options.policy {
             Policy::Edf => self.quota_total as usize,
+            Policy::Value => QUEUE_TOTAL_MAX,
             Policy::EdfExpiry | Policy::Fifo => self.queue.capacity(),
         };
-        u32::try_from(bound.saturating_sub(self.queue.len())).unwrap_or(u32::MAX)
+        u32::try_from(bound.saturating_sub(self.len())).unwrap_or(u32::MAX)
     }
 
     /// What a packet costs a worker besides its kernel: receive, schedule, send. Measured, like the kernel's time.
@@ -246,6 +324,7 @@ impl Admission {
     fn admit_closely(&mut self, now: Instant, candidate: &Candidate) -> Result<bool, DropReason> {
         let expired = candidate.priority.enforces_deadline() && now >= candidate.deadline;
         match self.options.policy {
+            Policy::Value => return self.promise(now, candidate, expired),
             Policy::Edf | Policy::EdfExpiry if expired => return Err(DropReason::ExpiredOnArrival),
             Policy::Edf => {}
             Policy::EdfExpiry | Policy::Fifo if self.capacity_left() > 0 => return Ok(false),
@@ -266,6 +345,15 @@ impl Admission {
     /// singly: only then is anybody looked at who would have to give way.
     #[inline]
     pub fn admits_all(&mut self, now: Instant, candidate: &Candidate, count: u32) -> bool {
+        if self.worth.is_some() {
+            let found = self.found(now, candidate, count);
+            let fits =
+                self.worth.as_mut().is_some_and(|w| w.admits_all(now, candidate, &found, count));
+            if fits {
+                self.demand.add(candidate.priority, candidate.service, count);
+            }
+            return fits;
+        }
         let fits = self.options.policy == Policy::Edf
             && (now < candidate.deadline || !candidate.priority.enforces_deadline())
             && self.queue.depth(candidate.priority) + count <= self.quota[candidate.priority]
@@ -281,6 +369,41 @@ impl Admission {
     /// `count` candidates like one that was just refused are refused too: nothing has changed for them.
     pub fn note_refused(&mut self, candidate: &Candidate, count: u32) {
         self.demand.add(candidate.priority, candidate.service, count);
+    }
+
+    /// The gates of [`Policy::Value`].
+    fn promise(
+        &mut self,
+        now: Instant,
+        candidate: &Candidate,
+        expired: bool,
+    ) -> Result<bool, DropReason> {
+        if expired {
+            return Err(DropReason::ExpiredOnArrival);
+        }
+        self.demand.add(candidate.priority, candidate.service, 1);
+        let found = self.found(now, candidate, 1);
+        let Some(worth) = &mut self.worth else { return Err(DropReason::QuotaTotal) };
+        let promised = match worth.blocks(now, candidate) {
+            false => worth.promise(now, candidate, &found),
+            true => Err(DropReason::PredictedMiss),
+        };
+        let Err(reason) = promised else { return Ok(false) };
+        if !self.probes[candidate.priority].try_take(now) {
+            return Err(reason);
+        }
+        worth.probe(now, candidate, &found)?;
+        self.probed += 1;
+        Ok(true)
+    }
+
+    /// What [`Policy::Value`] goes by for `count` like this.
+    fn found(&self, now: Instant, candidate: &Candidate, count: u32) -> Found {
+        Found {
+            allowed: self.allowed(now, candidate),
+            yields: self.demand.yields(candidate.priority),
+            full: self.depth(candidate.priority) + count > self.quota[candidate.priority],
+        }
     }
 
     fn gates(&mut self, now: Instant, candidate: &Candidate) -> Result<(), DropReason> {
@@ -439,8 +562,11 @@ impl Admission {
     /// When it was not: the queue has no room.
     #[inline]
     pub fn push(&mut self, packet: Packet, candidate: &Candidate) {
+        if let Some(worth) = &mut self.worth {
+            return worth.put(packet);
+        }
         let by = match self.options.policy {
-            Policy::Edf | Policy::EdfExpiry => candidate.queued_by,
+            Policy::Edf | Policy::Value | Policy::EdfExpiry => candidate.queued_by,
             Policy::Fifo => candidate.released,
         };
         let service = candidate.service.saturating_mul(packet.datagrams());
@@ -452,14 +578,24 @@ impl Admission {
     /// Whether packets gave way to another.
     #[must_use]
     #[inline]
-    pub const fn has_evicted(&self) -> bool {
-        !self.evicted.is_empty()
+    pub fn has_evicted(&self) -> bool {
+        !self.evicted.is_empty() || self.worth.as_ref().is_some_and(|w| w.has_gone())
     }
 
-    /// A packet that gave way to another: drop it.
+    /// A packet that gave way to another, and why it is dropped.
     #[inline]
-    pub fn next_evicted(&mut self) -> Option<Packet> {
-        self.evicted.pop()
+    pub fn next_evicted(&mut self) -> Option<(Packet, DropReason)> {
+        match &mut self.worth {
+            Some(worth) => worth.next_gone(),
+            None => self.evicted.pop().map(|p| (p, DropReason::Evicted)),
+        }
+    }
+
+    /// A packet that was just admitted is not pushed after all: there was no room for its bytes.
+    pub fn withdraw(&mut self) {
+        if let Some(worth) = &mut self.worth {
+            worth.withdraw();
+        }
     }
 
     /// Time has passed: notes how much of it the work offered by each class would take.
@@ -474,12 +610,18 @@ impl Admission {
     /// The next packet that would be dispatched.
     #[must_use]
     pub fn peek(&self) -> Option<Packet> {
-        self.queue.peek_item().copied()
+        match &self.worth {
+            Some(worth) => worth.peek().copied(),
+            None => self.queue.peek_item().copied(),
+        }
     }
 
     /// Takes the head of the queue, whatever its deadline: the service stops.
     pub fn pop_any(&mut self) -> Option<Packet> {
-        self.queue.pop().map(|e| e.item)
+        match &mut self.worth {
+            Some(worth) => worth.pop_any(),
+            None => self.queue.pop().map(|e| e.item),
+        }
     }
 }
 

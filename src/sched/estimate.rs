@@ -18,7 +18,7 @@ pub const SIZES: usize = 16;
 pub const STALE_AFTER: Nanos = Nanos::from_secs(1);
 /// One observation counts for at most this many times its bucket's estimate: a stall cannot pass for the kernel's cost,
 /// and a true change of 100x is still followed within eight samples.
-const RISE_MAX: u64 = 8;
+pub(super) const RISE_MAX: u64 = 8;
 
 /// Where each priority's average starts (seed 002).
 pub const INITIAL: PerPriority<Nanos> = PerPriority::new([
@@ -188,6 +188,12 @@ impl ServiceEstimate {
             buckets: vec![Bucket::UNSEEN; kernels * SIZES].into(),
             kernels: vec![Bucket::UNSEEN; kernels].into(),
         }
+    }
+
+    /// How many buckets are told apart.
+    #[must_use]
+    pub const fn buckets(&self) -> usize {
+        self.buckets.len()
     }
 
     /// What a packet of that bucket and priority is expected to cost, at least 1 ns: its bucket's average, else its

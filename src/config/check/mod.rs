@@ -140,12 +140,16 @@ fn controller(file: &ControllerFile, layout: Layout, report: &mut Report) -> Con
     };
     let policy = controller.policy;
     if policy != Policy::Edf {
+        let no_margin = policy != Policy::Value;
         let unused = [
             (
                 "predictor",
                 file.predictor.given().filter(|(p, _)| **p != Predictor::Off).map(second),
             ),
-            ("margin", file.margin.given().filter(|(m, _)| **m > Nanos::ZERO).map(second)),
+            (
+                "margin",
+                file.margin.given().filter(|(m, _)| no_margin && **m > Nanos::ZERO).map(second),
+            ),
             ("overload", file.overload.given().filter(|(o, _)| **o != Overload::None).map(second)),
         ];
         for (key, place) in unused {

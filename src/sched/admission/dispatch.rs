@@ -3,7 +3,7 @@
 //! Knows nothing of how packets came in: see the gates.
 
 use super::{Admission, Policy};
-use crate::base::{Instant, Nanos, Priority};
+use crate::base::{DropReason, Instant, Nanos, Priority};
 use crate::packet::Packet;
 use crate::sched::ServiceEstimate;
 use crate::sched::edf::{Key, Visit};
@@ -19,8 +19,8 @@ pub enum Dispatch<'a> {
     Run(&'a Packet),
     /// This packet, but only so many of its datagrams: the last of them would be late.
     Part(&'a Packet, u16),
-    /// This packet, which can no longer make it: drop it and ask again.
-    TooLate(&'a Packet),
+    /// This packet, which can no longer make it: drop it under that reason and ask again.
+    TooLate(&'a Packet, DropReason),
     /// Nothing.
     Empty,
 }
@@ -40,19 +40,28 @@ impl Admission {
         start: Instant,
         wanted: impl FnOnce(&Packet) -> bool,
     ) -> Dispatch<'_> {
+        if self.worth.is_some() {
+            return self.next_by_value(start, wanted);
+        }
         if let Some((key, packet)) = self.overtakes(start) {
             return if wanted(&packet) { self.take_out(start, &key) } else { Dispatch::Empty };
         }
         let Self { options, estimate, each, queue, .. } = self;
         let judge = Judge { policy: options.policy, estimate, each: *each };
         match queue.take_if(|p| wanted(p).then(|| judge.of(start, p))) {
-            Some((verdict, packet)) => verdict.on(packet),
+            Some((verdict, packet)) => verdict.on(packet, DropReason::LateAtDispatch),
             None => Dispatch::Empty,
         }
     }
 
     /// The same for the first packet of High, wherever it stands.
     pub fn dispatch_high(&mut self, start: Instant) -> Dispatch<'_> {
+        if let Some(worth) = &mut self.worth {
+            return match worth.take_first_of(Priority::High) {
+                Some(packet) => self.judged(start, packet, DropReason::LateAtDispatch),
+                None => self.dispatch(start),
+            };
+        }
         let key = self.queue.in_order().map(|e| e.key).find(|k| k.priority == Priority::High);
         match key {
             Some(key) => self.take_out(start, &key),
@@ -65,7 +74,28 @@ impl Admission {
         let Self { options, estimate, each, queue, overtaking, .. } = self;
         let judge = Judge { policy: options.policy, estimate, each: *each };
         *overtaking = queue.remove(key).map(|e| e.item);
-        overtaking.as_ref().map_or(Dispatch::Empty, |p| judge.of(start, p).on(p))
+        let late = DropReason::LateAtDispatch;
+        overtaking.as_ref().map_or(Dispatch::Empty, |p| judge.of(start, p).on(p, late))
+    }
+
+    #[inline(never)]
+    fn next_by_value(
+        &mut self,
+        start: Instant,
+        wanted: impl FnOnce(&Packet) -> bool,
+    ) -> Dispatch<'_> {
+        match self.worth.as_mut().and_then(|w| w.next(start, wanted)) {
+            Some((packet, why)) => self.judged(start, packet, why),
+            None => Dispatch::Empty,
+        }
+    }
+
+    /// What becomes of a packet that was taken out; why it is dropped if it is.
+    fn judged(&mut self, start: Instant, packet: Packet, why: DropReason) -> Dispatch<'_> {
+        let Self { options, estimate, each, overtaking, .. } = self;
+        let judge = Judge { policy: options.policy, estimate, each: *each };
+        let packet = &*overtaking.insert(packet);
+        judge.of(start, packet).on(packet, why)
     }
 
     /// The packet of a higher priority that goes before the head.
@@ -137,11 +167,11 @@ enum Verdict {
 
 impl Verdict {
     #[inline]
-    const fn on(self, packet: &Packet) -> Dispatch<'_> {
+    const fn on(self, packet: &Packet, late: DropReason) -> Dispatch<'_> {
         match self {
             Self::Run => Dispatch::Run(packet),
             Self::Part(in_time) => Dispatch::Part(packet, in_time),
-            Self::TooLate => Dispatch::TooLate(packet),
+            Self::TooLate => Dispatch::TooLate(packet, late),
         }
     }
 }
@@ -153,11 +183,11 @@ impl Judge<'_> {
             return Verdict::Run;
         }
         let each = match self.policy {
-            Policy::Edf if !packet.flags.probe => {
+            Policy::Edf | Policy::Value if !packet.flags.probe => {
                 self.estimate.predict(packet.bucket, packet.priority) + self.each
             }
             // A hair more than nothing: what is due now is late.
-            Policy::Edf | Policy::EdfExpiry => Nanos::new(1),
+            Policy::Edf | Policy::Value | Policy::EdfExpiry => Nanos::new(1),
             Policy::Fifo => return Verdict::Run,
         };
         let slack = packet.deadline.since(start);

@@ -44,6 +44,8 @@ impl Bench {
                 deadline: now + Nanos::from_millis(10),
                 queued_by: now + Nanos::from_millis(10),
                 service: Nanos::from_millis(10),
+                bucket: LONG,
+                bound: true,
             };
             assert_eq!(self.admission.admit(now, &more), Err(DropReason::QuotaPriority));
             self.admission.tick(now, &PerPriority::default());
@@ -66,7 +68,8 @@ impl Bench {
         queued_by: Instant,
     ) {
         let service = self.admission.predict(bucket, priority);
-        let candidate = Candidate { priority, released, deadline, queued_by, service };
+        let candidate =
+            Candidate { priority, released, deadline, queued_by, service, bucket, bound: true };
         let packet = Packet {
             released,
             deadline,
@@ -87,7 +90,7 @@ impl Bench {
     fn next(&mut self, start: Instant) -> Option<(bool, Instant)> {
         match self.admission.dispatch(start) {
             Dispatch::Run(packet) => Some((true, packet.deadline)),
-            Dispatch::TooLate(packet) => Some((false, packet.deadline)),
+            Dispatch::TooLate(packet, _) => Some((false, packet.deadline)),
             Dispatch::Part(..) => panic!("one datagram has no parts"),
             Dispatch::Empty => None,
         }
@@ -157,6 +160,8 @@ fn work_is_charged_in_the_order_in_which_it_is_run() {
             deadline,
             queued_by: deadline,
             service,
+            bucket: LONG,
+            bound: true,
         };
         b.admission.admit(us(0), &c)
     };
@@ -210,6 +215,8 @@ proptest! {
             deadline: us(released + budget),
             queued_by: us(released + budget + later),
             service: bench.admission.predict(bucket(long), class(priority)),
+            bucket: bucket(long),
+            bound: true,
         };
         if bench.admission.surely_fits(us(0), &candidate) {
             prop_assert!(us(0) < candidate.deadline);

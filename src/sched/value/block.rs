@@ -57,9 +57,10 @@ impl<T: Copy> Block<T> {
         self.entries.last().map(|e| e.key)
     }
 
-    /// The least density among priorities that do not stand above `from`.
-    pub(super) fn least_from(&self, from: Priority) -> u64 {
-        self.least.iter().skip(from.index()).fold(NONE, |least, d| least.min(*d))
+    /// The least density among priorities between those two, both included.
+    pub(super) fn least_among(&self, from: Priority, to: Priority) -> u64 {
+        let among = self.least.iter().take(to.index() + 1).skip(from.index());
+        among.fold(NONE, |least, d| least.min(*d))
     }
 
     /// Whether there is one of that priority.

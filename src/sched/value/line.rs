@@ -42,8 +42,8 @@ pub(super) struct Line<T> {
     /// Of all entries.
     work: u64,
     variance: u64,
-    /// An entry was due before the place that it stands at, since the line was last empty.
-    displaced: bool,
+    /// No entry since the line was last empty was due longer before the place that it stands at than that.
+    displaced: Nanos,
 }
 
 impl<T: Copy> Line<T> {
@@ -57,7 +57,7 @@ impl<T: Copy> Line<T> {
             capacity,
             work: 0,
             variance: 0,
-            displaced: false,
+            displaced: Nanos::ZERO,
         }
     }
 
@@ -86,11 +86,12 @@ impl<T: Copy> Line<T> {
     /// Whether all, and `more`, are certainly in time in whatever order they are run up to the deadline of `more`: then so are
     /// those behind it, which are due later.
     pub(super) fn surely_fits(&self, ahead: &Ahead, more: &Entry<T>) -> bool {
-        let (rest, unsure) = ahead.rest.map_or((0, 0), |(_, left, variance)| (left.get(), variance));
+        let (rest, unsure) =
+            ahead.rest.map_or((0, 0), |(_, left, variance)| (left.get(), variance));
         let work = self.work + rest + more.service.get();
         let all = Walked { work, variance: 0, rest: None };
-        !self.displaced
-            && all.end(ahead, self.variance + unsure + more.variance()) <= more.deadline.min(more.key.by)
+        let end = all.end(ahead, self.variance + unsure + more.variance());
+        end <= more.deadline && end + self.displaced <= more.key.by
     }
 
     /// Puts an entry in its place. There must be room.
@@ -113,7 +114,7 @@ impl<T: Copy> Line<T> {
             self.len += 1;
             self.work += entry.service.get();
             self.variance += entry.variance();
-            self.displaced |= entry.deadline < entry.key.by;
+            self.displaced = self.displaced.max(entry.key.by.since(entry.deadline));
         }
     }
 
@@ -122,7 +123,9 @@ impl<T: Copy> Line<T> {
         self.len -= 1;
         self.work -= entry.service.get();
         self.variance -= entry.variance();
-        self.displaced &= self.len > 0;
+        if self.len == 0 {
+            self.displaced = Nanos::ZERO;
+        }
         if self.blocks[place.block].len() == 0 {
             let empty = self.blocks.remove(place.block);
             self.spare.push(empty);
@@ -137,7 +140,8 @@ impl<T: Copy> Line<T> {
     /// Where the first of that priority stands.
     pub(super) fn first_of(&self, priority: Priority) -> Option<Place> {
         let block = self.blocks.iter().position(|b| b.has(priority))?;
-        let at = self.blocks.get(block)?.entries().iter().position(|e| e.key.priority == priority)?;
+        let at =
+            self.blocks.get(block)?.entries().iter().position(|e| e.key.priority == priority)?;
         Some(Place { block, at })
     }
 
@@ -217,14 +221,16 @@ impl<T: Copy> Line<T> {
         Some(walked.end(ahead, walked.variance))
     }
 
-    /// The entry of least density that stands at or before `last` and not above `from` in priority; of equals the newest.
-    pub(super) fn least(&self, last: &Key, from: Priority) -> Option<(u64, Place)> {
+    /// The entry of least density that stands at or before `last`, of the priorities from the first to the second of `among`; of
+    /// equals the newest.
+    pub(super) fn least(&self, last: &Key, among: (Priority, Priority)) -> Option<(u64, Place)> {
+        let (from, to) = among;
         let mut best: Option<(u64, std::cmp::Reverse<u64>, Place)> = None;
         for (n, block) in self.blocks.iter().enumerate() {
             if block.first().is_none_or(|e| e.key > *last) {
                 break;
             }
-            let least = block.least_from(from);
+            let least = block.least_among(from, to);
             if least == NONE || best.is_some_and(|(density, ..)| least > density) {
                 continue;
             }
@@ -233,7 +239,9 @@ impl<T: Copy> Line<T> {
                     break;
                 }
                 let worth = (e.density, std::cmp::Reverse(e.key.seq), Place { block: n, at });
-                if e.key.priority >= from && best.is_none_or(|b| (worth.0, worth.1) < (b.0, b.1)) {
+                if (from..=to).contains(&e.key.priority)
+                    && best.is_none_or(|b| (worth.0, worth.1) < (b.0, b.1))
+                {
                     best = Some(worth);
                 }
             }
@@ -253,7 +261,8 @@ impl<T: Copy> Line<T> {
         assert_eq!(self.len, self.iter().count(), "the line's length");
         let sums = self.iter().fold((0, 0), |s, e| (s.0 + e.service.get(), s.1 + e.variance()));
         assert_eq!((self.work, self.variance), sums, "the line's sums");
-        assert!(self.displaced || self.iter().all(|e| e.deadline >= e.key.by), "one is displaced");
+        let most = self.iter().map(|e| e.key.by.since(e.deadline)).max();
+        assert!(most <= Some(self.displaced), "one is displaced further");
         let together = |two: &[Block<T>]| two[0].len() + two[1].len();
         assert!(self.blocks.windows(2).all(|two| together(two) > BLOCK / 2), "two thin neighbours");
         assert_eq!(self.blocks.len() + self.spare.len(), self.blocks.capacity(), "a block is lost");

@@ -68,6 +68,9 @@ impl Pressure {
     #[must_use]
     pub fn blocks(&self, value: u32, left: Nanos, chunk: Nanos) -> bool {
         let chunk = chunk.min(left);
+        if self.streams.iter().all(|s| chunk <= s.slack) {
+            return false;
+        }
         // Value lost in one chunk, x 2^16.
         let lost = self.about().fold(0_u128, |sum, s| {
             let over = chunk.saturating_sub(s.slack).get().min(GAP_NS_MAX);

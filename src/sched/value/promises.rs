@@ -5,7 +5,7 @@
 use super::line::{Ahead, Line, Place};
 use super::spares::{Spare, Spares};
 use super::{CAPACITY_MAX, Entry, Key, SERVICE_NS_MAX};
-use crate::base::{DropReason, Instant, Nanos};
+use crate::base::{DropReason, Instant, Nanos, Priority};
 
 /// How it is set.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,7 @@ const SPARES_MAX: usize = 64;
 const EVICT_MAX: usize = 64;
 /// How far along the line a dispatch looks for what is squeezed.
 pub(super) const LOOK_MAX: usize = 256;
-const FIRST: Key = Key { by: Instant::ZERO, priority: crate::base::Priority::High, seq: 0 };
+const FIRST: Key = Key { by: Instant::ZERO, priority: Priority::High, seq: 0 };
 
 impl<T: Copy> Promises<T> {
     /// Nothing is promised yet. All memory is allocated here.
@@ -127,6 +127,12 @@ impl<T: Copy> Promises<T> {
     ///
     /// Looks at each block (1 to 130) and at the entries of blocks in doubt, up to 64 times where as many are pushed out.
     pub fn admit(&mut self, now: Instant, newcomer: Entry<T>) -> bool {
+        self.admit_within(now, newcomer, false)
+    }
+
+    /// The same where the newcomer's class may be full: then it, or another of its class that is worth less for its time, is
+    /// given up for that.
+    pub fn admit_within(&mut self, now: Instant, newcomer: Entry<T>, full: bool) -> bool {
         let mut entry = newcomer;
         entry.key.seq = self.next_seq;
         self.next_seq += 1;
@@ -135,7 +141,12 @@ impl<T: Copy> Promises<T> {
             self.gone.push((entry.item, DropReason::PredictedMiss));
             return false;
         }
-        if self.line.is_full() && !self.make_room(now, &entry) {
+        let last = entry.key.priority;
+        if full && !self.make_room(now, &entry, last) {
+            self.refuse(now, Spare { entry, why: DropReason::QuotaPriority });
+            return false;
+        }
+        if self.line.is_full() && !self.make_room(now, &entry, Priority::BestEffort) {
             self.refuse(now, Spare { entry, why: DropReason::QuotaTotal });
             return false;
         }
@@ -189,12 +200,12 @@ impl<T: Copy> Promises<T> {
 
     /// The first promised one of that priority.
     #[must_use]
-    pub fn first_of(&self, priority: crate::base::Priority) -> Option<&Entry<T>> {
+    pub fn first_of(&self, priority: Priority) -> Option<&Entry<T>> {
         self.line.get(self.line.first_of(priority)?)
     }
 
     /// Takes it out.
-    pub fn take_first_of(&mut self, priority: crate::base::Priority) -> Option<Entry<T>> {
+    pub fn take_first_of(&mut self, priority: Priority) -> Option<Entry<T>> {
         self.line.remove(self.line.first_of(priority)?)
     }
 
@@ -301,7 +312,7 @@ impl<T: Copy> Promises<T> {
     fn make_fit(&mut self, now: Instant, newest: &Entry<T>) -> bool {
         for _ in 0..EVICT_MAX {
             let Some(late) = self.first_late(now, &newest.key) else { return true };
-            let waits = self.line.least(&late, newest.key.priority);
+            let waits = self.line.least(&late, (newest.key.priority, Priority::BestEffort));
             if self.doom(now, newest, &late, waits) {
                 continue;
             }
@@ -346,12 +357,12 @@ impl<T: Copy> Promises<T> {
         true
     }
 
-    /// The line is full: gives up its least, if that is worth less for its time than the newest.
-    fn make_room(&mut self, now: Instant, newest: &Entry<T>) -> bool {
-        let last = Key { by: Instant::MAX, priority: newest.key.priority, seq: u64::MAX };
-        let Some((density, place)) = self.line.least(&last, newest.key.priority) else {
-            return false;
-        };
+    /// There is no room: gives up the least of those between the newest's priority and `to`, if that is worth less for its time
+    /// than the newest.
+    fn make_room(&mut self, now: Instant, newest: &Entry<T>, to: Priority) -> bool {
+        let last = Key { by: Instant::MAX, priority: Priority::BestEffort, seq: u64::MAX };
+        let among = (newest.key.priority, to);
+        let Some((density, place)) = self.line.least(&last, among) else { return false };
         if density >= newest.density {
             return false;
         }

@@ -97,7 +97,7 @@ impl Checker {
     }
 
     fn bounds(&self, worker: &Worker) -> Found {
-        let queue = worker.admission().queue();
+        let queue = worker.admission();
         holds(Law::Bounds, queue.len() <= QUEUE_TOTAL_MAX, || {
             format!("{} packets are queued", queue.len())
         })?;
@@ -117,7 +117,7 @@ impl Checker {
             format!("an idle worker has {free} of {} slots free", self.slots)
         })?;
         if cfg!(debug_assertions) && self.looks.is_multiple_of(64) {
-            queue.check_invariants();
+            queue.queue().check_invariants();
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Checker {
         let (hopeless, damaged) = (notes.hopeless, notes.damaged);
         drop(notes);
         holds(Law::Answers, damaged == 0, || format!("{damaged} payloads were damaged when run"))?;
-        if worker.admission().policy() != Policy::Edf {
+        if !matches!(worker.admission().policy(), Policy::Edf | Policy::Value) {
             return Ok(());
         }
         let counted: u64 = [Priority::High, Priority::Medium, Priority::Low]
@@ -177,7 +177,7 @@ fn accounts(counters: &Counters) -> Found {
 
 fn in_flight(worker: &Worker) -> Found {
     let flying = sum_of(worker.counters(), Field::InFlight);
-    let queued = worker.admission().queue().len() as u64;
+    let queued = worker.admission().len() as u64;
     let even = if worker.is_idle() { flying == 0 } else { flying >= queued };
     holds(Law::Conservation, even, || format!("{flying} packets are in flight, {queued} queued"))
 }

@@ -33,7 +33,7 @@ pub(super) struct WorldArgs {
     /// Run that many seeds from --seed on, and say whether all laws held
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
-    /// In place of the plan's policies: edf, edf-expiry, fifo
+    /// In place of the plan's policies: value, edf, edf-expiry, fifo
     #[arg(long, value_name = "POLICY", value_delimiter = ',', value_parser = policy)]
     policy: Vec<Policy>,
     /// In place of the plan's workers

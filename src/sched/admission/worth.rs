@@ -1,0 +1,258 @@
+//! The gates of [`Policy::Value`](super::Policy::Value): promises are made for packets, and kept, given up or passed on.
+//!
+//! Knows no rule of its own: `sched::value` has them. Here packets lie beside the line, which knows them by number; and what a
+//! packet is believed to take and to be worth is looked up.
+
+use super::{Candidate, Options};
+use crate::base::limits::{BUDGET_MAX, QUEUE_TOTAL_MAX};
+use crate::base::{DropReason, Instant, Nanos, PerPriority, Priority};
+use crate::packet::Packet;
+use crate::sched::value::{Beliefs, Entry, Given, Key, Options as Rules, Pressure, Promises};
+
+/// Packets that wait in reserve: they count among those that a worker may hold.
+const SPARES: usize = 64;
+/// What waits, in reserve or not, fits where a worker's packets lie.
+const LINE_MAX: usize = QUEUE_TOTAL_MAX - SPARES;
+/// A class that yields stands behind all that do not, and they all are due before that.
+const BEHIND: Nanos = BUDGET_MAX.saturating_mul(4);
+/// A probe gives way to nobody.
+const PROBE_DENSITY: u64 = u64::MAX - 1;
+
+/// What the gates have found of a candidate.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    /// How much work, its own included, may stand before its end.
+    pub(super) allowed: Nanos,
+    /// Its class goes behind all higher ones.
+    pub(super) yields: bool,
+    /// As many of its class wait as its quota allows.
+    pub(super) full: bool,
+}
+
+/// A packet that waits.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    packet: Packet,
+    behind: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Worth {
+    promises: Promises<u16>,
+    /// By their numbers; the last is for who is looked at and refused.
+    packets: Box<[Option<Waiting>]>,
+    free: Vec<u16>,
+    /// Who was let in last, and has not been put in its place yet; and whether that is behind.
+    expected: Option<(u16, bool)>,
+    depths: PerPriority<u32>,
+    /// How many of each class stand where classes that yield do.
+    behind: PerPriority<u32>,
+    values: PerPriority<u32>,
+    beliefs: Beliefs,
+    pressure: Pressure,
+}
+
+impl Worth {
+    /// For that many buckets of estimates. All memory is allocated here.
+    pub(super) fn new(options: &Options, buckets: usize) -> Self {
+        let most = u16::try_from(QUEUE_TOTAL_MAX + 1).unwrap_or(u16::MAX);
+        let rules = Rules { capacity: LINE_MAX, spares: SPARES, ..Rules::default() };
+        Self {
+            promises: Promises::new(rules),
+            packets: vec![None; usize::from(most)].into(),
+            free: (0..most).rev().collect(),
+            expected: None,
+            depths: PerPriority::default(),
+            behind: PerPriority::default(),
+            values: options.values,
+            beliefs: Beliefs::new(buckets),
+            pressure: Pressure::new(Priority::COUNT),
+        }
+    }
+
+    /// How many wait, each datagram counted.
+    pub(super) fn len(&self) -> usize {
+        self.depths.iter().map(|(_, d)| *d as usize).sum()
+    }
+
+    pub(super) fn depth(&self, priority: Priority) -> u32 {
+        self.depths[priority]
+    }
+
+    /// What stands first.
+    pub(super) fn peek(&self) -> Option<&Packet> {
+        self.packet(self.promises.head()?.item)
+    }
+
+    /// The first of that priority in line, and what it is queued by.
+    pub(super) fn first_of(&self, priority: Priority) -> Option<Instant> {
+        self.promises.first_of(priority).map(|e| e.key.by)
+    }
+
+    fn packet(&self, at: u16) -> Option<&Packet> {
+        self.packets.get(usize::from(at))?.as_ref().map(|w| &w.packet)
+    }
+
+    /// What such work was expected to take, and did.
+    pub(super) fn record(&mut self, bucket: u16, took: Nanos, expected: Nanos) {
+        self.beliefs.record(bucket, took, expected);
+    }
+
+    /// A packet has come that would take so much: what waits is told of it. Says whether it is to be refused: it would keep others
+    /// waiting that are worth more than it is.
+    pub(super) fn blocks(&mut self, now: Instant, c: &Candidate) -> bool {
+        let value = self.values[c.priority];
+        // What it could wait for from the start: what it has waited for by now says nothing of those to come.
+        let slack = c.deadline.since(c.released).saturating_sub(c.service);
+        if c.priority.enforces_deadline() {
+            self.pressure.arrived(now, c.priority.index(), value, slack);
+        }
+        self.pressure.blocks(value, c.service, c.service)
+    }
+
+    /// Whether it stands where classes that yield do: once one of a class does, those that come after it do.
+    fn stands_behind(&self, priority: Priority, yields: bool) -> bool {
+        priority != Priority::High && (yields || self.behind[priority] > 0)
+    }
+
+    fn entry(
+        &self,
+        now: Instant,
+        c: &Candidate,
+        found: &Found,
+        count: u32,
+        item: u16,
+    ) -> Entry<u16> {
+        let Candidate { priority, bucket, service, .. } = *c;
+        let enforced = priority.enforces_deadline();
+        let deadline = if enforced { now + found.allowed } else { Instant::MAX };
+        let by = match self.stands_behind(priority, found.yields) {
+            true => c.queued_by + BEHIND.saturating_mul(priority.index() as u64),
+            false => c.queued_by,
+        };
+        Entry {
+            key: Key { by, priority, seq: 0 },
+            deadline,
+            service: service.saturating_mul(u64::from(count)),
+            deviation: self.beliefs.deviation(bucket).saturating_mul(u64::from(count)),
+            density: self.beliefs.density(bucket, self.values[priority], service),
+            bound: c.bound,
+            item,
+        }
+    }
+
+    /// Whether so many alike are let in as one, with nobody giving way.
+    pub(super) fn admits_all(
+        &mut self,
+        now: Instant,
+        c: &Candidate,
+        found: &Found,
+        count: u32,
+    ) -> bool {
+        let Some(at) = self.free.last().copied() else { return false };
+        let entry = self.entry(now, c, found, count, at);
+        !found.full
+            && self.len() + count as usize <= LINE_MAX
+            && self.promises.surely_fits(now, &entry)
+            && self.admit(now, entry, found).is_ok()
+    }
+
+    /// Lets one in, or says why not. [`Worth::put`] or [`Worth::withdraw`] must follow where it is let in.
+    pub(super) fn promise(
+        &mut self,
+        now: Instant,
+        c: &Candidate,
+        found: &Found,
+    ) -> Result<(), DropReason> {
+        let at = self.free.last().copied().ok_or(DropReason::QuotaTotal)?;
+        self.admit(now, self.entry(now, c, found, 1, at), found)
+    }
+
+    /// The same for one that is let in whatever is predicted.
+    pub(super) fn probe(
+        &mut self,
+        now: Instant,
+        c: &Candidate,
+        found: &Found,
+    ) -> Result<(), DropReason> {
+        let at = self.free.last().copied().ok_or(DropReason::QuotaTotal)?;
+        let entry = self.entry(now, c, found, 1, at);
+        let entry = Entry { deadline: Instant::MAX, density: PROBE_DENSITY, ..entry };
+        self.admit(now, entry, &Found { full: false, ..*found })
+    }
+
+    fn admit(&mut self, now: Instant, entry: Entry<u16>, found: &Found) -> Result<(), DropReason> {
+        if !self.promises.admit_within(now, entry, found.full)
+            && let Some(reason) = self.promises.strike(|item| *item == entry.item)
+        {
+            // It was never queued: nobody could tell an eviction from a refusal.
+            let queued = reason == DropReason::Evicted;
+            return Err(if queued { DropReason::PredictedMiss } else { reason });
+        }
+        self.free.pop();
+        let behind = self.stands_behind(entry.key.priority, found.yields);
+        self.expected = Some((entry.item, behind));
+        Ok(())
+    }
+
+    /// Who was just let in.
+    pub(super) fn put(&mut self, packet: Packet) {
+        debug_assert!(self.expected.is_some(), "a packet was pushed that had not been admitted");
+        let Some((at, behind)) = self.expected.take() else { return };
+        self.depths[packet.priority] += u32::from(packet.count);
+        self.behind[packet.priority] += u32::from(behind);
+        self.packets[usize::from(at)] = Some(Waiting { packet, behind });
+    }
+
+    /// There is no room for who was just let in.
+    pub(super) fn withdraw(&mut self) {
+        if let Some((at, _)) = self.expected.take() {
+            self.promises.withdraw(|item| *item == at);
+            self.free.push(at);
+        }
+    }
+
+    pub(super) const fn has_gone(&self) -> bool {
+        self.promises.has_gone()
+    }
+
+    /// Who was given up, and why.
+    pub(super) fn next_gone(&mut self) -> Option<(Packet, DropReason)> {
+        let (at, reason) = self.promises.next_gone()?;
+        Some((self.leave(at)?, reason))
+    }
+
+    /// The next to be run at `start`, if it is `wanted`, and why it is dropped if it cannot make it.
+    pub(super) fn next(
+        &mut self,
+        start: Instant,
+        wanted: impl FnOnce(&Packet) -> bool,
+    ) -> Option<(Packet, DropReason)> {
+        let Self { promises, packets, .. } = self;
+        let wanted =
+            |at: &u16| packets[usize::from(*at)].as_ref().is_some_and(|w| wanted(&w.packet));
+        let (Given { entry, .. }, why) = promises.next(start, wanted)?;
+        Some((self.leave(entry.item)?, why))
+    }
+
+    /// The first of that priority, taken out of the line.
+    pub(super) fn take_first_of(&mut self, priority: Priority) -> Option<Packet> {
+        let at = self.promises.take_first_of(priority)?.item;
+        self.leave(at)
+    }
+
+    /// Any that waits.
+    pub(super) fn pop_any(&mut self) -> Option<Packet> {
+        let at = self.promises.pop_any()?;
+        self.leave(at)
+    }
+
+    fn leave(&mut self, at: u16) -> Option<Packet> {
+        let Waiting { packet, behind } = self.packets.get_mut(usize::from(at))?.take()?;
+        self.depths[packet.priority] -= u32::from(packet.count);
+        self.behind[packet.priority] -= u32::from(behind);
+        self.free.push(at);
+        Some(packet)
+    }
+}

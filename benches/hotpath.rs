@@ -2,7 +2,8 @@
 //!
 //! `hotpath SCENARIO PACKETS` takes that many packets through a worker, 64 at a time, and prints how many were answered.
 //! Each phase is a function of its own that is never inlined, so that callgrind can tell them apart. The scenario `gates` is
-//! the scheduler alone, without a worker around it: classify, admit, queue, dispatch.
+//! the scheduler alone, without a worker around it: classify, admit, queue, dispatch. By `policy = "edf"`; with `-value` behind the
+//! scenario's name by that policy.
 
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -19,7 +20,7 @@ use punctual::io::{Received, Stamp};
 use punctual::kernel::{Kernels, echo::Echo};
 use punctual::packet::framed::Header;
 use punctual::packet::{BufPool, Packet, PacketFlags, Slot};
-use punctual::sched::admission::{Admission, Candidate, Dispatch};
+use punctual::sched::admission::{Admission, Candidate, Dispatch, Policy};
 use punctual::sched::{ServiceEstimate, WorkerPlan, admission, estimate};
 use punctual::stats::Field;
 use zerocopy::IntoBytes as _;
@@ -78,13 +79,13 @@ struct Gates {
 }
 
 impl Gates {
-    fn new(now: Instant) -> Self {
+    fn new(now: Instant, policy: Policy) -> Self {
         let budgets = PerPriority::from_fn(Priority::default_budget);
         let mut gates = Self {
             classifiers: Priority::ALL
                 .map(|p| Classifier::new(&classify::Options::new(Classify::Fixed(p)))),
             admission: Admission::new(
-                admission::Options::default(),
+                admission::Options { policy, ..admission::Options::default() },
                 ServiceEstimate::new(&budgets, 1),
                 &budgets,
             ),
@@ -107,7 +108,15 @@ impl Gates {
         let bucket = estimate::bucket(kernel, len);
         let service = self.admission.predict(bucket, priority);
         let deadline = released + class.budget;
-        let candidate = Candidate { priority, released, deadline, queued_by: deadline, service };
+        let candidate = Candidate {
+            priority,
+            released,
+            deadline,
+            queued_by: deadline,
+            service,
+            bucket,
+            bound: true,
+        };
         let Ok(probe) = self.admission.admit(now, &candidate) else { return };
         let packet = Packet {
             released,
@@ -142,9 +151,9 @@ fn phase_unqueue(gates: &mut Gates, now: Instant) -> u64 {
     run
 }
 
-fn run_gates(packets: usize) -> u64 {
+fn run_gates(packets: usize, policy: Policy) -> u64 {
     let mut now = Instant::from_nanos(1_000_000_000);
-    let mut gates = Gates::new(now);
+    let mut gates = Gates::new(now, policy);
     let mut run = 0;
     for _ in 0..packets.div_ceil(BATCH) {
         now = now + ROUND;
@@ -230,8 +239,10 @@ fn payloads(scenario: Scenario) -> Vec<(u16, SocketAddr, usize, Vec<u8>)> {
     (0..64).map(one).collect()
 }
 
-fn run(scenario: Scenario, packets: usize) -> u64 {
-    let mut worker = Worker::new(&options(scenario), &Own::default());
+fn run(scenario: Scenario, packets: usize, policy: Policy) -> u64 {
+    let mut options = options(scenario);
+    options.admission.policy = policy;
+    let mut worker = Worker::new(&options, &Own::default());
     worker.set_plan(plan());
     let mut kernels = Kernels::new(vec![Box::new(Echo)]);
     let payloads = payloads(scenario);
@@ -288,15 +299,20 @@ fn settle(worker: &mut Worker, kernels: &mut Kernels, mut now: Instant) {
 #[expect(clippy::print_stdout, reason = "a program of its own")]
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    let scenario = match args.get(1).map(String::as_str) {
+    let name = args.get(1).map_or("singly", String::as_str);
+    let (name, policy) = match name.strip_suffix("-value") {
+        Some(name) => (name, Policy::Value),
+        None => (name, Policy::Edf),
+    };
+    let scenario = match Some(name) {
         Some("framed") => Scenario::Framed,
         Some("trains") => Scenario::Trains,
         _ => Scenario::Singly,
     };
     let packets = args.get(2).and_then(|n| n.parse().ok()).unwrap_or(6_400);
-    if args.get(1).is_some_and(|a| a == "gates") {
-        println!("{}", run_gates(packets));
+    if name == "gates" {
+        println!("{}", run_gates(packets, policy));
         return;
     }
-    println!("{}", run(scenario, packets));
+    println!("{}", run(scenario, packets, policy));
 }

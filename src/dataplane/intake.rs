@@ -367,7 +367,12 @@ impl Worker {
             kernel: request.kernel,
             bucket: *bucket,
             priority: candidate.priority,
-            flags: PacketFlags { probe, noted: note.is_some(), ..request.flags },
+            flags: PacketFlags {
+                probe,
+                noted: note.is_some(),
+                bound: candidate.bound,
+                ..request.flags
+            },
         };
         self.admission.push(packet, candidate);
         let count = u64::from(run.count);

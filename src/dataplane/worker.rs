@@ -243,7 +243,8 @@ impl Worker {
     /// Time has passed: estimates that nothing renews drift back.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.rooms.tick(now);
-        self.admission.tick(now, &self.rooms.starving());
+        let arrived = PerPriority::from_fn(|p| self.counters.class(p, ClassField::Arrivals));
+        self.admission.tick(now, &self.rooms.starving(), &arrived);
         if now.since(self.decayed) >= DECAY_EVERY {
             self.decayed = now;
             self.admission.estimate.decay(now);

@@ -72,4 +72,6 @@ pub struct PacketFlags {
     pub probe: bool,
     /// Its flow is noted until it leaves the queue.
     pub noted: bool,
+    /// Its flow's order counts.
+    pub bound: bool,
 }

@@ -4,6 +4,7 @@
 //! packet's deadline is never charged to it, are in SEMANTICS ("Admission"): charging all queued work, as seed 002's
 //! sentence can be read, drops two of three High packets at load 1.
 
+mod by_value;
 mod dispatch;
 mod worth;
 
@@ -16,7 +17,7 @@ use crate::base::limits::QUEUE_TOTAL_MAX;
 use crate::base::token_bucket::TokenBucket;
 use crate::base::{DropReason, Ema, Instant, Nanos, PerPriority, Priority};
 use crate::packet::Packet;
-use worth::{Found, Worth};
+use worth::Worth;
 
 /// What is dropped, and in which order the rest is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,8 +106,16 @@ pub struct Candidate {
 pub struct Admission {
     options: Options,
     queue: EdfQueue<Packet>,
-    /// What stands in the queue's stead under [`Policy::Value`].
+    /// Under [`Policy::Value`]: what stands in the queue's stead while not everything fits.
     worth: Option<Box<Worth>>,
+    /// It does so now: all that waits is there, and nothing is in the queue.
+    by_value: bool,
+    /// What is pushed is queued by its deadline: not by arrival, and not by value.
+    in_order: bool,
+    /// Predictions decide at dispatch.
+    predicts: bool,
+    /// What surely fits is let in without another look, if it takes no longer than this.
+    at_once: Nanos,
     /// What packets are expected to cost in their kernels.
     pub estimate: ServiceEstimate,
     overhead: Ema,
@@ -136,11 +145,14 @@ impl Admission {
         let interval = options.probe_interval.unwrap_or(Nanos::MAX);
         let burst = u32::from(options.probe_interval.is_some());
         let cushion = cushions(&options, budgets);
-        let by_value = options.policy == Policy::Value;
         Self {
             options,
-            queue: EdfQueue::new(if by_value { 1 } else { QUEUE_TOTAL_MAX }),
-            worth: by_value.then(|| Box::new(Worth::new(&options, estimate.buckets()))),
+            queue: EdfQueue::new(QUEUE_TOTAL_MAX),
+            worth: by_value::line(&options, estimate.buckets()),
+            by_value: false,
+            in_order: options.policy != Policy::Fifo,
+            predicts: matches!(options.policy, Policy::Edf | Policy::Value),
+            at_once: Self::at_once(options.policy),
             estimate,
             overhead: Ema::new(Nanos::new(1)),
             each: Nanos::new(1),
@@ -150,7 +162,7 @@ impl Admission {
             demand: Demand::default(),
             cushion,
             headroom: PerPriority::from_fn(|p| cushion[p].max(options.margin)),
-            overtaking_allowed: options.policy == Policy::Edf
+            overtaking_allowed: matches!(options.policy, Policy::Edf | Policy::Value)
                 && options.overload == Overload::Value,
             probed: 0,
             victims: Vec::with_capacity(QUEUE_TOTAL_MAX),
@@ -159,7 +171,7 @@ impl Admission {
         }
     }
 
-    /// The queue, to be looked at. Not in use under [`Policy::Value`].
+    /// The queue, to be looked at. Empty while [`Policy::Value`] goes by value.
     #[must_use]
     #[inline]
     pub const fn queue(&self) -> &EdfQueue<Packet> {
@@ -170,7 +182,10 @@ impl Admission {
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
-        self.worth.as_ref().map_or_else(|| self.queue.len(), |w| w.len())
+        match &self.worth {
+            Some(worth) if self.by_value => worth.len(),
+            _ => self.queue.len(),
+        }
     }
 
     /// Whether nobody waits.
@@ -183,7 +198,10 @@ impl Admission {
     /// How many of that class wait, each datagram counted.
     #[must_use]
     pub fn depth(&self, priority: Priority) -> u32 {
-        self.worth.as_ref().map_or_else(|| self.queue.depth(priority), |w| w.depth(priority))
+        match &self.worth {
+            Some(worth) if self.by_value => worth.depth(priority),
+            _ => self.queue.depth(priority),
+        }
     }
 
     /// The class of what stands first.
@@ -191,8 +209,8 @@ impl Admission {
     #[inline]
     pub fn first_priority(&self) -> Option<Priority> {
         match &self.worth {
-            Some(worth) => worth.peek().map(|p| p.priority),
-            None => self.queue.first_priority(),
+            Some(worth) if self.by_value => worth.peek().map(|p| p.priority),
+            _ => self.queue.first_priority(),
         }
     }
 
@@ -200,8 +218,8 @@ impl Admission {
     #[must_use]
     pub fn first_due(&self, priority: Priority) -> Option<Instant> {
         match &self.worth {
-            Some(worth) => worth.first_of(priority),
-            None => self.queue.first_of(priority).map(|v| v.key.deadline),
+            Some(worth) if self.by_value => worth.first_of(priority),
+            _ => self.queue.first_of(priority).map(|v| v.key.deadline),
         }
     }
 
@@ -219,16 +237,6 @@ impl Admission {
             self.learn(bucket, priority, each);
         }
         self.estimate.record_many(now, bucket, priority, each, count);
-    }
-
-    /// How far estimates are to be trusted is learnt from packets, not from warming up: those runs are longer.
-    #[inline(never)]
-    fn learn(&mut self, bucket: u16, priority: Priority, each: Nanos) {
-        let expected = self.predict(bucket, priority);
-        let took = (each + self.each).min(expected.saturating_mul(RISE_MAX));
-        if let Some(worth) = &mut self.worth {
-            worth.record(bucket, took, expected);
-        }
     }
 
     /// The policy in force.
@@ -301,7 +309,9 @@ impl Admission {
             self.demand.add(candidate.priority, candidate.service, 1);
             return Ok(false);
         }
-        self.admit_closely(now, candidate)
+        // A copy, so that a candidate that surely fits never has to lie in memory.
+        let candidate = *candidate;
+        self.admit_closely(now, &candidate)
     }
 
     /// Whether no gate can object, as far as can be told without looking into the queue: there is room, and if all that is
@@ -316,7 +326,7 @@ impl Admission {
         self.queue.depth(priority) < self.quota[priority]
             && self.queue.len() < self.quota_total as usize
             && self.queue.backlog() + service <= self.demand.surely_left_of(slack, priority)
-            && self.options.policy == Policy::Edf
+            && service <= self.at_once
     }
 
     /// [`Admission::admit`] for whom it is not as simple as that.
@@ -324,8 +334,10 @@ impl Admission {
     fn admit_closely(&mut self, now: Instant, candidate: &Candidate) -> Result<bool, DropReason> {
         let expired = candidate.priority.enforces_deadline() && now >= candidate.deadline;
         match self.options.policy {
-            Policy::Value => return self.promise(now, candidate, expired),
-            Policy::Edf | Policy::EdfExpiry if expired => return Err(DropReason::ExpiredOnArrival),
+            Policy::Edf | Policy::Value | Policy::EdfExpiry if expired => {
+                return Err(DropReason::ExpiredOnArrival);
+            }
+            Policy::Value => return self.promise(now, candidate),
             Policy::Edf => {}
             Policy::EdfExpiry | Policy::Fifo if self.capacity_left() > 0 => return Ok(false),
             Policy::EdfExpiry | Policy::Fifo => return Err(DropReason::QuotaTotal),
@@ -345,16 +357,10 @@ impl Admission {
     /// singly: only then is anybody looked at who would have to give way.
     #[inline]
     pub fn admits_all(&mut self, now: Instant, candidate: &Candidate, count: u32) -> bool {
-        if self.worth.is_some() {
-            let found = self.found(now, candidate, count);
-            let fits =
-                self.worth.as_mut().is_some_and(|w| w.admits_all(now, candidate, &found, count));
-            if fits {
-                self.demand.add(candidate.priority, candidate.service, count);
-            }
-            return fits;
+        if self.by_value && !self.is_calm() {
+            return self.admits_all_by_value(now, candidate, count);
         }
-        let fits = self.options.policy == Policy::Edf
+        let fits = candidate.service <= self.at_once
             && (now < candidate.deadline || !candidate.priority.enforces_deadline())
             && self.queue.depth(candidate.priority) + count <= self.quota[candidate.priority]
             && self.queue.len() + count as usize <= self.quota_total as usize
@@ -371,41 +377,6 @@ impl Admission {
         self.demand.add(candidate.priority, candidate.service, count);
     }
 
-    /// The gates of [`Policy::Value`].
-    fn promise(
-        &mut self,
-        now: Instant,
-        candidate: &Candidate,
-        expired: bool,
-    ) -> Result<bool, DropReason> {
-        if expired {
-            return Err(DropReason::ExpiredOnArrival);
-        }
-        self.demand.add(candidate.priority, candidate.service, 1);
-        let found = self.found(now, candidate, 1);
-        let Some(worth) = &mut self.worth else { return Err(DropReason::QuotaTotal) };
-        let promised = match worth.blocks(now, candidate) {
-            false => worth.promise(now, candidate, &found),
-            true => Err(DropReason::PredictedMiss),
-        };
-        let Err(reason) = promised else { return Ok(false) };
-        if !self.probes[candidate.priority].try_take(now) {
-            return Err(reason);
-        }
-        worth.probe(now, candidate, &found)?;
-        self.probed += 1;
-        Ok(true)
-    }
-
-    /// What [`Policy::Value`] goes by for `count` like this.
-    fn found(&self, now: Instant, candidate: &Candidate, count: u32) -> Found {
-        Found {
-            allowed: self.allowed(now, candidate),
-            yields: self.demand.yields(candidate.priority),
-            full: self.depth(candidate.priority) + count > self.quota[candidate.priority],
-        }
-    }
-
     fn gates(&mut self, now: Instant, candidate: &Candidate) -> Result<(), DropReason> {
         if self.queue.depth(candidate.priority) >= self.quota[candidate.priority] {
             return Err(DropReason::QuotaPriority);
@@ -413,11 +384,22 @@ impl Admission {
         if self.queue.len() >= self.quota_total as usize {
             return Err(DropReason::QuotaTotal);
         }
-        // As in `surely_fits`.
-        if self.queue.backlog() + candidate.service <= self.allowed(now, candidate) {
+        if self.backlog_fits(now, candidate) {
             return Ok(());
         }
         self.narrow_gates(now, candidate)
+    }
+
+    /// As in `surely_fits`.
+    fn backlog_fits(&self, now: Instant, candidate: &Candidate) -> bool {
+        self.queue.backlog() + candidate.service <= self.allowed(now, candidate)
+    }
+
+    /// Whether there is room and time to spare.
+    fn fits(&self, now: Instant, candidate: &Candidate) -> bool {
+        self.queue.depth(candidate.priority) < self.quota[candidate.priority]
+            && self.queue.len() < self.quota_total as usize
+            && self.backlog_fits(now, candidate)
     }
 
     /// The gates that have to look into the queue.
@@ -562,32 +544,45 @@ impl Admission {
     /// When it was not: the queue has no room.
     #[inline]
     pub fn push(&mut self, packet: Packet, candidate: &Candidate) {
-        if let Some(worth) = &mut self.worth {
-            return worth.put(packet);
+        if self.in_order {
+            self.queue_by(candidate.queued_by, packet, candidate.service);
+        } else {
+            let candidate = *candidate;
+            self.push_otherwise(packet, &candidate);
         }
-        let by = match self.options.policy {
-            Policy::Edf | Policy::Value | Policy::EdfExpiry => candidate.queued_by,
-            Policy::Fifo => candidate.released,
-        };
-        let service = candidate.service.saturating_mul(packet.datagrams());
+    }
+
+    #[inline]
+    fn queue_by(&mut self, by: Instant, packet: Packet, each: Nanos) {
+        let service = each.saturating_mul(packet.datagrams());
         let count = u32::from(packet.count);
         let pushed = self.queue.push_many(packet.priority, by, service, count, packet);
         assert!(pushed.is_ok(), "a packet was pushed that had not been admitted");
+    }
+
+    /// In order of arrival, or by value.
+    #[inline(never)]
+    fn push_otherwise(&mut self, packet: Packet, candidate: &Candidate) {
+        match self.worth.as_mut().filter(|_| self.by_value) {
+            Some(worth) => worth.put(packet),
+            None => self.queue_by(candidate.released, packet, candidate.service),
+        }
     }
 
     /// Whether packets gave way to another.
     #[must_use]
     #[inline]
     pub fn has_evicted(&self) -> bool {
-        !self.evicted.is_empty() || self.worth.as_ref().is_some_and(|w| w.has_gone())
+        !self.evicted.is_empty()
+            || self.by_value && self.worth.as_ref().is_some_and(|w| w.has_gone())
     }
 
     /// A packet that gave way to another, and why it is dropped.
     #[inline]
     pub fn next_evicted(&mut self) -> Option<(Packet, DropReason)> {
         match &mut self.worth {
-            Some(worth) => worth.next_gone(),
-            None => self.evicted.pop().map(|p| (p, DropReason::Evicted)),
+            Some(worth) if self.by_value => worth.next_gone(),
+            _ => self.evicted.pop().map(|p| (p, DropReason::Evicted)),
         }
     }
 
@@ -598,10 +593,11 @@ impl Admission {
         }
     }
 
-    /// Time has passed: notes how much of it the work offered by each class would take.
+    /// Time has passed, and so many of each class have arrived by now: notes how much of it the work offered by each class would take.
     /// A starving class is hardly read, so its offer is not seen: it is taken to want everything.
-    pub fn tick(&mut self, now: Instant, starving: &PerPriority<bool>) {
+    pub fn tick(&mut self, now: Instant, starving: &PerPriority<bool>, arrived: &PerPriority<u64>) {
         self.demand.tick(now, starving);
+        self.tick_by_value(now, arrived);
         if self.options.overload == Overload::None {
             self.demand.let_all_fit();
         }
@@ -611,16 +607,16 @@ impl Admission {
     #[must_use]
     pub fn peek(&self) -> Option<Packet> {
         match &self.worth {
-            Some(worth) => worth.peek().copied(),
-            None => self.queue.peek_item().copied(),
+            Some(worth) if self.by_value => worth.peek().copied(),
+            _ => self.queue.peek_item().copied(),
         }
     }
 
     /// Takes the head of the queue, whatever its deadline: the service stops.
     pub fn pop_any(&mut self) -> Option<Packet> {
         match &mut self.worth {
-            Some(worth) => worth.pop_any(),
-            None => self.queue.pop().map(|e| e.item),
+            Some(worth) if self.by_value => worth.pop_any(),
+            _ => self.queue.pop().map(|e| e.item),
         }
     }
 }

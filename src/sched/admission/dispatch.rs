@@ -40,14 +40,14 @@ impl Admission {
         start: Instant,
         wanted: impl FnOnce(&Packet) -> bool,
     ) -> Dispatch<'_> {
-        if self.worth.is_some() {
+        if self.by_value {
             return self.next_by_value(start, wanted);
         }
         if let Some((key, packet)) = self.overtakes(start) {
             return if wanted(&packet) { self.take_out(start, &key) } else { Dispatch::Empty };
         }
-        let Self { options, estimate, each, queue, .. } = self;
-        let judge = Judge { policy: options.policy, estimate, each: *each };
+        let Self { predicts, options, estimate, each, queue, .. } = self;
+        let judge = Judge { predicts: *predicts, policy: options.policy, estimate, each: *each };
         match queue.take_if(|p| wanted(p).then(|| judge.of(start, p))) {
             Some((verdict, packet)) => verdict.on(packet, DropReason::LateAtDispatch),
             None => Dispatch::Empty,
@@ -56,7 +56,7 @@ impl Admission {
 
     /// The same for the first packet of High, wherever it stands.
     pub fn dispatch_high(&mut self, start: Instant) -> Dispatch<'_> {
-        if let Some(worth) = &mut self.worth {
+        if let Some(worth) = self.worth.as_mut().filter(|_| self.by_value) {
             return match worth.take_first_of(Priority::High) {
                 Some(packet) => self.judged(start, packet, DropReason::LateAtDispatch),
                 None => self.dispatch(start),
@@ -71,8 +71,8 @@ impl Admission {
 
     /// Takes out a packet from wherever it stands.
     fn take_out(&mut self, start: Instant, key: &Key) -> Dispatch<'_> {
-        let Self { options, estimate, each, queue, overtaking, .. } = self;
-        let judge = Judge { policy: options.policy, estimate, each: *each };
+        let Self { predicts, options, estimate, each, queue, overtaking, .. } = self;
+        let judge = Judge { predicts: *predicts, policy: options.policy, estimate, each: *each };
         *overtaking = queue.remove(key).map(|e| e.item);
         let late = DropReason::LateAtDispatch;
         overtaking.as_ref().map_or(Dispatch::Empty, |p| judge.of(start, p).on(p, late))
@@ -92,8 +92,8 @@ impl Admission {
 
     /// What becomes of a packet that was taken out; why it is dropped if it is.
     fn judged(&mut self, start: Instant, packet: Packet, why: DropReason) -> Dispatch<'_> {
-        let Self { options, estimate, each, overtaking, .. } = self;
-        let judge = Judge { policy: options.policy, estimate, each: *each };
+        let Self { predicts, options, estimate, each, overtaking, .. } = self;
+        let judge = Judge { predicts: *predicts, policy: options.policy, estimate, each: *each };
         let packet = &*overtaking.insert(packet);
         judge.of(start, packet).on(packet, why)
     }
@@ -152,6 +152,7 @@ impl Admission {
 
 /// Gate G3, beside the queue that the packet is taken out of.
 struct Judge<'a> {
+    predicts: bool,
     policy: Policy,
     estimate: &'a ServiceEstimate,
     each: Nanos,
@@ -182,13 +183,13 @@ impl Judge<'_> {
         if !packet.priority.enforces_deadline() {
             return Verdict::Run;
         }
-        let each = match self.policy {
-            Policy::Edf | Policy::Value if !packet.flags.probe => {
-                self.estimate.predict(packet.bucket, packet.priority) + self.each
-            }
+        let each = if self.predicts && !packet.flags.probe {
+            self.estimate.predict(packet.bucket, packet.priority) + self.each
+        } else if self.policy == Policy::Fifo {
+            return Verdict::Run;
+        } else {
             // A hair more than nothing: what is due now is late.
-            Policy::Edf | Policy::Value | Policy::EdfExpiry => Nanos::new(1),
-            Policy::Fifo => return Verdict::Run,
+            Nanos::new(1)
         };
         let slack = packet.deadline.since(start);
         if each.saturating_mul(packet.datagrams()) <= slack {

@@ -48,7 +48,7 @@ impl Bench {
                 bound: true,
             };
             assert_eq!(self.admission.admit(now, &more), Err(DropReason::QuotaPriority));
-            self.admission.tick(now, &PerPriority::default());
+            self.admission.tick(now, &PerPriority::default(), &PerPriority::default());
         }
         self.admission.set_quota(PerPriority::new([64; Priority::COUNT]), 256);
         self

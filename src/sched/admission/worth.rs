@@ -51,7 +51,15 @@ pub(super) struct Worth {
     values: PerPriority<u32>,
     beliefs: Beliefs,
     pressure: Pressure,
+    /// The last of each class that was weighed.
+    newest: PerPriority<Option<Packet>>,
+    /// What had arrived of each class at the last tick.
+    arrived: PerPriority<u64>,
+    ticked: Instant,
 }
+
+/// How often it is noted what comes.
+const TICK: Nanos = Nanos::from_millis(5);
 
 impl Worth {
     /// For that many buckets of estimates. All memory is allocated here.
@@ -68,6 +76,9 @@ impl Worth {
             values: options.values,
             beliefs: Beliefs::new(buckets),
             pressure: Pressure::new(Priority::COUNT),
+            newest: PerPriority::default(),
+            arrived: PerPriority::default(),
+            ticked: Instant::ZERO,
         }
     }
 
@@ -99,16 +110,68 @@ impl Worth {
         self.beliefs.record(bucket, took, expected);
     }
 
-    /// A packet has come that would take so much: what waits is told of it. Says whether it is to be refused: it would keep others
-    /// waiting that are worth more than it is.
-    pub(super) fn blocks(&mut self, now: Instant, c: &Candidate) -> bool {
-        let value = self.values[c.priority];
-        // What it could wait for from the start: what it has waited for by now says nothing of those to come.
-        let slack = c.deadline.since(c.released).saturating_sub(c.service);
-        if c.priority.enforces_deadline() {
-            self.pressure.arrived(now, c.priority.index(), value, slack);
+    /// The longest service that keeps nobody waiting for too long.
+    pub(super) fn patience(&self) -> Nanos {
+        self.pressure.tightest()
+    }
+
+    /// Time has passed, and so many of each class have arrived by now. `queued` has the last of a class that was queued.
+    pub(super) fn tick<'a>(
+        &mut self,
+        now: Instant,
+        arrived: &PerPriority<u64>,
+        queued: impl Fn(Priority) -> Option<&'a Packet>,
+    ) {
+        let elapsed = now.since(self.ticked);
+        if elapsed < TICK {
+            return;
         }
-        self.pressure.blocks(value, c.service, c.service)
+        self.ticked = now;
+        for p in Priority::ALL.into_iter().filter(|p| p.enforces_deadline()) {
+            let count = arrived[p] - std::mem::replace(&mut self.arrived[p], arrived[p]);
+            let weighed = self.newest[p].take();
+            let Some(last) = weighed.as_ref().or_else(|| queued(p)) else { continue };
+            // What it could wait for from the start: what it has waited for by now says nothing of those to come.
+            let slack = last.deadline.since(last.released).saturating_sub(last.service);
+            let come = (u32::try_from(count).unwrap_or(u32::MAX), elapsed);
+            self.pressure.arrived_within(now, p.index(), come, self.values[p], slack);
+        }
+    }
+
+    /// Whether it is to be refused because it would keep others waiting that are worth more than it is.
+    pub(super) fn blocks(&self, c: &Candidate) -> bool {
+        self.pressure.blocks(self.values[c.priority], c.service, c.service)
+    }
+
+    /// Takes over one that was promised a place in the queue.
+    pub(super) fn restore(
+        &mut self,
+        queued_by: Instant,
+        service: Nanos,
+        packet: Packet,
+        yields: bool,
+    ) {
+        let Some(at) = self.free.pop() else { return };
+        let Packet { priority, bucket, deadline, .. } = packet;
+        let c = Candidate {
+            priority,
+            released: packet.released,
+            deadline,
+            queued_by,
+            service: packet.service,
+            bucket,
+            bound: packet.flags.bound,
+        };
+        // What it was promised is kept as long as its own deadline can be.
+        let found = Found { allowed: deadline.since(packet.released), yields, full: false };
+        let entry = self.entry(packet.released, &c, &found, u32::from(packet.count), at);
+        let entry = match packet.flags.probe {
+            true => Entry { deadline: Instant::MAX, density: PROBE_DENSITY, ..entry },
+            false => Entry { service, ..entry },
+        };
+        self.promises.restore(entry);
+        self.expected = Some((at, self.stands_behind(priority, yields)));
+        self.put(packet);
     }
 
     /// Whether it stands where classes that yield do: once one of a class does, those that come after it do.
@@ -201,6 +264,7 @@ impl Worth {
         debug_assert!(self.expected.is_some(), "a packet was pushed that had not been admitted");
         let Some((at, behind)) = self.expected.take() else { return };
         self.depths[packet.priority] += u32::from(packet.count);
+        self.newest[packet.priority] = Some(packet);
         self.behind[packet.priority] += u32::from(behind);
         self.packets[usize::from(at)] = Some(Waiting { packet, behind });
     }

@@ -96,6 +96,12 @@ impl<T: Copy> EdfQueue<T> {
         Key { deadline, priority, seq: self.next_seq }
     }
 
+    /// What of that class was last pushed in order, whether or not it is still queued.
+    #[must_use]
+    pub fn newest(&self, priority: Priority) -> Option<&T> {
+        self.rings[priority.index()].newest()
+    }
+
     /// Queues an item. Constant time when its key is not below its class's last, else logarithmic.
     ///
     /// # Errors

@@ -99,6 +99,12 @@ impl<T: Copy> Ring<T> {
         }
     }
 
+    /// What was last pushed, whether or not it is still queued.
+    pub(super) fn newest(&self) -> Option<&T> {
+        let last = self.index(self.len).wrapping_sub(1) & self.mask;
+        self.cells.get(last).map(|c| &c.item)
+    }
+
     /// In the first round the memory is filled.
     #[cold]
     fn grow(&mut self, cell: Cell<T>) {

@@ -50,6 +50,22 @@ impl Pressure {
         s.value = value;
     }
 
+    /// So many of that stream have arrived within `elapsed`, with that value and that slack.
+    pub fn arrived_within(
+        &mut self,
+        now: Instant,
+        stream: usize,
+        (count, elapsed): (u32, Nanos),
+        value: u32,
+        slack: Nanos,
+    ) {
+        self.now = now;
+        let Some(s) = self.streams.get_mut(stream).filter(|_| count > 0) else { return };
+        let gap = (elapsed.get() / u64::from(count)).clamp(1, GAP_NS_MAX) << 8;
+        s.gap = if s.gap == 0 { gap } else { s.gap - (s.gap >> 2) + (gap >> 2) };
+        (s.last, s.slack, s.value) = (now, slack, value);
+    }
+
     fn about(&self) -> impl Iterator<Item = &Stream> {
         self.streams.iter().filter(|s| {
             let away = u128::from(self.now.since(s.last).get()) << 8;

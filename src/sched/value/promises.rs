@@ -155,6 +155,14 @@ impl<T: Copy> Promises<T> {
         roomy || self.make_fit(now, &entry)
     }
 
+    /// Puts what was promised elsewhere into the line, whether or not it is still in time. There must be room.
+    pub fn restore(&mut self, entry: Entry<T>) {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let service = entry.service.min(Nanos::new(SERVICE_NS_MAX));
+        self.line.insert(Entry { key: Key { seq, ..entry.key }, service, ..entry });
+    }
+
     /// Whether a newcomer would be promised, and nobody would give way. May say no where it would be.
     #[must_use]
     pub fn surely_fits(&self, now: Instant, newcomer: &Entry<T>) -> bool {

@@ -1,0 +1,126 @@
+//! [`Policy::Value`](super::Policy::Value): when the queue is left for the line of promises, when it is taken up again, and who
+//! is let in meanwhile.
+//!
+//! While everything surely fits, the rings of the queue are all that is needed: deadline order is then the best order, and
+//! costs a tenth. The first candidate that does not surely fit takes all that waits over into the line; once nobody waits in
+//! the line, the next is queued again.
+
+use super::worth::{Found, Worth};
+use super::{Admission, Candidate, Policy};
+use crate::base::{DropReason, Instant, Nanos, PerPriority, Priority};
+
+impl Admission {
+    /// No candidate that takes longer is let in without a close look. None at all where that look always has to be taken.
+    pub(super) fn at_once(policy: Policy) -> Nanos {
+        match policy {
+            Policy::Edf | Policy::Value => Nanos::MAX,
+            Policy::EdfExpiry | Policy::Fifo => Nanos::ZERO,
+        }
+    }
+
+    /// The gates of [`Policy::Value`].
+    pub(super) fn promise(&mut self, now: Instant, c: &Candidate) -> Result<bool, DropReason> {
+        self.demand.add(c.priority, c.service, 1);
+        let blocks = self.worth.as_ref().is_some_and(|w| w.blocks(c));
+        if blocks {
+            return self.probe_by_value(now, c, DropReason::PredictedMiss);
+        }
+        if self.is_calm() {
+            if self.fits(now, c) {
+                return Ok(false);
+            }
+            self.go_by_value();
+        }
+        let found = self.found(now, c, 1);
+        match self.worth.as_mut().map(|w| w.promise(now, c, &found)) {
+            Some(Err(reason)) => self.probe_by_value(now, c, reason),
+            _ => Ok(false),
+        }
+    }
+
+    /// Refused for that reason, unless a probe is due.
+    fn probe_by_value(
+        &mut self,
+        now: Instant,
+        c: &Candidate,
+        reason: DropReason,
+    ) -> Result<bool, DropReason> {
+        if !self.probes[c.priority].try_take(now) {
+            return Err(reason);
+        }
+        if self.is_calm() {
+            self.go_by_value();
+        }
+        let found = self.found(now, c, 1);
+        let Some(worth) = &mut self.worth else { return Err(reason) };
+        worth.probe(now, c, &found)?;
+        self.probed += 1;
+        Ok(true)
+    }
+
+    /// Whether so many alike surely fit in the line.
+    pub(super) fn admits_all_by_value(&mut self, now: Instant, c: &Candidate, count: u32) -> bool {
+        let found = self.found(now, c, count);
+        let fits = self.worth.as_mut().is_some_and(|w| w.admits_all(now, c, &found, count));
+        if fits {
+            self.demand.add(c.priority, c.service, count);
+        }
+        fits
+    }
+
+    fn found(&self, now: Instant, c: &Candidate, count: u32) -> Found {
+        Found {
+            allowed: self.allowed(now, c),
+            yields: self.demand.yields(c.priority),
+            full: self.depth(c.priority) + count > self.quota[c.priority],
+        }
+    }
+
+    /// Whether the queue is in use: it is again once nobody waits in the line.
+    pub(super) fn is_calm(&mut self) -> bool {
+        if self.by_value && self.worth.as_ref().is_none_or(|w| w.len() == 0) {
+            self.by_value = false;
+            self.in_order = true;
+            self.at_once = self.worth.as_ref().map_or(Nanos::MAX, |w| w.patience());
+        }
+        !self.by_value
+    }
+
+    /// Not everything surely fits: all that waits is from now on weighed.
+    #[cold]
+    fn go_by_value(&mut self) {
+        let Self { queue, worth, demand, by_value, in_order, at_once, .. } = self;
+        let Some(worth) = worth else { return };
+        while let Some(entry) = queue.pop() {
+            let yields = demand.yields(entry.key.priority);
+            worth.restore(entry.key.deadline, entry.service, entry.item, yields);
+        }
+        *by_value = true;
+        *in_order = false;
+        *at_once = Nanos::ZERO;
+    }
+
+    /// Time has passed.
+    pub(super) fn tick_by_value(&mut self, now: Instant, arrived: &PerPriority<u64>) {
+        let Self { worth: Some(worth), queue, .. } = self else { return };
+        worth.tick(now, arrived, |p| queue.newest(p));
+        if !self.by_value {
+            self.at_once = worth.patience();
+        }
+    }
+
+    /// How far estimates are to be trusted is learnt from packets, not from warming up: those runs are longer.
+    #[inline(never)]
+    pub(super) fn learn(&mut self, bucket: u16, priority: Priority, each: Nanos) {
+        let expected = self.predict(bucket, priority);
+        let took = (each + self.each).min(expected.saturating_mul(super::RISE_MAX));
+        if let Some(worth) = &mut self.worth {
+            worth.record(bucket, took, expected);
+        }
+    }
+}
+
+/// The line, made only where it is used.
+pub(super) fn line(options: &super::Options, buckets: usize) -> Option<Box<Worth>> {
+    (options.policy == Policy::Value).then(|| Box::new(Worth::new(options, buckets)))
+}

@@ -41,6 +41,19 @@ mod tests {
         assert_eq!(a.0["runs"][0]["events"], lines - 1, "every event but the header's line");
     }
 
+    /// Two kernels in one class: whoever goes by classes alone cannot tell what to give up.
+    #[test]
+    fn sizes_that_mix_are_told_apart() {
+        let json = object("sim configs/sim/mixed.toml --load 2 --packets 50000 --json");
+        let share = |policy: &str| {
+            let runs = json["runs"].as_array().expect("runs");
+            let run = runs.iter().find(|r| r["policy"] == policy).expect("a run");
+            run["classes"][0]["on_time_share"].as_f64().expect("a share")
+        };
+        let (value, edf) = (share("value"), share("edf"));
+        assert!(value >= 0.9 && value > edf + 0.2, "{value} beside {edf}");
+    }
+
     /// The 200 seeds with everything that can go wrong; more by `punctual sim configs/sim/faults.toml --seeds 10000`.
     #[test]
     fn two_hundred_seeds_with_faults_keep_all_laws() {

@@ -142,6 +142,11 @@ choice! {
     }
 }
 
+impl Policy {
+    /// The default: what all others are compared with.
+    pub const OURS: Self = Self::Value;
+}
+
 /// How admission and its feedback work.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Controller {

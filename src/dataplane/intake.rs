@@ -329,15 +329,30 @@ impl Worker {
         run: Run<'_>,
         note: Option<FlowNote>,
     ) -> Result<(), DropReason> {
-        let probe = self.admission.admit(now, &ready.candidate)?;
-        if probe {
-            self.counters.add_class(ready.candidate.priority, ClassField::Probes, 1);
-        }
-        let queued = self.queue_packet(train, ready, run, probe, note);
+        let admitted = match self.admission.admit(now, &ready.candidate) {
+            Ok(probe) => self.queue_admitted(train, ready, run, probe, note),
+            Err(reason) => Err(reason),
+        };
+        // Also where the candidate is refused: what waits in reserve may have run out of time.
         if self.admission.has_evicted() {
             self.drop_evicted(now);
         }
-        queued
+        admitted
+    }
+
+    #[inline]
+    fn queue_admitted(
+        &mut self,
+        train: &Train<'_>,
+        ready: &Ready,
+        run: Run<'_>,
+        probe: bool,
+        note: Option<FlowNote>,
+    ) -> Result<(), DropReason> {
+        if probe {
+            self.counters.add_class(ready.candidate.priority, ClassField::Probes, 1);
+        }
+        self.queue_packet(train, ready, run, probe, note)
     }
 
     /// Copies admitted datagrams into a slot, queues them as one packet and counts them.

@@ -69,10 +69,22 @@ pub struct Options {
     pub probe_interval: Option<Nanos>,
 }
 
+impl Options {
+    /// By value there is but one way to choose who gives way, and one prediction.
+    fn in_force(self) -> Self {
+        match self.policy {
+            Policy::Value => {
+                Self { overload: Overload::Value, predictor: Predictor::Prefix, ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
-            policy: Policy::Edf,
+            policy: Policy::Value,
             predictor: Predictor::Prefix,
             margin: Nanos::ZERO,
             overload: Overload::Value,
@@ -142,6 +154,7 @@ impl Admission {
     /// Gates without any quota in force yet: [`Admission::set_quota`] follows with the first plan.
     #[must_use]
     pub fn new(options: Options, estimate: ServiceEstimate, budgets: &PerPriority<Nanos>) -> Self {
+        let options = options.in_force();
         let interval = options.probe_interval.unwrap_or(Nanos::MAX);
         let burst = u32::from(options.probe_interval.is_some());
         let cushion = cushions(&options, budgets);

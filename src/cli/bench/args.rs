@@ -145,7 +145,7 @@ impl BenchArgs {
             return policies.clone();
         }
         if self.quick {
-            return vec![Policy::Fifo, Policy::Edf];
+            return vec![Policy::Fifo, Policy::OURS];
         }
         // Ours last, as the row that the others lead up to.
         let mut all = Policy::ALL.to_vec();

@@ -188,7 +188,7 @@ impl Lab {
         let (policy, classes, share) = match run.subject {
             Subject::HighAlone => {
                 let all: f64 = self.described.mix.iter().sum();
-                (Policy::Edf, &CLASSES[..1], self.described.mix[0] / all)
+                (Policy::OURS, &CLASSES[..1], self.described.mix[0] / all)
             }
             Subject::Policy(policy) => (policy, &CLASSES[..], 1.0),
             Subject::Target(i) => {

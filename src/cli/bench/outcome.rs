@@ -303,10 +303,17 @@ impl Outcome {
         (!ratios.is_empty()).then(|| Spread::of(ratios))
     }
 
+    /// The policy that goals are for: the default one, or in older files what was the default then.
+    pub(in crate::cli) fn ours(&self) -> &'static str {
+        let ours = Policy::OURS.word();
+        let ran = self.runs.iter().any(|r| r.subject == ours);
+        if ran { ours } else { Policy::Edf.word() }
+    }
+
     /// Ours against its goals, at each load where it was run.
     pub(in crate::cli) fn verdicts(&self) -> Vec<Verdict> {
         let at = |load: f64| {
-            let ours = self.rounds(load, Policy::Edf.word());
+            let ours = self.rounds(load, self.ours());
             let alone = self.rounds(load, HIGH_ALONE);
             let high = |runs: &[&Measured]| {
                 median(runs.iter().filter_map(|r| r.high()).map(|c| c.on_time_share))

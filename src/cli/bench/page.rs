@@ -62,7 +62,7 @@ fn facts(outcome: &Outcome) -> Vec<Fact> {
     let Some(load) = nearest(outcome, OVERLOAD) else { return facts };
     let (class, subjects) = (first_class(outcome), outcome.subjects());
     let name = print::title(&class);
-    let ours = subjects.iter().rev().find(|s| *s == Policy::Edf.word()).or_else(|| subjects.last());
+    let ours = subjects.iter().rev().find(|s| *s == outcome.ours()).or_else(|| subjects.last());
     let others = || subjects.iter().filter(|s| Some(*s) != ours);
     let beside = |f: &dyn Fn(&str) -> String| {
         others().map(|s| format!("{s} {}", f(s))).collect::<Vec<_>>().join(", ")
@@ -128,7 +128,9 @@ fn tone(outcome: &Outcome, subject: &str) -> (Tone, bool) {
         return (Tone::Control, true);
     }
     // Ours is always blue, first-in-first-out always orange, whoever else is there.
-    let known = [Policy::Edf.word(), Policy::Fifo.word(), Policy::EdfExpiry.word()];
+    let ours = outcome.ours();
+    let other = if ours == Policy::Edf.word() { Policy::Value } else { Policy::Edf };
+    let known = [ours, Policy::Fifo.word(), Policy::EdfExpiry.word(), other.word()];
     if outcome.lab.service.is_some()
         && let Some(i) = known.iter().position(|k| *k == subject)
     {
@@ -417,6 +419,7 @@ mod tests {
         let outcome = testing::outcome(&[0.9]);
         assert_eq!(tone(&outcome, "edf"), (Tone::Hue(0), false));
         assert_eq!(tone(&outcome, HIGH_ALONE), (Tone::Control, true));
-        assert_eq!(tone(&outcome, "another"), (Tone::Hue(3), false));
+        assert_eq!(tone(&outcome, "value"), (Tone::Hue(3), false));
+        assert_eq!(tone(&outcome, "another"), (Tone::Hue(4), false));
     }
 }

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use super::rule::Kind;
 use crate::cli::bench::{ClassMeasured, HIGH_ALONE, Measured, Outcome};
-use crate::config::Policy;
 
 /// One figure over the rounds of a result.
 #[derive(Clone, Debug, PartialEq)]
@@ -155,7 +154,7 @@ fn first_target(outcome: &Outcome) -> Option<String> {
 }
 
 fn is_ours(outcome: &Outcome, subject: &str) -> bool {
-    outcome.lab.service.is_none() || subject == Policy::Edf.word()
+    outcome.lab.service.is_none() || subject == outcome.ours()
 }
 
 #[cfg(test)]

@@ -135,22 +135,22 @@ fn controller(file: &ControllerFile, layout: Layout, report: &mut Report) -> Con
         margin: file.margin.or(Nanos::ZERO),
         probes: file.probes.or(true),
         overload: file.overload.or(Overload::Value),
-        policy: file.policy.or(Policy::Edf),
+        policy: file.policy.or(Policy::OURS),
         medium_split: file.medium_split.or([1, 1]),
     };
     let policy = controller.policy;
     if policy != Policy::Edf {
-        let no_margin = policy != Policy::Value;
+        // What a policy does anyway may be said.
+        let value = policy == Policy::Value;
+        let predictor = if value { Predictor::Prefix } else { Predictor::Off };
+        let overload = if value { Overload::Value } else { Overload::None };
         let unused = [
-            (
-                "predictor",
-                file.predictor.given().filter(|(p, _)| **p != Predictor::Off).map(second),
-            ),
+            ("predictor", file.predictor.given().filter(|(p, _)| **p != predictor).map(second)),
             (
                 "margin",
-                file.margin.given().filter(|(m, _)| no_margin && **m > Nanos::ZERO).map(second),
+                file.margin.given().filter(|(m, _)| !value && **m > Nanos::ZERO).map(second),
             ),
-            ("overload", file.overload.given().filter(|(o, _)| **o != Overload::None).map(second)),
+            ("overload", file.overload.given().filter(|(o, _)| **o != overload).map(second)),
         ];
         for (key, place) in unused {
             if let Some(place) = place {

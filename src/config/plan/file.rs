@@ -259,7 +259,7 @@ fn goal(mut s: Section<'_, '_>, r: &mut Report) -> Option<Goal> {
     let priority = s.choice::<Priority>("priority", r);
     let on_time = s.number("on_time", SHARE, r);
     let load_max = s.number("load_max", Span::positive(LOAD_MAX), r).or(LOAD_MAX);
-    let policy = s.choice::<Policy>("policy", r).or(Policy::Edf);
+    let policy = s.choice::<Policy>("policy", r).or(Policy::OURS);
     if priority == Field::Absent {
         s.missing("priority", "a class", r);
     }

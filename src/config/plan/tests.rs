@@ -15,7 +15,7 @@ fn configs() -> &'static Path {
 fn an_empty_plan_offers_to_every_ingress_of_the_default() {
     let plan = parse("p.toml", "", configs()).unwrap();
     assert_eq!(plan.config, "default.toml");
-    assert_eq!((plan.workers, plan.load, plan.policy), (vec![1], vec![1.0], vec![Policy::Edf]));
+    assert_eq!((plan.workers, plan.load, plan.policy), (vec![1], vec![1.0], vec![Policy::Value]));
     let classes: Vec<Priority> = plan.traffic.iter().map(|t| t.priority).collect();
     assert_eq!(classes, [Priority::High, Priority::Medium, Priority::Low]);
     assert!(plan.traffic.iter().all(|t| t.time == ServiceTime::Constant(Nanos::from_micros(1))));

@@ -44,7 +44,7 @@ fn the_least_config_has_every_default() {
     assert!((c.safety - 0.9).abs() < f64::EPSILON && c.probes);
     assert_eq!(
         (c.predictor, c.overload, c.policy),
-        (Predictor::Prefix, Overload::Value, Policy::Edf)
+        (Predictor::Prefix, Overload::Value, Policy::Value)
     );
     assert_eq!((c.margin, c.medium_split), (Nanos::ZERO, [1, 1]));
     let guard = Guard { enabled: true, max: Nanos::from_micros(80), require_expected_high: true };
@@ -234,9 +234,19 @@ fn doubtful_things_are_warned_of() {
             "`overload` has no effect",
         ),
         (
-            "[controller]\npredictor = \"off\"\nmargin = \"1us\"\n",
-            (6, 10),
+            "[controller]\npolicy = \"edf\"\npredictor = \"off\"\nmargin = \"1us\"\n",
+            (7, 10),
             "`margin` has no effect",
+        ),
+        (
+            "[controller]\npredictor = \"off\"\n",
+            (5, 13),
+            "`predictor` has no effect with policy = \"value\"",
+        ),
+        (
+            "[controller]\noverload = \"none\"\n",
+            (5, 12),
+            "`overload` has no effect with policy = \"value\"",
         ),
         ("[controller]\nmedium_split = [1, 2]\n", (5, 16), "only with layout = \"tiered\""),
         ("[guard]\nenabled = false\nmax = \"1us\"\n", (6, 7), "`max` has no effect"),

@@ -23,7 +23,7 @@ impl Bench {
     fn new() -> Self {
         let budgets = PerPriority::from_fn(Priority::default_budget);
         let estimate = ServiceEstimate::new(&budgets, 1);
-        let options = Options { probe_interval: None, ..Options::default() };
+        let options = Options { policy: Policy::Edf, probe_interval: None, ..Options::default() };
         let mut admission = Admission::new(options, estimate, &budgets);
         for _ in 0..16 {
             admission.estimate.record(us(0), LONG, Priority::High, Nanos::from_micros(20));

@@ -59,6 +59,8 @@ pub struct Promises<T> {
     /// Until then nobody can have the worker.
     held_until: Instant,
     running: Option<Running<T>>,
+    /// Those that the newest takes the place of, while it looks for one.
+    pushed: Vec<Spare<T>>,
     gone: Vec<(T, DropReason)>,
     next_seq: u64,
 }
@@ -89,6 +91,7 @@ impl<T: Copy> Promises<T> {
             running: None,
             // A call gives up each entry and each spare at most once, and one more that never got in.
             gone: Vec::with_capacity(options.capacity + options.spares + 2),
+            pushed: Vec::with_capacity(EVICT_MAX + 2),
             next_seq: 0,
         }
     }
@@ -141,18 +144,41 @@ impl<T: Copy> Promises<T> {
             self.gone.push((entry.item, DropReason::PredictedMiss));
             return false;
         }
-        let last = entry.key.priority;
-        if full && !self.make_room(now, &entry, last) {
-            self.refuse(now, Spare { entry, why: DropReason::QuotaPriority });
-            return false;
+        match self.find_place(now, &entry, full) {
+            None => {
+                self.give_up_pushed(now);
+                true
+            }
+            Some(why) => {
+                self.put_back_pushed();
+                self.refuse(now, Spare { entry, why });
+                false
+            }
         }
-        if self.line.is_full() && !self.make_room(now, &entry, Priority::BestEffort) {
-            self.refuse(now, Spare { entry, why: DropReason::QuotaTotal });
-            return false;
+    }
+
+    /// Puts the newest into the line, and takes out what must go for that; or says why it has no place there.
+    fn find_place(&mut self, now: Instant, newest: &Entry<T>, full: bool) -> Option<DropReason> {
+        if full && !self.make_room(newest, newest.key.priority) {
+            return Some(DropReason::QuotaPriority);
         }
-        let roomy = self.line.surely_fits(&self.ahead(now), &entry);
-        self.line.insert(entry);
-        roomy || self.make_fit(now, &entry)
+        if self.line.is_full() && !self.make_room(newest, Priority::BestEffort) {
+            return Some(DropReason::QuotaTotal);
+        }
+        let roomy = self.line.surely_fits(&self.ahead(now), newest);
+        self.line.insert(*newest);
+        if roomy {
+            return None;
+        }
+        let doomed = self.running.as_ref().is_some_and(|r| r.doomed);
+        let why = self.make_fit(now, newest)?;
+        if let Some(running) = &mut self.running {
+            running.doomed = doomed;
+        }
+        if let Some(place) = self.line.find(&newest.key) {
+            self.line.remove(place);
+        }
+        Some(why)
     }
 
     /// Puts what was promised elsewhere into the line, whether or not it is still in time. There must be room.
@@ -316,30 +342,43 @@ impl<T: Copy> Promises<T> {
         if rest_late { Some(rest.key) } else { late }
     }
 
-    /// Gives up what must go so that all behind the newest are in time. Says whether the newest stayed.
-    fn make_fit(&mut self, now: Instant, newest: &Entry<T>) -> bool {
+    /// Takes out what must go so that all behind the newest are in time. Says why the newest must go itself, if it must.
+    fn make_fit(&mut self, now: Instant, newest: &Entry<T>) -> Option<DropReason> {
         for _ in 0..EVICT_MAX {
-            let Some(late) = self.first_late(now, &newest.key) else { return true };
+            let late = self.first_late(now, &newest.key)?;
             let waits = self.line.least(&late, (newest.key.priority, Priority::BestEffort));
             if self.doom(now, newest, &late, waits) {
                 continue;
             }
-            let Some(entry) = waits.and_then(|(_, place)| self.line.remove(place)) else { break };
-            let own = entry.key == newest.key;
-            let miss = own && late == newest.key;
-            let why = if miss { DropReason::PredictedMiss } else { DropReason::Evicted };
-            self.refuse(now, Spare { entry, why });
-            if own {
-                return false;
+            let Some((_, place)) = waits else { break };
+            if self.line.get(place).is_some_and(|e| e.key == newest.key) {
+                let miss = late == newest.key;
+                return Some(if miss { DropReason::PredictedMiss } else { DropReason::Evicted });
             }
+            self.push_out(place);
         }
-        if self.first_late(now, &newest.key).is_none() {
-            return true;
+        self.first_late(now, &newest.key).map(|_| DropReason::PredictedMiss)
+    }
+
+    /// Takes an entry out of the line. Whether it is given up for good shows once the newest has its place.
+    fn push_out(&mut self, place: Place) {
+        if let Some(entry) = self.line.remove(place) {
+            self.pushed.push(Spare { entry, why: DropReason::Evicted });
         }
-        if let Some(entry) = self.line.find(&newest.key).and_then(|at| self.line.remove(at)) {
-            self.refuse(now, Spare { entry, why: DropReason::PredictedMiss });
+    }
+
+    /// The newest has its place: what it pushed out is given up.
+    fn give_up_pushed(&mut self, now: Instant) {
+        while let Some(spare) = self.pushed.pop() {
+            self.refuse(now, spare);
         }
-        false
+    }
+
+    /// The newest has no place after all, and nobody gives way to nobody.
+    fn put_back_pushed(&mut self) {
+        while let Some(Spare { entry, .. }) = self.pushed.pop() {
+            self.line.insert(entry);
+        }
     }
 
     /// Marks what runs to be given up, if it is worth less for its time than all that wait up to the late one.
@@ -367,15 +406,14 @@ impl<T: Copy> Promises<T> {
 
     /// There is no room: gives up the least of those between the newest's priority and `to`, if that is worth less for its time
     /// than the newest.
-    fn make_room(&mut self, now: Instant, newest: &Entry<T>, to: Priority) -> bool {
+    fn make_room(&mut self, newest: &Entry<T>, to: Priority) -> bool {
         let last = Key { by: Instant::MAX, priority: Priority::BestEffort, seq: u64::MAX };
         let among = (newest.key.priority, to);
         let Some((density, place)) = self.line.least(&last, among) else { return false };
         if density >= newest.density {
             return false;
         }
-        let Some(entry) = self.line.remove(place) else { return false };
-        self.refuse(now, Spare { entry, why: DropReason::Evicted });
+        self.push_out(place);
         true
     }
 

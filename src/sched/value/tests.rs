@@ -121,46 +121,55 @@ impl Model {
             self.gone.push((e.item, DropReason::PredictedMiss));
             return false;
         }
+        let (line, running) = (self.line.clone(), self.running);
+        let (pushed, why) = self.place(now, e);
+        if let Some(why) = why {
+            (self.line, self.running) = (line, running);
+            self.refuse(now, e, why);
+        } else {
+            for v in pushed.into_iter().rev() {
+                self.refuse(now, v, DropReason::Evicted);
+            }
+        }
+        why.is_none()
+    }
+
+    /// Who is pushed out, and why the newcomer has no place if it has none.
+    fn place(&mut self, now: Instant, e: Entry<u32>) -> (Vec<Entry<u32>>, Option<DropReason>) {
+        let mut pushed = Vec::new();
         let worth = |e: &Entry<u32>| (e.density, Reverse(e.key.seq));
         if self.line.len() == self.options.capacity {
             let may = self.line.iter().filter(|v| v.key.priority >= e.key.priority);
             match may.min_by_key(|v| worth(v)).copied() {
                 Some(v) if v.density < e.density => {
                     self.line.retain(|l| l.key != v.key);
-                    self.refuse(now, v, DropReason::Evicted);
+                    pushed.push(v);
                 }
-                _ => {
-                    self.refuse(now, e, DropReason::QuotaTotal);
-                    return false;
-                }
+                _ => return (pushed, Some(DropReason::QuotaTotal)),
             }
         }
         self.insert(e);
         for _ in 0..64 {
-            let Some(late) = self.first_late(now, e.key) else { return true };
+            let Some(late) = self.first_late(now, e.key) else { return (pushed, None) };
             let all = self.walk(now).into_iter().map(|(v, _)| v);
             let victim = all
                 .filter(|v| v.key <= late && v.key.priority >= e.key.priority)
                 .min_by_key(worth)
                 .unwrap();
+            if victim.key == e.key {
+                let miss = late == e.key;
+                let why = if miss { DropReason::PredictedMiss } else { DropReason::Evicted };
+                return (pushed, Some(why));
+            }
             if self.line.iter().any(|l| l.key == victim.key) {
                 self.line.retain(|l| l.key != victim.key);
-                let miss = victim.key == e.key && late == e.key;
-                let why = if miss { DropReason::PredictedMiss } else { DropReason::Evicted };
-                self.refuse(now, victim, why);
-                if victim.key == e.key {
-                    return false;
-                }
+                pushed.push(victim);
             } else {
                 self.running.as_mut().unwrap().3 = true;
             }
         }
-        if self.first_late(now, e.key).is_none() {
-            return true;
-        }
-        self.line.retain(|l| l.key != e.key);
-        self.refuse(now, e, DropReason::PredictedMiss);
-        false
+        let late = self.first_late(now, e.key).map(|_| DropReason::PredictedMiss);
+        (pushed, late)
     }
 
     fn readmit(&mut self, now: Instant) {
@@ -310,6 +319,9 @@ impl Pair {
             assert!(walk.iter().all(|(e, in_time)| *in_time || e.key < key));
         }
         self.drained();
+        if !promised {
+            assert!(self.real.iter().eq(&before), "somebody gave way to nobody");
+        }
         if surely {
             assert!(promised && before.iter().all(|b| self.real.iter().any(|e| e == b)));
         }

@@ -26,6 +26,8 @@ const EMA_SLACK_NS: f64 = 64.0;
 pub(super) struct Checker {
     notes: Arc<Mutex<Notes>>,
     slots: usize,
+    /// Ingresses without flow order: what gave way there may wait in reserve, and be counted when that is over.
+    loose: Vec<bool>,
     evicted: PerPriority<u64>,
     admitted: PerPriority<u64>,
     looks: u64,
@@ -48,9 +50,9 @@ fn sum_of(counters: &Counters, field: Field) -> u64 {
 }
 
 impl Checker {
-    pub(super) fn new(notes: Arc<Mutex<Notes>>, slots: usize) -> Self {
+    pub(super) fn new(notes: Arc<Mutex<Notes>>, slots: usize, loose: Vec<bool>) -> Self {
         let zero = PerPriority::default();
-        Self { notes, slots, evicted: zero, admitted: zero, looks: 0 }
+        Self { notes, slots, loose, evicted: zero, admitted: zero, looks: 0 }
     }
 
     /// All laws that can be seen between two turns. `plans`: what was published to it of late.
@@ -84,7 +86,8 @@ impl Checker {
         let mut better = false;
         for p in Priority::ALL {
             let evicted = sum(counters, |i, q| {
-                if p == q { counters.view(i, q).dropped(DropReason::Evicted) } else { 0 }
+                let at_once = p == q && !self.loose.get(i.index()).is_some_and(|loose| *loose);
+                if at_once { counters.view(i, q).dropped(DropReason::Evicted) } else { 0 }
             });
             let admitted = counters.class(p, ClassField::Admitted);
             better |= admitted > std::mem::replace(&mut self.admitted[p], admitted);

@@ -10,7 +10,7 @@ use super::options::{Service, Stream};
 use super::tag::{self, Tag};
 use crate::base::{Nanos, Priority};
 use crate::classify::{Class, Classifier, Classify, Input};
-use crate::dataplane::Framing;
+use crate::dataplane::{Framing, Order};
 use crate::packet::framed::{self, Header};
 
 /// A stream as the driver needs it.
@@ -24,6 +24,8 @@ pub(super) struct Door {
     /// What each of `budgets` (or none) was granted; one entry at least.
     granted: Vec<Nanos>,
     enforced: bool,
+    /// Each flow's results leave in the order in which its packets came.
+    pub(super) ordered: bool,
     pub(super) size: usize,
 }
 
@@ -44,6 +46,7 @@ impl Door {
             budgets: if framed { stream.budgets.clone() } else { Vec::new() },
             granted: Vec::new(),
             enforced: stream.priority.enforces_deadline(),
+            ordered: ingress.order == Order::Flow,
             size: stream.size.max(tag::LEN),
         };
         let classifier = Classifier::new(&ingress.classify);

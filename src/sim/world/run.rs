@@ -16,7 +16,7 @@ use super::tag::mix;
 use super::tally::Tally;
 use crate::base::limits::WORKERS_MAX;
 use crate::base::{Clock as _, Instant, Nanos, PerPriority, Priority};
-use crate::dataplane::{EventLoop, Own, Shared, Worker};
+use crate::dataplane::{EventLoop, Order, Own, Shared, Worker};
 use crate::sched::WorkerPlan;
 use crate::stats::{Counters, Layout};
 
@@ -148,7 +148,9 @@ impl<'o> World<'o> {
             {
                 turns.driver_mut().planted = self.planted;
             }
-            let checker = Checker::new(notes, slots);
+            let ingresses = &options.service.ingresses;
+            let loose = ingresses.iter().map(|(i, _)| i.order == Order::None).collect();
+            let checker = Checker::new(notes, slots, loose);
             cells.push(Cell { turns, clock, checker, since_check: 0, made: 0, checks: 0 });
         }
         let breach = go_on(options, &mut cells, &mut control, &shared);

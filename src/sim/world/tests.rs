@@ -177,9 +177,11 @@ fn each_planted_bug_is_caught_by_its_law() {
 
 #[test]
 fn work_of_later_deadlines_charged_to_a_packet_shows_in_its_share() {
-    let mut literal = world(1.2, 20_000);
+    let mut prefix = world(1.2, 20_000);
+    prefix.service.admission.policy = admission::Policy::Edf;
+    let mut literal = prefix.clone();
     literal.service.admission.predictor = admission::Predictor::SeedTotal;
-    let (ours, literal) = (holds(&world(1.2, 20_000)), holds(&literal));
+    let (ours, literal) = (holds(&prefix), holds(&literal));
     let missed = |o: &Outcome| o.dropped(Priority::High, DropReason::PredictedMiss);
     assert!(
         missed(&literal) > 10 * missed(&ours).max(10),

@@ -126,7 +126,7 @@ mod tests {
     };
 
     fn taken_of(change: impl FnOnce(&mut [u64])) -> Taken {
-        let point = Point { policy: Policy::Edf, workers: 1, load: 1.4 };
+        let point = Point { policy: Policy::OURS, workers: 1, load: 1.4 };
         let mut counts = vec![80; 100];
         counts.extend(vec![100; 400]);
         change(&mut counts);

@@ -5,9 +5,10 @@
 
 use crate::base::Nanos;
 
-/// Sizes that are measured. Between two of them the model goes straight. Vectors work on tiles of 4, 6 and 12 rows, so that
-/// powers of two alone miss the steps by up to a third (`cargo bench --bench level`, its model error).
-pub const SIZES: [u32; 14] = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64];
+/// Sizes that are measured, as far as one run of the kernel takes them. Between two of them the model goes straight. Vectors
+/// work on tiles of 4, 6, 8 and 12 rows, so that powers of two alone miss the steps by up to 40 % (`cargo bench --bench level --
+/// --sizes` prints every size).
+pub const SIZES: [u32; 15] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 24, 32, 64];
 /// Most points of a model.
 pub const POINTS_MAX: usize = 64;
 
@@ -56,6 +57,8 @@ pub enum PointsError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostModel {
     points: Vec<Point>,
+    /// Rows of one run: more rows are several runs. 0: there is no such bound.
+    run: u32,
     /// Seen by measured, the moving average.
     usual: u64,
     /// Seen by usual, exceeded once in a hundred times.
@@ -87,7 +90,7 @@ impl CostModel {
             ps = point.ps.max(ps);
             point.ps = ps;
         }
-        Ok(Self { points, usual: ONE, margin: MARGIN_START })
+        Ok(Self { points, run: 0, usual: ONE, margin: MARGIN_START })
     }
 
     /// A model that is not measured: `fixed` for any batch and `per_row` for each row of it, up to `rows_max`.
@@ -101,7 +104,15 @@ impl CostModel {
             Point { rows, ps: fixed.get().saturating_mul(1_000).saturating_add(rows_ps).max(1) }
         };
         let points = vec![at(1), at(rows_max.max(2))];
-        Self { points, usual: ONE, margin: MARGIN_START }
+        Self { points, run: 0, usual: ONE, margin: MARGIN_START }
+    }
+
+    /// The same for a kernel of which one run is worth no more than `rows`: larger batches are several runs, the last of them
+    /// shorter. `rows` must have been measured, or nothing changes.
+    #[must_use]
+    pub fn in_runs_of(self, rows: u32) -> Self {
+        let run = if self.points.iter().any(|p| p.rows == rows) { rows } else { 0 };
+        Self { run, ..self }
     }
 
     /// What was measured.
@@ -116,10 +127,18 @@ impl CostModel {
         self.points.last().map_or(0, |p| p.rows)
     }
 
-    /// As it was measured, before any correction, in picoseconds: straight between two points, and past the last one as steep
-    /// as the mean row or as between the last two, whichever is more.
+    /// As it was measured, before any correction, in picoseconds: straight between two points; past the largest run in runs; where
+    /// there is no such bound, past the last point as steep as the mean row or as between the last two, whichever is more.
     #[must_use]
     pub fn measured_ps(&self, rows: u32) -> u64 {
+        if self.run == 0 || rows <= self.run {
+            return self.one_run_ps(rows);
+        }
+        let whole = u64::from(rows / self.run).saturating_mul(self.one_run_ps(self.run));
+        whole.saturating_add(self.one_run_ps(rows % self.run))
+    }
+
+    fn one_run_ps(&self, rows: u32) -> u64 {
         if rows == 0 {
             return 0;
         }
@@ -200,6 +219,13 @@ impl CostModel {
     }
 }
 
+/// The sizes to measure for a kernel of which one run is worth `run` rows, of batches up to `rows_max`.
+#[must_use]
+pub fn sizes(run: u32, rows_max: u32) -> Vec<u32> {
+    let most = run.clamp(1, rows_max.max(1));
+    SIZES.into_iter().filter(|rows| *rows < most).chain([most]).collect()
+}
+
 /// On the straight line from `a` to `b`; `a.rows < rows <= b.rows`.
 fn between(a: Point, b: Point, rows: u32) -> u64 {
     let rise = u128::from(b.ps - a.ps) * u128::from(rows - a.rows) / u128::from(b.rows - a.rows);
@@ -240,9 +266,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_more_than_a_run_is_several_runs() {
+        let m = model(&[(1, 50), (8, 64), (9, 110), (16, 130)]).in_runs_of(16);
+        let at = |rows| m.predict(rows).get();
+        assert_eq!([16, 17, 24, 25, 32, 33, 160].map(at), [130, 180, 194, 240, 260, 310, 1_300]);
+        let same = model(&[(1, 50), (8, 64)]);
+        assert_eq!(same.clone().in_runs_of(12), same, "12 was not measured");
+    }
+
+    #[test]
     fn a_batch_that_seems_cheaper_than_a_smaller_one_costs_the_same() {
         let m = model(&[(1, 100), (2, 90), (3, 300)]);
         assert_eq!([1, 2, 3].map(|rows| m.predict(rows).get()), [100, 100, 300]);
+    }
+
+    #[test]
+    fn sizes_end_with_the_largest_run() {
+        assert_eq!(sizes(12, 64), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12]);
+        assert_eq!(sizes(1, 64), [1]);
+        assert_eq!(sizes(64, 64), SIZES);
+        assert_eq!(sizes(64, 20).last(), Some(&20));
     }
 
     #[test]
@@ -316,11 +359,16 @@ mod tests {
             points in proptest::collection::vec((1u32..200, 1u64..u64::MAX), 1..20),
             seen in proptest::collection::vec((1u32..300, any::<u64>()), 0..20),
             rows in 0u32..100_000,
+            in_runs: bool,
         ) {
             let mut all: Vec<Point> = points.iter().map(|&(rows, ps)| Point { rows, ps }).collect();
             all.sort_by_key(|p| p.rows);
             all.dedup_by_key(|p| p.rows);
+            let run = all[all.len() / 2].rows;
             let mut m = CostModel::new(all).unwrap();
+            if in_runs {
+                m = m.in_runs_of(run);
+            }
             for (rows, ns) in seen {
                 m.observe(rows, Nanos::new(ns));
             }

@@ -2,7 +2,15 @@
 //!
 //! Knows no clock, no thread, no device and no queue's contents: times, depths and measurements are arguments.
 
+mod backend;
+pub mod breaker;
 pub mod calibrate;
+pub mod choose;
 pub mod cost;
+pub mod spill;
 
+pub use backend::{Backend, Link, elements};
+pub use breaker::{Breaker, Fallback};
+pub use choose::{Choice, Leveller, Offer, Reason};
 pub use cost::{CostModel, Point};
+pub use spill::Spillover;

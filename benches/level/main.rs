@@ -3,10 +3,12 @@
 //! `cargo bench --bench level`; `-- --quick` is a short run, `-- --sizes` prints every time that was measured, and `--check` ends
 //! with 3 where a goal is missed.
 
-mod works;
+mod modelled;
 #[path = "../common/quartiles.rs"]
 mod quartiles;
+mod regret;
 mod truth;
+mod works;
 
 use std::process::ExitCode;
 
@@ -19,6 +21,8 @@ fn main() -> ExitCode {
     let rounds = if asked("--quick") { 9 } else { 31 };
     let measured: Vec<truth::Measured> =
         works::every().into_iter().map(|work| truth::Measured::of(work, rounds)).collect();
-    let reached = truth::table(&measured, asked("--sizes"));
+    let mut reached = truth::table(&measured, asked("--sizes"));
+    reached &= regret::table(&measured);
+    reached &= modelled::table(&measured);
     if asked("--check") && !reached { ExitCode::from(3) } else { ExitCode::SUCCESS }
 }

@@ -38,11 +38,8 @@ pub(crate) fn every() -> Vec<Work> {
     all.push(code(rs::Task::Encode));
     all.push(filter(320));
     all.push(filter(1_472));
-    let checksum = |wanted| Work {
-        name: format!("crc32c {wanted} B"),
-        spec: KernelSpec::Crc32c,
-        wanted,
-    };
+    let checksum =
+        |wanted| Work { name: format!("crc32c {wanted} B"), spec: KernelSpec::Crc32c, wanted };
     all.extend([64, 1_472].map(checksum));
     all
 }

@@ -125,9 +125,7 @@ mod tests {
             let patterns = matching::Patterns::new(list).expect("a set");
             KernelSpec::Match(matching::Spec { patterns, file: None })
         };
-        let rs = |data, parity| {
-            KernelSpec::Rs(rs::Spec { data, parity, task: rs::Task::Repair })
-        };
+        let rs = |data, parity| KernelSpec::Rs(rs::Spec { data, parity, task: rs::Task::Repair });
         let fir = |taps: &[i16], shift| KernelSpec::Fir(fir::Spec { taps: taps.to_vec(), shift });
         let spin = |us| KernelSpec::Spin(ServiceTime::Constant(Nanos::from_micros(us)));
         let all = [

@@ -90,8 +90,9 @@ impl Sample {
         rows_max: usize,
         clock: &impl Clock,
     ) -> Self {
-        let kernels =
-            Registry::new(vec![(String::new(), spec.clone())]).with_simd(simd).instantiate(1, clock);
+        let kernels = Registry::new(vec![(String::new(), spec.clone())])
+            .with_simd(simd)
+            .instantiate(1, clock);
         let len = payload_len(spec, wanted);
         // Where answers grow, a row has the whole slot.
         let grown = kernels.iter().any(super::Kernel::grows);

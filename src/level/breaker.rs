@@ -196,8 +196,7 @@ impl Breaker {
 
     fn may_probe(&self, now: Instant) -> bool {
         let below = u128::from(self.options.limit.get()) * u128::from(PROBE_BELOW_PERCENT);
-        self.state.held_long_enough(now)
-            && u128::from(self.minute.used(now).get()) * 100 < below
+        self.state.held_long_enough(now) && u128::from(self.minute.used(now).get()) * 100 < below
     }
 
     /// One more on its way, unless there are enough.

@@ -1,10 +1,18 @@
 //! Measures a backend: how long batches of a few sizes take, as the least of several tries in turns.
 //!
-//! Knows neither kernel nor clock: both are arguments, and what is run is the caller's.
+//! Knows no clock of its own: it is an argument, and so is what is run.
 
-use super::cost::Point;
+use super::backend::Backend;
+use super::cost::{CostModel, Point, sizes};
 use crate::base::{Clock, Nanos};
+use crate::kernel::KernelSpec;
+use crate::kernel::sample::Sample;
+use crate::kernel::simd::SimdChoice;
 
+/// The largest batch that is measured.
+pub const ROWS_MAX: u32 = 64;
+const _: () =
+    assert!(ROWS_MAX as usize == crate::base::limits::KERNEL_BATCH_MAX, "one number in two types");
 /// How long one kernel on one backend may be measured.
 pub const LIMIT: Nanos = Nanos::from_millis(50);
 /// A try lasts at least so long, in as many runs as that takes: the clock itself costs some 25 ns.
@@ -35,6 +43,58 @@ impl Tried {
     fn point(&self) -> Point {
         let alone_ps = self.alone.get().saturating_mul(1_000);
         Point { rows: self.rows, ps: self.least_ps.unwrap_or(alone_ps).max(1) }
+    }
+}
+
+/// The forms of a kernel that this machine has and that differ: each with what it runs, in words. Where two levels run the very
+/// same, the narrower stands for both.
+#[must_use]
+pub fn forms(spec: &KernelSpec) -> Vec<(Backend, String)> {
+    let mut all: Vec<(Backend, String)> = Vec::new();
+    for backend in Backend::CORES {
+        if let Some(level) = backend.simd().and_then(|choice| choice.resolve().ok()) {
+            let runs_as = spec.runs_as(level);
+            if all.iter().all(|(_, known)| *known != runs_as) {
+                all.push((backend, runs_as));
+            }
+        }
+    }
+    all
+}
+
+/// One kernel on one backend of the cores, ready to be measured.
+#[derive(Debug)]
+pub struct Subject {
+    sample: Sample,
+    run: u32,
+}
+
+impl Subject {
+    /// The kernel of `spec` on `backend`, with payloads of about `wanted` bytes; none where that is no backend of the cores.
+    #[must_use]
+    pub fn new(
+        spec: &KernelSpec,
+        backend: Backend,
+        wanted: usize,
+        clock: &impl Clock,
+    ) -> Option<Self> {
+        let simd: SimdChoice = backend.simd()?;
+        let sample = Sample::new(spec, simd, wanted, ROWS_MAX as usize, clock);
+        let run = u32::try_from(sample.batch_max()).ok()?.min(ROWS_MAX);
+        Some(Self { sample, run })
+    }
+
+    /// Its model, within about [`LIMIT`].
+    #[must_use]
+    pub fn model(&mut self, clock: &impl Clock) -> Option<CostModel> {
+        let points = self.points(clock, &sizes(self.run, ROWS_MAX));
+        Some(CostModel::new(points).ok()?.in_runs_of(self.run))
+    }
+
+    /// What batches of `sizes` take, within about [`LIMIT`].
+    pub fn points(&mut self, clock: &impl Clock, sizes: &[u32]) -> Vec<Point> {
+        let sample = &mut self.sample;
+        measure(clock, LIMIT, sizes, |rows| sample.run(rows as usize))
     }
 }
 

@@ -27,9 +27,8 @@ impl Ratio {
         clippy::cast_sign_loss,
         reason = "`as` saturates, and what is below one becomes one"
     )]
-    pub const fn new(x: f64) -> Self {
-        let millionths = (x * 1e6).round() as u64;
-        Self(if millionths == 0 { 1 } else { millionths })
+    pub fn new(x: f64) -> Self {
+        Self(((x * 1e6).round() as u64).max(1))
     }
 
     /// Whether `saved > ratio * transfer`, the ratio cut to `percent`.

@@ -108,11 +108,18 @@ impl CostModel {
     }
 
     /// The same for a kernel of which one run is worth no more than `rows`: larger batches are several runs, the last of them
-    /// shorter. `rows` must have been measured, or nothing changes.
+    /// shorter, in one call, whose own cost is paid once. What that is shows in a batch of two whole runs, where that was measured.
+    /// `rows` must have been measured, or nothing changes.
     #[must_use]
     pub fn in_runs_of(self, rows: u32) -> Self {
         let run = if self.points.iter().any(|p| p.rows == rows) { rows } else { 0 };
         Self { run, ..self }
+    }
+
+    /// Rows of one run; 0 where there is no such bound.
+    #[must_use]
+    pub const fn run(&self) -> u32 {
+        self.run
     }
 
     /// What was measured.
@@ -134,8 +141,13 @@ impl CostModel {
         if self.run == 0 || rows <= self.run {
             return self.one_run_ps(rows);
         }
-        let whole = u64::from(rows / self.run).saturating_mul(self.one_run_ps(self.run));
-        whole.saturating_add(self.one_run_ps(rows % self.run))
+        let first = self.one_run_ps(self.run);
+        let both = self.points.iter().find(|p| u64::from(p.rows) == 2 * u64::from(self.run));
+        let further = both.map_or(first, |p| (p.ps - first).min(first));
+        let whole = u64::from(rows / self.run - 1).saturating_mul(further);
+        let call = first - further;
+        let rest = self.one_run_ps(rows % self.run).saturating_sub(call);
+        first.saturating_add(whole).saturating_add(rest)
     }
 
     fn one_run_ps(&self, rows: u32) -> u64 {
@@ -155,9 +167,8 @@ impl CostModel {
         let more = u128::from(rows - last.rows);
         let mean = u128::from(last.ps) * more / u128::from(last.rows);
         let before = self.points.len().checked_sub(2).map(|i| self.points[i]);
-        let steep = before.map_or(0, |b| {
-            u128::from(last.ps - b.ps) * more / u128::from(last.rows - b.rows)
-        });
+        let steep = before
+            .map_or(0, |b| u128::from(last.ps - b.ps) * more / u128::from(last.rows - b.rows));
         narrow(u128::from(last.ps) + mean.max(steep))
     }
 
@@ -219,11 +230,12 @@ impl CostModel {
     }
 }
 
-/// The sizes to measure for a kernel of which one run is worth `run` rows, of batches up to `rows_max`.
+/// The sizes to measure for a kernel of which one run is worth `run` rows, and two runs, of batches up to `rows_max`.
 #[must_use]
 pub fn sizes(run: u32, rows_max: u32) -> Vec<u32> {
     let most = run.clamp(1, rows_max.max(1));
-    SIZES.into_iter().filter(|rows| *rows < most).chain([most]).collect()
+    let twice = (2 * u64::from(most) <= u64::from(rows_max)).then_some(most.saturating_mul(2));
+    SIZES.into_iter().filter(|rows| *rows < most).chain([most]).chain(twice).collect()
 }
 
 /// On the straight line from `a` to `b`; `a.rows < rows <= b.rows`.
@@ -270,6 +282,10 @@ mod tests {
         let m = model(&[(1, 50), (8, 64), (9, 110), (16, 130)]).in_runs_of(16);
         let at = |rows| m.predict(rows).get();
         assert_eq!([16, 17, 24, 25, 32, 33, 160].map(at), [130, 180, 194, 240, 260, 310, 1_300]);
+        // Of the 50 that one row takes 20 are the call's own: a second run of 16 takes 110.
+        let m = model(&[(1, 50), (16, 130), (32, 240)]).in_runs_of(16);
+        let at = |rows| m.predict(rows).get();
+        assert_eq!([16, 17, 32, 33, 48].map(at), [130, 160, 240, 270, 350]);
         let same = model(&[(1, 50), (8, 64)]);
         assert_eq!(same.clone().in_runs_of(12), same, "12 was not measured");
     }
@@ -282,8 +298,9 @@ mod tests {
 
     #[test]
     fn sizes_end_with_the_largest_run() {
-        assert_eq!(sizes(12, 64), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12]);
-        assert_eq!(sizes(1, 64), [1]);
+        assert_eq!(sizes(12, 64), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 24]);
+        assert_eq!(sizes(1, 64), [1, 2]);
+        assert_eq!(sizes(40, 64), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 24, 32, 40]);
         assert_eq!(sizes(64, 64), SIZES);
         assert_eq!(sizes(64, 20).last(), Some(&20));
     }

@@ -7,7 +7,19 @@ pub mod breaker;
 pub mod calibrate;
 pub mod choose;
 pub mod cost;
+pub mod saved;
 pub mod spill;
+
+/// What a config says about levels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// How backends are chosen.
+    pub choose: choose::Options,
+    /// When a device is left alone.
+    pub breaker: breaker::Options,
+    /// When work goes to another backend.
+    pub spill: spill::Options,
+}
 
 pub use backend::{Backend, Link, elements};
 pub use breaker::{Breaker, Fallback};

@@ -149,11 +149,8 @@ impl Spillover {
 
     /// Whether a queue of that depth keeps its work, with a band in which it does what it did last.
     fn stays(&self, depth: u32) -> bool {
-        let below = if self.is_spilling() {
-            self.options.returns_below()
-        } else {
-            self.options.threshold
-        };
+        let below =
+            if self.is_spilling() { self.options.returns_below() } else { self.options.threshold };
         let stays = depth < below;
         self.spilling.store(!stays, Ordering::Relaxed);
         stays

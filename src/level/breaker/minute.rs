@@ -112,12 +112,7 @@ impl Minute {
             let gone = held > 0
                 && is_past(place_s, now_s)
                 && place
-                    .compare_exchange(
-                        before,
-                        pack(place_s, 0),
-                        Ordering::AcqRel,
-                        Ordering::Acquire,
-                    )
+                    .compare_exchange(before, pack(place_s, 0), Ordering::AcqRel, Ordering::Acquire)
                     .is_ok();
             if gone {
                 self.committed.fetch_sub(held, Ordering::AcqRel);
@@ -142,7 +137,6 @@ impl Minute {
         Nanos::new(self.committed.load(Ordering::Acquire))
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "below 60")]
     const fn place_of(second: u64) -> usize {
         (second % SECONDS) as usize
     }

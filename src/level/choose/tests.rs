@@ -116,7 +116,9 @@ fn work_stays_where_it_is_until_the_other_side_is_clearly_better() {
     let mut leveller = Leveller::new(options);
     // The device costs 70 us in all. To go there it must save a fifth: cores that take 87.5 us. To come back, what it saves
     // must be no more than four fifths of the way there: cores that take 58 us.
-    for (core_us, chosen) in [(87, Avx512), (88, Device), (71, Device), (59, Device), (58, Avx512), (80, Avx512)] {
+    for (core_us, chosen) in
+        [(87, Avx512), (88, Device), (71, Device), (59, Device), (58, Avx512), (80, Avx512)]
+    {
         let choice = leveller.choose(&[core(Avx512, core_us), device(10, 60)], 1, NO_HURRY);
         assert_eq!(backend(choice), Some(chosen), "{core_us}");
     }
@@ -165,7 +167,10 @@ fn offers() -> impl Strategy<Value = Vec<Offer>> {
         wait: Nanos::new(wait),
         open: open || backend != Device,
     };
-    proptest::collection::vec((prop::sample::select(&Backend::ALL[..]), times).prop_map(offer), 0..5)
+    proptest::collection::vec(
+        (prop::sample::select(&Backend::ALL[..]), times).prop_map(offer),
+        0..5,
+    )
 }
 
 proptest! {

@@ -35,7 +35,11 @@ fn a_short_queue_keeps_its_work_and_a_long_one_spills_to_who_is_done_first() {
     let of = [(90, true), (50, true), (40, true), (30, false)];
     assert_eq!(route(&spill, &[9, 0, 0, 0], &of), Ok((0, Route::Primary)));
     assert_eq!(route(&spill, &[10, 0, 0, 0], &of), Ok((2, Route::Spill)));
-    assert_eq!(route(&spill, &[10, 0, 50, 0], &of), Ok((1, Route::Spill)), "a full one is no choice");
+    assert_eq!(
+        route(&spill, &[10, 0, 50, 0], &of),
+        Ok((1, Route::Spill)),
+        "a full one is no choice"
+    );
     assert_eq!(route(&spill, &[10, 50, 50, 0], &of), Ok((0, Route::Primary)), "nobody is better");
     let late = [(90, true), (101, true)];
     assert_eq!(route(&spill, &[49, 0], &late), Ok((0, Route::Primary)));

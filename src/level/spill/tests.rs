@@ -116,7 +116,7 @@ proptest! {
         for (arrives, which, b, c) in steps {
             if !arrives {
                 if !held.is_empty() {
-                    held.swap_remove(which % held.len());
+                    drop(held.swap_remove(which % held.len()));
                 }
                 continue;
             }

@@ -145,8 +145,8 @@ mod tests {
         type Act = fn(&StateCell);
         let acts: [(&str, Act, [State; 3]); 5] = [
             ("open", |c| c.open(at(0)), [Open, Open, HalfOpen]),
-            ("probe, early", |c| drop(c.begin_probe(at(999))), [Closed, Open, HalfOpen]),
-            ("probe", |c| drop(c.begin_probe(at(1_000))), [Closed, HalfOpen, HalfOpen]),
+            ("probe, early", |c| _ = c.begin_probe(at(999)), [Closed, Open, HalfOpen]),
+            ("probe", |c| _ = c.begin_probe(at(1_000)), [Closed, HalfOpen, HalfOpen]),
             ("passed", |c| c.end_probe(at(0), true), [Closed, Open, Closed]),
             ("failed", |c| c.end_probe(at(0), false), [Closed, Open, Open]),
         ];

@@ -4,7 +4,9 @@
 //! each batch takes (the median of the rounds).
 
 use punctual::base::Nanos;
-use punctual::level::{Backend, Choice, Leveller, Offer};
+use punctual::kernel::sample::payload_len;
+use punctual::level::choose::{Mode, Options};
+use punctual::level::{Backend, Choice, Leveller, Offer, elements};
 
 use crate::truth::{Form, Measured};
 
@@ -37,27 +39,40 @@ struct Sum {
     worst: (f64, String),
     missed: Vec<String>,
     by_form: [usize; 3],
+    /// The same points by the seed's table of sizes: sum of regrets, and how many are late for nothing.
+    seed: (f64, usize),
+}
+
+impl Sum {
+    /// The seed's mean regret where it is in time, and its misses, in words.
+    fn seed(&self) -> String {
+        let (regret, missed) = self.seed;
+        format!("{:.1} %, {missed}", 100.0 * regret / (self.kept - missed).max(1) as f64)
+    }
 }
 
 /// Judges all and prints a row a kernel; whether the goals were reached.
 pub(crate) fn table(all: &[Measured]) -> bool {
     println!(
-        "\n| kernel | points | in time for some form | scalar, avx2, avx512 | mean regret | worst | missed |"
+        "\n| kernel | points | in time for some form | scalar, avx2, avx512 | mean regret | worst | missed | seed's table: mean, missed |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     let mut whole = Sum::default();
     for measured in all.iter().filter(|m| m.forms.len() > 1) {
         let sum = judge(measured);
         println!(
-            "| {} | {} | {} | {:?} | {:.2} % | {:.1} % | {} |",
+            "| {} | {} | {} | {:?} | {:.2} % | {:.1} % | {} | {} |",
             measured.work.name,
             sum.points,
             sum.kept,
             sum.by_form,
             100.0 * sum.regret / sum.kept as f64,
             100.0 * sum.worst.0,
-            sum.missed.len()
+            sum.missed.len(),
+            sum.seed()
         );
+        whole.seed.0 += sum.seed.0;
+        whole.seed.1 += sum.seed.1;
         whole.points += sum.points;
         whole.kept += sum.kept;
         whole.regret += sum.regret;
@@ -67,6 +82,7 @@ pub(crate) fn table(all: &[Measured]) -> bool {
         }
     }
     whole.missed.iter().for_each(|m| println!("missed: {m}"));
+    println!("\nby the seed's table of sizes: {} of {}", whole.seed(), whole.kept);
     let mean = whole.regret / whole.kept as f64;
     let reached = mean <= MEAN && whole.worst.0 <= WORST && whole.missed.is_empty();
     println!(
@@ -130,11 +146,18 @@ fn one(
         return;
     }
     sum.kept += 1;
-    let chosen = match choice {
+    let chosen = |choice| match choice {
         Choice::Run(backend, _) => offers.iter().position(|o| o.backend == backend),
         Choice::Late | Choice::Rejected => None,
     };
-    match chosen.filter(in_time) {
+    let spec = &measured.work.spec;
+    let size = elements(spec, rows, payload_len(spec, measured.work.wanted));
+    let mut seed = Leveller::new(Options { mode: Mode::Seed, ..Options::default() });
+    match chosen(seed.choose(&offers, size, nanos(slack))).filter(in_time) {
+        None => sum.seed.1 += 1,
+        Some(i) => sum.seed.0 += truth[i] / best - 1.0,
+    }
+    match chosen(choice).filter(in_time) {
         None => sum.missed.push(format!("{at}: {choice:?}")),
         Some(i) => {
             sum.by_form[offers[i].backend as usize] += 1;

@@ -204,6 +204,27 @@ mod tests {
         assert_eq!(minute.used(at(61_000)), Nanos::from_secs(2));
     }
 
+    /// Four threads at a limit that has room for three: what they hold at the same time is counted apart.
+    #[test]
+    fn threads_that_race_for_the_last_of_the_limit_never_hold_more() {
+        let minute = Minute::new();
+        let (held, most) = (AtomicU64::new(0), AtomicU64::new(0));
+        let race = || {
+            for _ in 0..300_000 {
+                if minute.reserve(at(0), S, Nanos::from_secs(3)) {
+                    most.fetch_max(held.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    held.fetch_sub(1, Ordering::SeqCst);
+                    minute.release(S);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            (0..4).for_each(|_| drop(scope.spawn(race)));
+        });
+        assert!((1..=3).contains(&most.load(Ordering::SeqCst)), "{most:?}");
+        assert_eq!(minute.committed(at(0)), Nanos::ZERO);
+    }
+
     #[test]
     fn nothing_wraps() {
         let minute = Minute::new();

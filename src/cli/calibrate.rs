@@ -104,13 +104,14 @@ pub fn run(args: &CalibrateArgs) -> u8 {
 
 /// This machine's name in kept times.
 fn cpu() -> String {
-    machine::cpu_model().unwrap_or_else(|| format!("an unnamed {}", std::env::consts::ARCH))
+    machine::cpu_identity().unwrap_or_else(|| format!("an unnamed {}", std::env::consts::ARCH))
 }
 
 fn calibrate(args: &CalibrateArgs, loaded: &Loaded) -> anyhow::Result<Vec<Found>> {
     if let Some(path) = &args.load {
-        let kept = Saved::parse(&read(path)?).with_context(|| path.display().to_string())?;
-        return take_up(loaded, &kept, &cpu()).with_context(|| path.display().to_string());
+        let not_taken = || format!("{}: not taken up, `--save` measures anew", path.display());
+        let kept = Saved::parse(&read(path)?).with_context(not_taken)?;
+        return take_up(loaded, &kept, &cpu()).with_context(not_taken);
     }
     let found = measure(loaded)?;
     if let Some(path) = &args.save {

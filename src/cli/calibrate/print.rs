@@ -96,6 +96,10 @@ fn text(found: &[Found], settings: &Settings, cpu: &str, out: &mut impl Write) -
     }
     writeln!(out, "{}", table.trim_fmt())?;
     for kernel in kernels(found) {
+        if found.iter().filter(|f| f.kernel == kernel).count() == 1 {
+            writeln!(out, "{kernel}: has one form here, nothing to choose")?;
+            continue;
+        }
         let said = ROWS.map(|rows| {
             format!("{rows}: {}", chosen(found, settings, kernel, rows).unwrap_or("none"))
         });

@@ -29,7 +29,9 @@ fn every_kernel_is_measured_on_every_backend_and_busy_work_is_not() {
     let settings = loaded(CONFIG).settings;
     print::all(&found, &settings, false, "it", &mut text).expect("memory");
     let text = String::from_utf8(text).expect("text");
-    assert!(text.contains("smooth: chosen by rows 1: "), "{text}");
+    let several = levels > 1;
+    assert_eq!(text.contains("smooth: chosen by rows 1: "), several, "{text}");
+    assert!(text.contains("echo: has one form here"), "{text}");
     let mut object = Vec::new();
     print::all(&found, &settings, true, "it", &mut object).expect("memory");
     let object: serde_json::Value = serde_json::from_slice(&object).expect("one object");
@@ -49,7 +51,7 @@ fn kept_times_are_taken_up_and_refused_where_something_is_another() {
     let refused =
         |config: &str| format!("{:#}", calibrate(&load(), &loaded(config)).expect_err("refused"));
     let other = refused(&CONFIG.replace("[1, 2, 1]", "[1, 3, 1]"));
-    assert!(other.contains("times.json: kernel \"smooth\" has other parameters"), "{other}");
+    assert!(other.contains("measures anew: kernel \"smooth\" has other parameters"), "{other}");
     let renamed = refused(&CONFIG.replace("smooth", "rough"));
     assert!(renamed.contains("kernel \"rough\" was not measured on scalar"), "{renamed}");
     let kept = Saved::parse(&read(&file).expect("it is there")).expect("ours");

@@ -10,6 +10,7 @@ pub mod dataplane;
 pub mod http;
 pub mod io;
 pub mod kernel;
+pub mod level;
 pub mod load;
 pub mod packet;
 pub mod report;

@@ -21,6 +21,8 @@ enum Command {
     Check(cli::check::CheckArgs),
     /// Say which vector instructions this machine has and what the kernels run on
     Probe(cli::probe::ProbeArgs),
+    /// Measure what batches cost on each backend of this machine, and which one is chosen
+    Calibrate(cli::calibrate::CalibrateArgs),
     /// Start the service and load it on this machine: what overload does to it, in one table
     Bench(Box<cli::bench::BenchArgs>),
     /// Say what changed between two kept results of `bench`
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => cli::serve::run(&args).into(),
         Command::Check(args) => cli::check::run(&args).into(),
         Command::Probe(args) => cli::probe::run(&args).into(),
+        Command::Calibrate(args) => cli::calibrate::run(&args).into(),
         Command::Bench(args) => cli::bench::run(&args).into(),
         Command::Compare(args) => cli::compare::run(&args).into(),
         Command::Sim(args) => cli::sim::run(&args).into(),

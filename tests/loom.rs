@@ -1,4 +1,4 @@
-//! Every interleaving, within bounds, of the two cells that cross threads. Run with
+//! Every interleaving, within bounds, of the two cells that cross threads and of a device's breaker. Run with
 //! `RUSTFLAGS="--cfg punctual_loom" cargo test --release --test loom`; without that flag there is nothing here. (The flag is our own
 //! because under a plain `loom` tokio leaves out its sockets, and what depends on them does not build.)
 #![cfg(punctual_loom)]
@@ -7,7 +7,8 @@
 mod tests {
     use loom::sync::Arc;
     use loom::thread;
-    use punctual::base::{Nanos, PerPriority};
+    use punctual::base::{Instant, Nanos, PerPriority};
+    use punctual::level::breaker::{Breaker, FAILURES_MAX, Options, Outcome, State};
     use punctual::sched::{PlanCell, WorkerPlan};
     use punctual::stats::Board;
 
@@ -43,6 +44,56 @@ mod tests {
             assert!(got.is_none_or(|got| got == plan(2)), "torn: {got:?}");
             writer.join().unwrap();
             assert_eq!(cell.read(1), Some(plan(2)), "the plan is not lost");
+        });
+    }
+
+    fn breaker(limit: Nanos) -> std::sync::Arc<Breaker> {
+        std::sync::Arc::new(Breaker::new(Options { limit, queue_depth_limit: 64 }))
+    }
+
+    /// Two batches of which the limit has room for one, in either of the last two seconds that this model's ring has.
+    #[test]
+    fn two_batches_never_pass_where_there_is_room_for_one() {
+        model(|| {
+            let b = breaker(Nanos::from_micros(10));
+            let batch = |b: &std::sync::Arc<Breaker>, second: u64| {
+                let now = Instant::ZERO + Nanos::from_secs(second);
+                let estimate = Nanos::from_micros(6);
+                let Ok(permit) = b.admit(now, estimate) else { return 0 };
+                assert!(b.figures(now).committed <= Nanos::from_micros(10));
+                permit.settle(now, estimate, Outcome::Done);
+                1
+            };
+            let other = {
+                let b = std::sync::Arc::clone(&b);
+                thread::spawn(move || batch(&b, 1))
+            };
+            let passed = batch(&b, 0) + other.join().unwrap();
+            assert_eq!(passed, 1);
+            let end = b.figures(Instant::ZERO + Nanos::from_secs(1));
+            assert_eq!((end.committed, end.in_flight), (Nanos::from_micros(6), 0));
+            assert_eq!(end.state, State::Open, "the other one opened it");
+        });
+    }
+
+    #[test]
+    fn an_open_breaker_lets_one_probe_through() {
+        model(|| {
+            let b = breaker(Nanos::from_secs(10));
+            for _ in 0..FAILURES_MAX {
+                let permit = b.admit(Instant::ZERO, Nanos::new(1)).expect("closed");
+                permit.settle(Instant::ZERO, Nanos::new(1), Outcome::Failed);
+            }
+            let now = Instant::ZERO + Nanos::from_secs(1);
+            let ask = move |b: &std::sync::Arc<Breaker>| b.admit(now, Nanos::new(1));
+            let other = {
+                let b = std::sync::Arc::clone(&b);
+                thread::spawn(move || ask(&b))
+            };
+            let asked = [ask(&b), other.join().unwrap()];
+            let passed: Vec<_> = asked.into_iter().flatten().collect();
+            assert_eq!(passed.len(), 1);
+            assert!(passed[0].is_probe());
         });
     }
 

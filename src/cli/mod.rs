@@ -3,6 +3,7 @@
 //! Knows no rule of its own: each command calls the rooms below.
 
 pub mod bench;
+pub mod calibrate;
 pub mod check;
 pub mod compare;
 pub mod load;

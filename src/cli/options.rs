@@ -5,6 +5,7 @@ use crate::classify::{self, workload};
 use crate::config::{self, Settings};
 use crate::dataplane;
 use crate::io::DriverKind;
+use crate::level;
 use crate::runtime::{self, EgressPlan, EgressTarget, IngressPlan, SocketsPerWorker};
 use crate::sched::quota::Split;
 use crate::sched::{Layout, admission, controller};
@@ -150,6 +151,37 @@ fn ingress(settings: &Settings, i: &config::Ingress) -> IngressPlan {
     }
 }
 
+/// How backends are chosen, when a device is left alone, and when work spills.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to lie above 0; `as` saturates"
+)]
+pub(super) fn level_options(settings: &Settings) -> level::Options {
+    let l = &settings.level;
+    level::Options {
+        choose: level::choose::Options {
+            mode: match l.mode {
+                config::LevelMode::Measured => level::choose::Mode::Measured,
+                config::LevelMode::Seed => level::choose::Mode::Seed,
+            },
+            transfer_rule: level::choose::Ratio::new(l.transfer_rule),
+            hysteresis_percent: (l.hysteresis * 100.0).round() as u32,
+            fallback: match l.fallback {
+                config::Fallback::Cpu => level::Fallback::Cpu,
+                config::Fallback::Simd => level::Fallback::Simd,
+                config::Fallback::Scalar => level::Fallback::Scalar,
+                config::Fallback::Reject => level::Fallback::Reject,
+            },
+        },
+        breaker: level::breaker::Options {
+            limit: Nanos::new(((l.gpu_cost_limit * 1e9) as u64).max(1)),
+            queue_depth_limit: l.queue_depth_limit,
+        },
+        spill: level::spill::Options { threshold: l.spill_threshold, max_depth: l.max_depth },
+    }
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -172,4 +204,36 @@ fn egress(e: &config::Egress) -> EgressPlan {
         config::Late::Send => dataplane::Late::Send,
     };
     EgressPlan { name: e.name.clone(), target, late }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn level_of(text: &str) -> level::Options {
+        let text = format!("{text}\n[[ingress]]\nname = \"in\"\nlisten = \"127.0.0.1:0\"\n");
+        level_options(&config::parse("it.toml", &text).expect("a good config").settings)
+    }
+
+    #[test]
+    fn what_the_file_does_not_say_about_levels_is_what_the_rooms_have_by_default() {
+        assert_eq!(level_of(""), level::Options::default());
+    }
+
+    #[test]
+    fn every_key_about_levels_arrives() {
+        let said = level_of(
+            "[level]\nmode = \"seed\"\ntransfer_rule = 2.5\nhysteresis = 0.35\nspill_threshold = 7\n\
+             max_depth = 9\n[level.breaker]\ngpu_cost_limit = 12.5\nqueue_depth_limit = 3\nfallback = \"scalar\"",
+        );
+        assert_eq!(said.choose.mode, level::choose::Mode::Seed);
+        assert_eq!(said.choose.transfer_rule, level::choose::Ratio::new(2.5));
+        assert_eq!(said.choose.hysteresis_percent, 35);
+        assert_eq!(said.choose.fallback, level::Fallback::Scalar);
+        assert_eq!(said.breaker.limit, Nanos::from_millis(12_500));
+        assert_eq!(said.breaker.queue_depth_limit, 3);
+        assert_eq!((said.spill.threshold, said.spill.max_depth), (7, 9));
+        let most = level_of("[level.breaker]\ngpu_cost_limit = 1e300").breaker;
+        assert_eq!((most.limit, most.can_trip(1_000)), (Nanos::MAX, false));
+    }
 }

@@ -8,16 +8,15 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::exit;
-use crate::base::{Clock as _, KernelId, Nanos};
+use crate::base::{Clock as _, Nanos};
 use crate::config::{self, Loaded};
+use crate::kernel::sample::{PAYLOAD_LEN, Sample, payload_len};
 use crate::kernel::simd::{Level, SimdChoice};
-use crate::kernel::{Batch, KernelSpec, Kernels, Registry, Row, RowStatus};
+use crate::kernel::{KernelSpec, Registry};
 use crate::sys::clock::MonotonicClock;
 
 /// Batches that are timed.
 const ROWS: [usize; 6] = [1, 2, 4, 8, 12, 32];
-/// A payload's length where the kernel takes any: what a full Ethernet frame leaves.
-const PAYLOAD: usize = 1_472;
 /// Each figure is the least of so many tries: whatever disturbs a try makes it longer.
 const TRIES: usize = 9;
 /// How long a try lasts.
@@ -81,38 +80,31 @@ fn probe(loaded: &Loaded) -> anyhow::Result<(Level, Vec<Probed>)> {
     let registry = &loaded.settings.kernels;
     let level = registry.level()?;
     let reference = registry.clone().with_simd(SimdChoice::Scalar);
-    let kernels = registry.iter().enumerate().map(|(i, (name, spec))| {
-        let payload = spec.payload_len().unwrap_or(PAYLOAD);
-        let id = KernelId(u16::try_from(i).unwrap_or(u16::MAX));
-        Probed {
-            name: name.to_owned(),
-            kind: spec.kind(),
-            runs_as: spec.runs_as(level),
-            payload,
-            times: times(spec, id, payload, [&reference, registry]),
-        }
+    let kernels = registry.iter().map(|(name, spec)| Probed {
+        name: name.to_owned(),
+        kind: spec.kind(),
+        runs_as: spec.runs_as(level),
+        payload: payload_len(spec, PAYLOAD_LEN),
+        times: times(spec, [&reference, registry]),
     });
     Ok((level, kernels.collect()))
 }
 
 /// Nothing for busy work: its time is what the config says.
-fn times(
-    spec: &KernelSpec,
-    id: KernelId,
-    payload: usize,
-    both: [&Registry; 2],
-) -> Vec<(usize, f64, f64)> {
+fn times(spec: &KernelSpec, both: [&Registry; 2]) -> Vec<(usize, f64, f64)> {
     if matches!(spec, KernelSpec::Spin(_)) {
         return Vec::new();
     }
-    let mut kernels = both.map(|r| r.instantiate(1, &MonotonicClock));
+    let most = ROWS[ROWS.len() - 1];
+    let sample = |r: &Registry| Sample::new(spec, r.simd(), PAYLOAD_LEN, most, &MonotonicClock);
+    let mut samples = both.map(sample);
     ROWS.into_iter()
         .map(|rows| {
             let mut least = [f64::INFINITY; 2];
             // By turns, so that a change of the clock's pace meets both.
             for _ in 0..TRIES {
-                for (kernels, least) in kernels.iter_mut().zip(&mut least) {
-                    *least = least.min(time(kernels, id, rows, payload));
+                for (sample, least) in samples.iter_mut().zip(&mut least) {
+                    *least = least.min(time(sample, rows));
                 }
             }
             (rows, least[0], least[1])
@@ -120,21 +112,13 @@ fn times(
         .collect()
 }
 
-/// Nanoseconds of a batch of `rows` payloads of zeros.
+/// Nanoseconds of a batch of `rows` payloads.
 #[expect(clippy::cast_precision_loss, reason = "a mean of a millisecond's runs")]
-fn time(kernels: &mut Kernels, id: KernelId, rows: usize, payload: usize) -> f64 {
-    let mut bytes = vec![0; rows * payload];
-    let row =
-        |i| Row { start: i * payload, len: payload, capacity: payload, status: RowStatus::Failed };
-    let whole: Vec<Row> = (0..rows).map(row).collect();
-    let mut batch = whole.clone();
+fn time(sample: &mut Sample, rows: usize) -> f64 {
     let start = MonotonicClock.now();
     let mut runs = 0_u64;
     loop {
-        for _ in 0..8 {
-            batch.copy_from_slice(&whole);
-            kernels.run(id, &mut Batch::new(&mut bytes, &mut batch));
-        }
+        (0..8).for_each(|_| sample.run(rows));
         runs += 8;
         let taken = MonotonicClock.now().since(start);
         if taken >= TRY {

@@ -33,7 +33,11 @@ impl Settings {
             "kernel": self.kernels_json(),
             "kernels": { "simd": self.kernels.simd().word() },
             "level": {
+                "mode": level.mode.word(),
                 "transfer_rule": level.transfer_rule,
+                "hysteresis": level.hysteresis,
+                "spill_threshold": level.spill_threshold,
+                "max_depth": level.max_depth,
                 "breaker": {
                     "gpu_cost_limit": level.gpu_cost_limit,
                     "queue_depth_limit": level.queue_depth_limit,

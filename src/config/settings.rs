@@ -356,11 +356,29 @@ choice! {
     }
 }
 
+choice! {
+    /// What backends are chosen by.
+    pub enum LevelMode {
+        /// What batches were measured to cost.
+        Measured = "measured",
+        /// Seed 000's table of sizes, for comparison.
+        Seed = "seed",
+    }
+}
+
 /// When work is offloaded (seed 000). Takes effect with offload backends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Level {
+    /// Default measured.
+    pub mode: LevelMode,
     /// What is saved must exceed the transfer this many times; above 0, default 5.
     pub transfer_rule: f64,
+    /// The part of its cost that work must gain to go to a device; 0 to 0.9, default 0.2.
+    pub hysteresis: f64,
+    /// With fewer batches waiting nothing spills to another backend; 1 to 65,536, default 10.
+    pub spill_threshold: u32,
+    /// The most batches that wait for one backend; 1 to 65,536, default 50.
+    pub max_depth: u32,
     /// GPU-seconds a minute; above 0, default 100.
     pub gpu_cost_limit: f64,
     /// Batches queued; 1 to 65,536, default 64.

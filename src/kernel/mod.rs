@@ -5,11 +5,13 @@
 pub mod accel;
 pub mod crc32c;
 pub mod echo;
+mod fingerprint;
 pub mod fir;
 pub mod matching;
 pub mod mlp;
 mod registry;
 pub mod rs;
+pub mod sample;
 pub mod simd;
 pub mod spin;
 

@@ -6,6 +6,7 @@ pub mod addresses;
 pub mod affinity;
 pub mod clock;
 pub mod limits;
+pub mod machine;
 pub mod meminfo;
 pub mod message;
 pub mod realtime;

@@ -180,10 +180,8 @@ impl Machine {
     /// This one; what it does not tell is empty.
     pub(super) fn this() -> Self {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        let info = read("/proc/cpuinfo");
-        let model = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(": "));
         Self {
-            processor: model.map(|(_, name)| name.trim().to_owned()).unwrap_or_default(),
+            processor: crate::sys::machine::cpu_model().unwrap_or_default(),
             cores: crate::sys::affinity::allowed_cores().map_or(0, |c| c.len()),
             linux: read("/proc/sys/kernel/osrelease").trim().to_owned(),
         }

@@ -9,8 +9,8 @@ use super::fault::{Place, Report};
 use super::file::{ClassFile, ControllerFile, File, GuardFile, LevelFile, WorkersFile};
 use super::section::Field;
 use super::settings::{
-    Class, Controller, Cores, Fallback, Guard, Idle, Io, Layout, Level, Overload, Policy,
-    Predictor, Settings, Workers,
+    Class, Controller, Cores, Fallback, Guard, Idle, Io, Layout, Level, LevelMode, Overload,
+    Policy, Predictor, Settings, Workers,
 };
 use crate::base::limits::{MAX_DATAGRAM_DEFAULT, PARK_MAX};
 use crate::base::{Nanos, PerPriority, Priority};
@@ -194,11 +194,46 @@ fn level(file: &LevelFile, report: &mut Report) -> Level {
     if let Some(place) = &file.place {
         report.warn(place, "[level] takes effect with offload backends, and this build has none");
     }
-    Level {
+    let level = Level {
+        mode: file.mode.or(LevelMode::Measured),
         transfer_rule: file.transfer_rule.or(5.0),
+        hysteresis: file.hysteresis.or(0.2),
+        spill_threshold: file.spill_threshold.or(10),
+        max_depth: file.max_depth.or(50),
         gpu_cost_limit: file.gpu_cost_limit.or(100.0),
         queue_depth_limit: file.queue_depth_limit.or(64),
         fallback: file.fallback.or(Fallback::Cpu),
+    };
+    warn_of_level(file, &level, report);
+    level
+}
+
+/// Seconds of one device in a minute.
+const DEVICE_S_A_MINUTE: f64 = 60.0;
+
+fn warn_of_level(file: &LevelFile, level: &Level, report: &mut Report) {
+    let limit = file.gpu_cost_limit.place().or(file.breaker.as_ref());
+    if let Some(place) = limit
+        && !file.gpu_cost_limit.is_bad()
+        && level.gpu_cost_limit >= DEVICE_S_A_MINUTE
+    {
+        let message = format!(
+            "`gpu_cost_limit` is {} GPU-seconds a minute and one device has {DEVICE_S_A_MINUTE}: its cost never opens the breaker",
+            level.gpu_cost_limit
+        );
+        report.warn(place, message);
+    }
+    let spill = file.spill_threshold.place().or_else(|| file.max_depth.place());
+    if let Some(place) = spill
+        && !file.spill_threshold.is_bad()
+        && !file.max_depth.is_bad()
+        && level.spill_threshold >= level.max_depth
+    {
+        let (threshold, most) = (level.spill_threshold, level.max_depth);
+        let message = format!(
+            "`spill_threshold` is {threshold} and `max_depth` {most}: work spills only from a full queue"
+        );
+        report.warn(place, message);
     }
 }
 

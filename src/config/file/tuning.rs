@@ -9,7 +9,9 @@ use crate::base::{Nanos, Priority};
 use crate::config::fault::{Place, Report};
 use crate::config::item::{Item, Span};
 use crate::config::section::{Field, Section, us};
-use crate::config::settings::{Cores, Fallback, Idle, Io, Layout, Overload, Policy, Predictor};
+use crate::config::settings::{
+    Cores, Fallback, Idle, Io, Layout, LevelMode, Overload, Policy, Predictor,
+};
 
 /// The shortest budget that a config may name.
 pub(super) const BUDGET_MIN: Nanos = Nanos::from_micros(1);
@@ -189,7 +191,13 @@ impl GuardFile {
 pub(in crate::config) struct LevelFile {
     /// Where `[level]` stands, if it does.
     pub(in crate::config) place: Option<Place>,
+    pub(in crate::config) mode: Field<LevelMode>,
     pub(in crate::config) transfer_rule: Field<f64>,
+    pub(in crate::config) hysteresis: Field<f64>,
+    pub(in crate::config) spill_threshold: Field<u32>,
+    pub(in crate::config) max_depth: Field<u32>,
+    /// Where `[level.breaker]` stands, if it does.
+    pub(in crate::config) breaker: Option<Place>,
     pub(in crate::config) gpu_cost_limit: Field<f64>,
     pub(in crate::config) queue_depth_limit: Field<u32>,
     pub(in crate::config) fallback: Field<Fallback>,
@@ -198,12 +206,21 @@ pub(in crate::config) struct LevelFile {
 impl LevelFile {
     pub(super) fn read(mut s: Section<'_, '_>, r: &mut Report) -> Self {
         let place = s.is_given().then(|| s.place().clone());
+        let mode = s.choice("mode", r);
         let transfer_rule = s.number("transfer_rule", Span::positive(f64::MAX), r);
+        let hysteresis = s.number("hysteresis", Span { above: 0.0, closed: true, max: 0.9 }, r);
+        let spill_threshold = s.integer("spill_threshold", 1..=65_536, r);
+        let max_depth = s.integer("max_depth", 1..=65_536, r);
         let mut breaker = s.child("breaker", "[level.breaker]", r);
         s.done(r);
         let file = Self {
             place,
+            mode,
             transfer_rule,
+            hysteresis,
+            spill_threshold,
+            max_depth,
+            breaker: breaker.is_given().then(|| breaker.place().clone()),
             gpu_cost_limit: breaker.number("gpu_cost_limit", Span::positive(f64::MAX), r),
             queue_depth_limit: breaker.integer("queue_depth_limit", 1..=65_536, r),
             fallback: breaker.choice("fallback", r),

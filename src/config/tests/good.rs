@@ -269,3 +269,22 @@ fn doubtful_things_are_warned_of() {
         assert!(shown.starts_with(&format!("it.toml:{}:{}: warning: ", at.0, at.1)), "{shown}");
     }
 }
+
+#[test]
+fn a_breaker_that_cannot_trip_and_work_that_cannot_spill_are_warned_of() {
+    let said = |text: &str| {
+        let loaded = good(&format!("{INGRESS}{text}"));
+        let said = loaded.warnings.iter().map(|w| w.message.clone()).collect::<Vec<_>>();
+        said.join("\n")
+    };
+    let never = "its cost never opens the breaker";
+    let by_default = said("[level.breaker]\nfallback = \"simd\"\n");
+    assert!(by_default.contains("`gpu_cost_limit` is 100 GPU-seconds a minute"), "{by_default}");
+    assert!(said("[level.breaker]\ngpu_cost_limit = 60\n").contains(never));
+    assert!(!said("[level.breaker]\ngpu_cost_limit = 59.9\n").contains(never));
+    assert!(!said("[level]\nmode = \"seed\"\n").contains(never), "nobody spoke of a breaker");
+    let spill = "work spills only from a full queue";
+    assert!(said("[level]\nspill_threshold = 50\n").contains(spill));
+    assert!(said("[level]\nmax_depth = 10\n").contains(spill));
+    assert!(!said("[level]\nmax_depth = 11\n").contains(spill));
+}

@@ -131,20 +131,19 @@ impl Table {
         }
     }
 
-    /// Each stream by `count` bytes, which it has.
+    /// Each stream by `count` bytes, which it has. All at once, however many: five as four and one would take as long as two
+    /// runs of eight, so that a batch of seven cost twice a batch of eight.
     fn advance(&self, streams: &mut [Stream<'_>], count: usize) {
         match streams {
             [a, b, c, d, e, f, g, h] => self.side_by_side([a, b, c, d, e, f, g, h], count),
-            [a, b, c, d, rest @ ..] => {
-                self.side_by_side([a, b, c, d], count);
-                self.advance(rest, count);
-            }
-            [a, b, rest @ ..] => {
-                self.side_by_side([a, b], count);
-                self.advance(rest, count);
-            }
+            [a, b, c, d, e, f, g] => self.side_by_side([a, b, c, d, e, f, g], count),
+            [a, b, c, d, e, f] => self.side_by_side([a, b, c, d, e, f], count),
+            [a, b, c, d, e] => self.side_by_side([a, b, c, d, e], count),
+            [a, b, c, d] => self.side_by_side([a, b, c, d], count),
+            [a, b, c] => self.side_by_side([a, b, c], count),
+            [a, b] => self.side_by_side([a, b], count),
             [a] => self.side_by_side([a], count),
-            [] => {}
+            _ => debug_assert!(streams.is_empty(), "at most {STREAMS} are followed"),
         }
     }
 

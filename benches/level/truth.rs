@@ -1,0 +1,184 @@
+//! What every batch really takes on every backend, beside what the model says that was calibrated at a few sizes.
+
+use punctual::base::{Clock as _, Nanos};
+use punctual::kernel::sample::Sample;
+use punctual::kernel::simd::SimdChoice;
+use punctual::level::CostModel;
+use punctual::level::calibrate::{self, measure};
+use punctual::level::cost::sizes;
+use punctual::sys::clock::MonotonicClock;
+
+use crate::quartiles::quartiles;
+use crate::works::Work;
+
+/// The largest batch.
+pub(crate) const ROWS_MAX: u32 = 64;
+/// A turn is at least so long, in nanoseconds.
+const TURN: u64 = 20_000;
+
+/// A backend with what it was taken to cost, and what it costs.
+pub(crate) struct Form {
+    pub(crate) simd: SimdChoice,
+    pub(crate) model: CostModel,
+    /// Nanoseconds of batches of 1, 2, … rows: the median of the rounds.
+    pub(crate) usual: Vec<f64>,
+    /// The least of them.
+    pub(crate) least: Vec<f64>,
+    step: f64,
+}
+
+pub(crate) struct Measured {
+    pub(crate) work: Work,
+    pub(crate) forms: Vec<Form>,
+}
+
+impl Measured {
+    pub(crate) fn of(work: Work, rounds: usize) -> Self {
+        eprintln!("measuring {}", work.name);
+        let mut said = Vec::new();
+        let mut samples: Vec<(SimdChoice, Sample)> = Vec::new();
+        for simd in SimdChoice::ALL.into_iter().skip(1) {
+            let Ok(level) = simd.resolve() else {
+                eprintln!("SKIPPED {}: this machine does not have it", simd.word());
+                continue;
+            };
+            let runs_as = work.spec.runs_as(level);
+            if said.contains(&runs_as) {
+                continue;
+            }
+            said.push(runs_as);
+            let rows = ROWS_MAX as usize;
+            let sample = Sample::new(&work.spec, simd, work.wanted, rows, &MonotonicClock);
+            samples.push((simd, sample));
+        }
+        let mut models = Vec::new();
+        for (_, sample) in &mut samples {
+            let most = sample.batch_max() as u32;
+            let run = |rows: u32| sample.run(rows as usize);
+            let points = measure(&MonotonicClock, calibrate::LIMIT, &sizes(most, ROWS_MAX), run);
+            assert!(sample.all_done(most as usize), "{}: a row was refused", work.name);
+            models.push(CostModel::new(points).expect("a model").in_runs_of(most));
+        }
+        let times = all_times(&mut samples, rounds);
+        for (model, times) in models.iter_mut().zip(&times) {
+            correct(model, times);
+        }
+        let named = samples.iter().map(|(simd, _)| *simd);
+        let forms = named.zip(models).zip(&times).map(|((simd, model), times)| {
+            let least = |t: &Vec<f64>| t.iter().copied().fold(f64::INFINITY, f64::min);
+            let usual = times.iter().map(|t| quartiles(t.iter().copied())[1]).collect();
+            let least = times.iter().map(least).collect();
+            Form { simd, model, usual, least, step: least_step(times) }
+        });
+        let forms = forms.collect();
+        Self { work, forms }
+    }
+}
+
+/// What a service would see in its first moments: batches of sizes that are not judged.
+fn correct(model: &mut CostModel, times: &[Vec<f64>]) {
+    let seen = (1..=ROWS_MAX).filter(|rows| !crate::regret::ROWS.contains(rows));
+    for (i, rows) in seen.enumerate() {
+        let rounds = &times[rows as usize - 1];
+        model.observe(rows, Nanos::new(rounds[i % rounds.len()].round() as u64));
+    }
+}
+
+/// By backend, rows and round: nanoseconds. All sizes of all backends in turn are a round.
+fn all_times(samples: &mut [(SimdChoice, Sample)], rounds: usize) -> Vec<Vec<Vec<f64>>> {
+    let mut times = vec![vec![Vec::new(); ROWS_MAX as usize]; samples.len()];
+    let mut runs = vec![vec![1_u64; ROWS_MAX as usize]; samples.len()];
+    for round in 0..=rounds {
+        for rows in 0..ROWS_MAX as usize {
+            for (i, (_, sample)) in samples.iter_mut().enumerate() {
+                let count = runs[i][rows];
+                // The other forms have emptied the caches of what this one reads.
+                sample.run(rows + 1);
+                let start = MonotonicClock.now();
+                (0..count).for_each(|_| sample.run(rows + 1));
+                let took = MonotonicClock.now().since(start).get();
+                if round == 0 {
+                    runs[i][rows] = (TURN / took.max(1)).clamp(1, 4_096);
+                } else {
+                    times[i][rows].push(took as f64 / count as f64);
+                }
+            }
+        }
+    }
+    times
+}
+
+/// The model's error at a size, as a share of what it takes.
+fn error(form: &Form, rows: u32) -> f64 {
+    let truth = form.least[rows as usize - 1];
+    form.model.measured_ps(rows) as f64 / 1e3 / truth - 1.0
+}
+
+/// The least of the medians of a batch's time by that of the batch before it in the same round: below 1 where more rows cost
+/// less.
+fn least_step(times: &[Vec<f64>]) -> f64 {
+    let step = |pair: &[Vec<f64>]| quartiles(pair[1].iter().zip(&pair[0]).map(|(b, a)| b / a))[1];
+    times.windows(2).map(step).fold(f64::INFINITY, f64::min)
+}
+
+/// What remains of the machine's noise in the least of many medians.
+const NOISE: f64 = 0.05;
+/// The goals: worst and mean error at sizes that calibration did not see.
+const WORST: f64 = 0.15;
+const MEAN: f64 = 0.03;
+
+pub(crate) fn table(all: &[Measured], sizes: bool) -> bool {
+    println!(
+        "\n| kernel | backend | T(1) | T(8) | T(32) | T(64) | ns a row | worst error (rows) | mean |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    let (mut sum, mut count, mut worst_of_all, mut fell) = (0.0, 0.0, 0.0_f64, f64::INFINITY);
+    for Measured { work, forms } in all {
+        for form in forms {
+            let unseen: Vec<u32> = (1..=ROWS_MAX)
+                .filter(|rows| form.model.points().iter().all(|p| p.rows != *rows))
+                .collect();
+            let errors: Vec<f64> = unseen.iter().map(|rows| error(form, *rows)).collect();
+            let mean = errors.iter().map(|e| e.abs()).sum::<f64>() / errors.len() as f64;
+            let (worst, rows) = errors.iter().zip(&unseen).fold((0.0_f64, 0), |w, (e, rows)| {
+                if e.abs() > w.0.abs() { (*e, *rows) } else { w }
+            });
+            sum += mean;
+            count += 1.0;
+            worst_of_all = worst_of_all.max(worst.abs());
+            fell = fell.min(form.step);
+            let t = |rows: usize| format!("{:.0}", form.least[rows - 1]);
+            println!(
+                "| {} | {} | {} | {} | {} | {} | {:.1} | {:+.1} % ({rows}) | {:.1} % |",
+                work.name,
+                form.simd.word(),
+                t(1),
+                t(8),
+                t(32),
+                t(64),
+                form.least[63] / 64.0,
+                100.0 * worst,
+                100.0 * mean
+            );
+            if sizes {
+                let all: Vec<String> = form.least.iter().map(|t| format!("{t:.0}")).collect();
+                println!("SIZES {} {}: {}", work.name, form.simd.word(), all.join(" "));
+            }
+        }
+    }
+    let mean = sum / count;
+    let reached = worst_of_all <= WORST && mean <= MEAN && fell >= 1.0 - NOISE;
+    println!(
+        "\nleast median of a batch's time by that of the batch before it: {fell:.3} (goal {:.2})",
+        1.0 - NOISE
+    );
+    println!(
+        "\nmodel error at sizes not calibrated: worst {:.1} % (goal {:.0}), mean {:.1} % (goal {:.0}){}",
+        100.0 * worst_of_all,
+        100.0 * WORST,
+        100.0 * mean,
+        100.0 * MEAN,
+        if reached { "" } else { ": MISSED" }
+    );
+    reached
+}

@@ -1,0 +1,199 @@
+//! Measures a backend: how long batches of a few sizes take, as the least of several tries in turns.
+//!
+//! Knows no clock of its own: it is an argument, and so is what is run.
+
+use super::backend::Backend;
+use super::cost::{CostModel, Point, sizes};
+use crate::base::{Clock, Nanos};
+use crate::kernel::KernelSpec;
+use crate::kernel::sample::Sample;
+use crate::kernel::simd::SimdChoice;
+
+/// The largest batch that is measured.
+pub const ROWS_MAX: u32 = 64;
+const _: () =
+    assert!(ROWS_MAX as usize == crate::base::limits::KERNEL_BATCH_MAX, "one number in two types");
+/// How long one kernel on one backend may be measured.
+pub const LIMIT: Nanos = Nanos::from_millis(50);
+/// A try lasts at least so long, in as many runs as that takes: the clock itself costs some 25 ns.
+const TRY: Nanos = Nanos::from_micros(20);
+/// Tries of each size: what disturbs a try makes it longer, so the least of several is the machine's own.
+const TRIES: u32 = 25;
+/// The most runs of a try.
+const RUNS_MAX: u64 = 4_096;
+
+/// One size, as far as it is known.
+#[derive(Clone, Copy, Debug)]
+struct Tried {
+    rows: u32,
+    /// Runs of a try.
+    runs: u64,
+    /// What one run alone took: nothing better is known before the first try.
+    alone: Nanos,
+    /// The least mean of a try, in picoseconds.
+    least_ps: Option<u64>,
+}
+
+impl Tried {
+    /// How long a try will last.
+    fn lasts(&self) -> Nanos {
+        self.alone.saturating_mul(self.runs)
+    }
+
+    fn point(&self) -> Point {
+        let alone_ps = self.alone.get().saturating_mul(1_000);
+        Point { rows: self.rows, ps: self.least_ps.unwrap_or(alone_ps).max(1) }
+    }
+}
+
+/// The forms of a kernel that this machine has and that differ: each with what it runs, in words. Where two levels run the very
+/// same, the narrower stands for both.
+#[must_use]
+pub fn forms(spec: &KernelSpec) -> Vec<(Backend, String)> {
+    let mut all: Vec<(Backend, String)> = Vec::new();
+    for backend in Backend::CORES {
+        if let Some(level) = backend.simd().and_then(|choice| choice.resolve().ok()) {
+            let runs_as = spec.runs_as(level);
+            if all.iter().all(|(_, known)| *known != runs_as) {
+                all.push((backend, runs_as));
+            }
+        }
+    }
+    all
+}
+
+/// One kernel on one backend of the cores, ready to be measured.
+#[derive(Debug)]
+pub struct Subject {
+    sample: Sample,
+    run: u32,
+}
+
+impl Subject {
+    /// The kernel of `spec` on `backend`, with payloads of about `wanted` bytes; none where that is no backend of the cores.
+    #[must_use]
+    pub fn new(
+        spec: &KernelSpec,
+        backend: Backend,
+        wanted: usize,
+        clock: &impl Clock,
+    ) -> Option<Self> {
+        let simd: SimdChoice = backend.simd()?;
+        let sample = Sample::new(spec, simd, wanted, ROWS_MAX as usize, clock);
+        let run = u32::try_from(sample.batch_max()).ok()?.min(ROWS_MAX);
+        Some(Self { sample, run })
+    }
+
+    /// Its model, within about [`LIMIT`].
+    #[must_use]
+    pub fn model(&mut self, clock: &impl Clock) -> Option<CostModel> {
+        let points = self.points(clock, &sizes(self.run, ROWS_MAX));
+        Some(CostModel::new(points).ok()?.in_runs_of(self.run))
+    }
+
+    /// What batches of `sizes` take, within about [`LIMIT`].
+    pub fn points(&mut self, clock: &impl Clock, sizes: &[u32]) -> Vec<Point> {
+        let sample = &mut self.sample;
+        measure(clock, LIMIT, sizes, |rows| sample.run(rows as usize))
+    }
+}
+
+/// The least time of `run(rows)` at each of `sizes`, which grow, within about `limit`. Sizes that do not fit into what is left
+/// even once are not measured; the first always is.
+pub fn measure(
+    clock: &impl Clock,
+    limit: Nanos,
+    sizes: &[u32],
+    mut run: impl FnMut(u32),
+) -> Vec<Point> {
+    let end = clock.now() + limit;
+    let mut all: Vec<Tried> = Vec::new();
+    for &rows in sizes {
+        // Twice at least: the first run warms what the kernel reads.
+        let twice = all.last().map_or(Nanos::ZERO, |t| guess(t, rows).saturating_mul(2));
+        if clock.now() + twice > end {
+            break;
+        }
+        let alone = [(); 2].map(|()| time(clock, rows, 1, &mut run))[1];
+        let runs = (TRY.get() / alone.get().max(1)).clamp(1, RUNS_MAX);
+        all.push(Tried { rows, runs, alone, least_ps: None });
+    }
+    for _ in 0..TRIES {
+        for tried in &mut all {
+            if clock.now() + tried.lasts() > end {
+                continue;
+            }
+            let took = time(clock, tried.rows, tried.runs, &mut run);
+            let mean_ps = took.get().saturating_mul(1_000) / tried.runs;
+            tried.least_ps = Some(tried.least_ps.map_or(mean_ps, |least| least.min(mean_ps)));
+        }
+    }
+    all.iter().map(Tried::point).collect()
+}
+
+/// What a batch of `rows` takes if each row takes as long as those of a smaller one.
+fn guess(smaller: &Tried, rows: u32) -> Nanos {
+    Nanos::new(smaller.alone.get().saturating_mul(u64::from(rows)) / u64::from(smaller.rows.max(1)))
+}
+
+fn time(clock: &impl Clock, rows: u32, runs: u64, run: &mut impl FnMut(u32)) -> Nanos {
+    let start = clock.now();
+    for _ in 0..runs {
+        run(rows);
+    }
+    clock.now().since(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Instant;
+    use crate::level::cost::SIZES;
+    use std::cell::Cell;
+
+    /// Each run takes what `cost` says of its rows and of how many runs were before.
+    fn measured(limit: Nanos, cost: impl Fn(u32, u64) -> u64) -> (Vec<Point>, Nanos) {
+        let clock = Cell::new(Instant::ZERO);
+        let mut count = 0;
+        let points = measure(&clock, limit, &SIZES, |rows| {
+            clock.set(clock.get() + Nanos::new(cost(rows, count)));
+            count += 1;
+        });
+        (points, clock.get().since(Instant::ZERO))
+    }
+
+    #[test]
+    fn what_disturbs_some_tries_is_not_in_the_figures() {
+        let (points, took) = measured(LIMIT, |rows, count| {
+            let pause = if count % 1_000 == 7 { 3_000_000 } else { 0 };
+            500 + 100 * u64::from(rows) + pause
+        });
+        assert_eq!(points.len(), SIZES.len());
+        for point in points {
+            assert_eq!(point.ps, 1_000 * (500 + 100 * u64::from(point.rows)), "{}", point.rows);
+        }
+        assert!(took <= LIMIT + Nanos::from_millis(3), "{took}");
+    }
+
+    #[test]
+    fn a_first_run_that_is_slow_does_not_count() {
+        let (points, _) = measured(LIMIT, |_, count| if count == 0 { 9_000_000 } else { 2_000 });
+        assert!(points.iter().all(|p| p.ps == 2_000_000), "{points:?}");
+    }
+
+    #[test]
+    fn what_does_not_fit_into_the_time_is_left_out() {
+        let (points, took) = measured(LIMIT, |rows, _| 2_000_000 * u64::from(rows));
+        assert_eq!(points.iter().map(|p| p.rows).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert!(took <= LIMIT, "{took}");
+        let (points, _) = measured(LIMIT, |_, _| 4_000_000_000);
+        assert_eq!(points, [Point { rows: 1, ps: 4_000_000_000_000 }]);
+    }
+
+    #[test]
+    fn a_clock_that_stands_gives_no_point_without_time() {
+        let clock = Cell::new(Instant::ZERO);
+        let points = measure(&clock, LIMIT, &[1, 2], |_| {});
+        assert!(points.iter().all(|p| p.ps == 1), "{points:?}");
+    }
+}

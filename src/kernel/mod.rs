@@ -6,6 +6,8 @@ pub mod accel;
 pub mod crc32c;
 pub mod echo;
 pub mod fir;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod matching;
 pub mod mlp;
 mod registry;
@@ -75,6 +77,13 @@ impl<'a> Batch<'a> {
     pub fn payload(&self, i: usize) -> &[u8] {
         let row = self.rows[i];
         &self.bytes[row.start..row.start + row.len]
+    }
+
+    /// The most bytes that row `i`'s result may have.
+    #[must_use]
+    #[inline]
+    pub const fn capacity(&self, i: usize) -> usize {
+        self.rows[i].capacity
     }
 
     /// Row `i`'s memory up to its capacity, to write the result into; then say how long it is with [`Batch::finish`].

@@ -58,7 +58,8 @@ fn bytes_are_the_references_to_the_bit() {
         for (kernel, spec) in (0..).zip(&specs) {
             for rows in 1..=40 {
                 let payloads = payloads(spec, rows, rows as u64);
-                let (ours, wanted) = (run(&mut gpu, kernel, spec, &payloads), reference(spec, &payloads));
+                let (ours, wanted) =
+                    (run(&mut gpu, kernel, spec, &payloads), reference(spec, &payloads));
                 assert_eq!(ours, wanted, "{} with {rows} rows", spec.weights);
             }
         }

@@ -53,7 +53,10 @@ fn a_device_that_is_destroyed_in_mid_flight_gives_every_batch_back_once() {
         }
         let tags: Vec<u64> = all.iter().map(|(tag, _)| *tag).collect();
         assert_eq!(tags, [0, 1, 2], "{all:?}");
-        assert_eq!(all[2].1, Ended::Lost, "64 rows of a wide network are not that fast");
+        assert!(
+            all.iter().any(|(_, how)| *how == Ended::Lost),
+            "64 rows of a wide network are not that fast"
+        );
         assert_eq!(gpu.health(), Health::Down);
         let why = gpu.fault().expect("it says why").to_owned();
         assert!(why.contains("lost") || why.contains("estroyed"), "{why}");
@@ -92,35 +95,62 @@ fn a_device_that_is_destroyed_before_a_batch_loses_nothing() {
     assert_eq!(drain(&mut gpu), []);
 }
 
-/// A batch that is surely still being worked on when it is first looked at.
+/// The largest batch of the first perceptron.
 fn slow(gpu: &mut Gpu, spec: &Spec, tag: u64) {
     let p = payloads(spec, gpu.rows_max(), 1);
     gpu.submit(KernelId(0), staged(spec, &p, tag)).expect("it is ready");
 }
 
-const SLOW: Options =
-    Options { rows_max: 512, overdue: Nanos::from_millis(20), ..OPTIONS };
+const SLOW: Options = Options { rows_max: 512, overdue: Nanos::from_millis(20), ..OPTIONS };
+
+/// Tries until the device was still at work when it was looked at: where this thread was kept off its core for longer than a
+/// batch takes, there was nothing to be seen.
+fn while_at_work(mut attempt: impl FnMut() -> bool) {
+    assert!((0..20).any(|_| attempt()), "a large batch is not that fast");
+}
 
 #[test]
 fn a_batch_past_its_time_makes_the_device_suspect_until_it_is_back() {
     let (specs, clock) = ([wide()], Hand::default());
     let Some(mut gpu) = device_at("a time-out", &specs, SLOW, clock.clone()) else { return };
-    slow(&mut gpu, &specs[0], 1);
-    gpu.poll(Nanos::ZERO, &mut |_, _| panic!("so many rows are not that fast"));
-    assert_eq!(gpu.health(), Health::Ready);
-    clock.forward(Nanos::from_millis(20));
-    gpu.poll(Nanos::ZERO, &mut |_, _| panic!("so many rows are not that fast"));
-    assert_eq!(gpu.health(), Health::Suspect);
+    while_at_work(|| {
+        slow(&mut gpu, &specs[0], 1);
+        assert_eq!(gpu.health(), Health::Ready);
+        clock.forward(Nanos::from_millis(20));
+        let mut done = false;
+        gpu.poll(Nanos::ZERO, &mut |_, how| done = how == Ended::Run);
+        assert_eq!(gpu.health(), if done { Health::Ready } else { Health::Suspect });
+        !done
+    });
     let refused = gpu.submit(KernelId(0), staged(&specs[0], &payloads(&specs[0], 1, 1), 2));
     assert_eq!(refused.expect_err("it is suspect").tag, 2);
     let (batch, how) = next(&mut gpu);
     assert_eq!((batch.tag, how, gpu.health()), (1, Ended::Run, Health::Ready));
 
-    // The next one late as well: two in a row.
-    slow(&mut gpu, &specs[0], 3);
-    clock.forward(Nanos::from_millis(20));
-    assert_eq!(drain(&mut gpu), [(3, Ended::Lost)]);
-    assert_eq!(gpu.health(), Health::Down);
+    // One in time, and it is as if nothing had been.
+    let p = payloads(&specs[0], 1, 1);
+    run(&mut gpu, 0, &specs[0], &p);
+    for (tag, last) in [(3, false), (4, true)] {
+        while_at_work(|| {
+            if gpu.health() == Health::Ready {
+                slow(&mut gpu, &specs[0], tag);
+            }
+            clock.forward(Nanos::from_millis(20));
+            let mut back = None;
+            gpu.poll(Nanos::ZERO, &mut |staged, how| back = Some((staged.tag, how)));
+            match (gpu.health(), back) {
+                (Health::Suspect, None) => !last,
+                (Health::Down, back) => {
+                    assert_eq!((last, back), (true, Some((4, Ended::Lost))), "two in a row");
+                    true
+                }
+                _ => false,
+            }
+        });
+        if !last {
+            assert_eq!(next(&mut gpu).1, Ended::Run);
+        }
+    }
     let why = gpu.fault().expect("it says why");
     assert!(why.contains("two time-outs of 20000 us"), "{why}");
 }
@@ -129,25 +159,30 @@ fn a_batch_past_its_time_makes_the_device_suspect_until_it_is_back() {
 fn one_that_hangs_is_given_up_and_revived_when_it_has_let_go() {
     let (specs, clock) = ([wide()], Hand::default());
     let Some(mut gpu) = device_at("a hang", &specs, SLOW, clock.clone()) else { return };
-    for tag in 0..3 {
-        slow(&mut gpu, &specs[0], tag);
-    }
-    let mut all = Vec::new();
-    while gpu.health() != Health::Down {
-        clock.forward(Nanos::from_millis(20));
-        gpu.poll(Nanos::ZERO, &mut |staged, how| all.push((staged.tag, how)));
-        assert!(all.len() < 3, "{all:?}");
-    }
-    assert_eq!(all, [(0, Ended::Lost), (1, Ended::Lost), (2, Ended::Lost)]);
-    // It works on, and what it comes to is nobody's.
-    let mut tries = 0;
-    while !gpu.revive() {
-        let why = gpu.fault().expect("it says why");
-        assert!(why.contains("still works"), "{why}");
-        tries += 1;
-        assert!(tries < 10_000_000, "it never lets go");
-    }
-    assert!(tries > 0, "three long batches are not that fast");
+    while_at_work(|| {
+        (0..3).for_each(|tag| slow(&mut gpu, &specs[0], tag));
+        let mut all = Vec::new();
+        while gpu.health() != Health::Down && all.len() < 3 {
+            clock.forward(Nanos::from_millis(20));
+            gpu.poll(Nanos::ZERO, &mut |staged, how| all.push((staged.tag, how)));
+        }
+        let tags: Vec<u64> = all.iter().map(|(tag, _)| *tag).collect();
+        assert_eq!(tags, [0, 1, 2], "each once: {all:?}");
+        let given_up = all[2].1 == Ended::Lost;
+        assert_eq!(given_up, gpu.health() == Health::Down, "{all:?}");
+        if !given_up {
+            return false;
+        }
+        // It works on, and what it comes to is nobody's.
+        let mut refused = 0;
+        while !gpu.revive() {
+            let why = gpu.fault().expect("it says why");
+            assert!(why.contains("still works"), "{why}");
+            refused += 1;
+            assert!(refused < 100_000_000, "it never lets go");
+        }
+        refused > 0
+    });
     assert_eq!(drain(&mut gpu), [], "nothing comes back twice");
     let p = payloads(&specs[0], 3, 1);
     assert!(run(&mut gpu, 0, &specs[0], &p).iter().all(Option::is_some));

@@ -17,7 +17,8 @@ pub(crate) struct Draw(pub u64);
 
 impl Draw {
     pub(crate) fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 40) as f32) / (1_u64 << 23) as f32 - 1.0
     }
 }
@@ -63,7 +64,9 @@ pub(crate) fn device_at(
         Err(GpuError::NoAdapter) => {
             let required = std::env::var("PUNCTUAL_REQUIRE_GPU").is_ok_and(|v| v == "1");
             assert!(!required, "PUNCTUAL_REQUIRE_GPU=1, and there is no adapter");
-            println!("SKIPPED {test}: no Vulkan adapter, install mesa-vulkan-drivers and libvulkan1");
+            println!(
+                "SKIPPED {test}: no Vulkan adapter, install mesa-vulkan-drivers and libvulkan1"
+            );
             None
         }
         Err(other) => panic!("{other}"),

@@ -164,8 +164,11 @@ fn module(device: &wgpu::Device, name: &str, text: &str) -> wgpu::ShaderModule {
 }
 
 fn scoped<T>(device: &wgpu::Device, what: &str, make: impl FnOnce() -> T) -> Result<T, GpuError> {
-    let filters =
-        [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation];
+    let filters = [
+        wgpu::ErrorFilter::Internal,
+        wgpu::ErrorFilter::OutOfMemory,
+        wgpu::ErrorFilter::Validation,
+    ];
     let scopes = filters.map(|filter| device.push_error_scope(filter));
     let made = guarded(make);
     let mut wrong = None;

@@ -68,7 +68,8 @@ fn checksums(card: &Card, rows: &[[u32; 2]], words: &[u32]) -> Result<Vec<u32>, 
         let pipeline = card.pipeline(&card.shaders.crc32c, &[]);
         let bound = [&rows, &words, &sums].map(wgpu::Buffer::as_entire_binding);
         let group = card.group(&pipeline, &bound);
-        let mut encoder = card.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder =
+            card.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         pass.set_pipeline(&pipeline);
         pass.set_bind_group(0, &group, &[]);
@@ -83,8 +84,7 @@ fn checksums(card: &Card, rows: &[[u32; 2]], words: &[u32]) -> Result<Vec<u32>, 
     card.wait(&index, PATIENCE);
     let view = guarded(|| readback.get_mapped_range(..).ok()).flatten();
     let why = || card.trouble().unwrap_or("it does not come back").to_owned();
-    let view =
-        view.ok_or_else(|| GpuError::SelfTest { what: "crc32c".to_owned(), why: why() })?;
+    let view = view.ok_or_else(|| GpuError::SelfTest { what: "crc32c".to_owned(), why: why() })?;
     Ok(bytemuck::cast_slice(&view).to_vec())
 }
 
@@ -172,7 +172,8 @@ fn payload(spec: &Spec, row: usize) -> Vec<u8> {
     let mut bytes = vec![0; spec.payload_len()];
     let mut drawn = row as u64 + 1;
     for to in bytes[spec.tag..].chunks_exact_mut(NUMBER_LEN) {
-        drawn = drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        drawn =
+            drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let [high, low, ..] = drawn.to_be_bytes();
         let number = f32::from(u16::from_be_bytes([high, low])) / 16_384.0 - 2.0;
         to.copy_from_slice(&number.to_le_bytes());

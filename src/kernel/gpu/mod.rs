@@ -6,6 +6,7 @@
 pub mod adapter;
 mod card;
 mod check;
+mod error;
 mod net;
 mod slot;
 mod watch;
@@ -20,6 +21,7 @@ use super::{KernelSpec, Registry};
 use crate::base::{Clock, Instant, KernelId, Nanos};
 use adapter::Found;
 use card::{Card, guarded};
+pub use error::GpuError;
 use net::{Net, TILE, VECTOR};
 use slot::{Slot, Widths};
 use watch::Watch;
@@ -30,44 +32,6 @@ const BUFFER_MAX: usize = 64 << 20;
 const LOOKS: Nanos = Nanos::from_micros(50);
 /// And at most so many times.
 const LOOKS_MAX: u32 = 256;
-
-/// Why there is no GPU to use, or why it is good for nothing.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum GpuError {
-    /// Nothing was found.
-    #[error("there is no Vulkan adapter: no GPU, no driver for it, or no libvulkan.so.1")]
-    NoAdapter,
-    /// What was found is no GPU.
-    #[error("the only adapter is {0}: software is slower than the CPU without it, and was not allowed")]
-    OnlySoftware(Found),
-    /// No kernel of the config has a form for a GPU.
-    #[error("no kernel of the config runs on a GPU: only mlp does")]
-    NothingToRun,
-    /// The driver gives no device.
-    #[error("{adapter} gives no device: {why}")]
-    Device {
-        /// Whose.
-        adapter: String,
-        /// The driver's words.
-        why: String,
-    },
-    /// The device does not make what a kernel needs.
-    #[error("the device does not make {what}: {why}")]
-    Build {
-        /// What was to be made.
-        what: String,
-        /// The driver's words.
-        why: String,
-    },
-    /// The device computes wrongly.
-    #[error("the device failed its self-test, {what}: {why}")]
-    SelfTest {
-        /// The kernel that was tested.
-        what: String,
-        /// What came instead.
-        why: String,
-    },
-}
 
 /// How a device is to be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,7 +163,8 @@ impl Gpu {
     /// # Errors
     /// What differed.
     pub fn check(&mut self, registry: &Registry) -> Result<(), GpuError> {
-        let tested = perceptrons(registry).iter().try_for_each(|(id, spec)| check::mlp(self, *id, spec));
+        let tested =
+            perceptrons(registry).iter().try_for_each(|(id, spec)| check::mlp(self, *id, spec));
         if let Err(error) = &tested {
             self.go_down(&error.to_string());
         }
@@ -235,7 +200,8 @@ impl Gpu {
     }
 
     fn widths(&self, nets: &[(KernelId, Net)]) -> Widths {
-        let most = |of: &dyn Fn(&Net) -> usize| nets.iter().map(|(_, net)| of(net)).max().unwrap_or(1);
+        let most =
+            |of: &dyn Fn(&Net) -> usize| nets.iter().map(|(_, net)| of(net)).max().unwrap_or(1);
         let models = || self.specs.iter().map(|(_, spec)| spec);
         Widths {
             rows: self.rows_max,
@@ -249,7 +215,9 @@ impl Gpu {
     /// Starts a batch, whatever the device is good for.
     fn start(&mut self, kernel: KernelId, staged: Box<Staged>) -> Result<(), Box<Staged>> {
         let Some(open) = &mut self.open else { return Err(staged) };
-        let Some(at) = open.nets.iter().position(|(id, _)| *id == kernel) else { return Err(staged) };
+        let Some(at) = open.nets.iter().position(|(id, _)| *id == kernel) else {
+            return Err(staged);
+        };
         let busy = |i: usize| self.flying.iter().any(|f| f.slot == i);
         let mut slots = open.slots.iter_mut().enumerate();
         let Some((i, slot)) = slots.find(|(i, slot)| !busy(*i) && slot.free()) else {
@@ -337,10 +305,10 @@ impl Gpu {
         let now = self.clock.now();
         // Not past the time-out: whoever waits long is to know of it when it happens.
         let left = wait.saturating_sub(now.since(start)).min(self.watch.left(now));
-        if let (Some(open), Some(first)) = (&self.open, self.flying.front()) {
-            if left > Nanos::ZERO {
-                open.card.wait(&first.index, Duration::from_nanos(left.get()));
-            }
+        if let (Some(open), Some(first)) = (&self.open, self.flying.front())
+            && left > Nanos::ZERO
+        {
+            open.card.wait(&first.index, Duration::from_nanos(left.get()));
         }
         self.collect(back)
     }
@@ -410,12 +378,15 @@ impl Accelerator for Gpu {
         }
         if let Some(buried) = self.buried.take() {
             if buried.card.trouble().is_none() && !buried.card.idle() {
-                self.fault = Some("it still works on what it was given before it went down".to_owned());
+                self.fault =
+                    Some("it still works on what it was given before it went down".to_owned());
                 self.buried = Some(buried);
                 return false;
             }
             self.lay_down(buried);
-            self.buried.take().map(leave);
+            if let Some(silent) = self.buried.take() {
+                leave(silent);
+            }
         }
         if let Err(error) = self.bring_up() {
             self.go_down(&error.to_string());

@@ -143,10 +143,7 @@ fn bytes(card: &Card, layer: &Layer, relu: f64) -> [Step; 2] {
     let quantise = [("IN4", constant(input)), ("WORDS", constant(words))];
     let constants = [("WORDS4", constant(words / LANES)), ("OUT4", constant(out)), ("RELU", relu)];
     [
-        Step {
-            pipeline: card.pipeline(&card.shaders.quantise, &quantise),
-            bound: Bound::Quantise,
-        },
+        Step { pipeline: card.pipeline(&card.shaders.quantise, &quantise), bound: Bound::Quantise },
         Step {
             pipeline: card.pipeline(&card.shaders.bytes, &constants),
             bound: Bound::Bytes {

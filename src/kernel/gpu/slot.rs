@@ -70,7 +70,8 @@ impl Slot {
         let bytes = |vectors: usize| (widths.rows * vectors.max(1) * VECTOR) as u64;
         let input = HEAD as u64 + bytes(widths.input);
         let x = card.buffer(input, Usage::STORAGE | Usage::COPY_DST);
-        let ends = [0, 1].map(|_| card.buffer(bytes(widths.widest), Usage::STORAGE | Usage::COPY_SRC));
+        let ends =
+            [0, 1].map(|_| card.buffer(bytes(widths.widest), Usage::STORAGE | Usage::COPY_SRC));
         let quantised = card.buffer(bytes(widths.bytes), Usage::STORAGE);
         let scales = card.buffer(bytes(1), Usage::STORAGE);
         let part = |offset: u64, size: u64| {
@@ -116,7 +117,10 @@ impl Slot {
             upload: card.buffer(input, Usage::MAP_WRITE | Usage::COPY_SRC),
             readback: card.buffer(bytes(widths.output), Usage::MAP_READ | Usage::COPY_DST),
             programs,
-            maps: Arc::new(Maps { upload: AtomicU8::new(MAPPED), readback: AtomicU8::new(PENDING) }),
+            maps: Arc::new(Maps {
+                upload: AtomicU8::new(MAPPED),
+                readback: AtomicU8::new(PENDING),
+            }),
             taken: Vec::with_capacity(widths.rows),
             row: vec![0.0; widths.input * VECTOR / size_of::<f32>()],
             x,
@@ -178,7 +182,8 @@ impl Slot {
         let rows = self.taken.len().max(1);
         let program = &self.programs[at];
         self.upload.unmap();
-        let mut encoder = card.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder =
+            card.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let sent = (HEAD + rows * net.input * VECTOR) as u64;
         encoder.copy_buffer_to_buffer(&self.upload, 0, &self.x, 0, sent);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());

@@ -42,8 +42,14 @@ pub(crate) fn registry(specs: &[Spec]) -> Registry {
     Registry::new(specs.iter().enumerate().map(entry).collect())
 }
 
-pub(crate) const OPTIONS: Options =
-    Options { allow_software: true, rows_max: 64, in_flight: 3, overdue: Nanos::from_secs(30) };
+pub(crate) const OPTIONS: Options = Options {
+    allow_software: true,
+    rows_max: 64,
+    in_flight: 3,
+    overdue: Nanos::from_secs(30),
+    spin: Nanos::from_micros(50),
+    timed: false,
+};
 
 /// A device for these perceptrons that is ready; none, loudly, where there is no adapter.
 pub(crate) fn device(test: &str, specs: &[Spec], options: Options) -> Option<Gpu> {

@@ -8,7 +8,9 @@ mod card;
 mod check;
 mod error;
 mod net;
+mod options;
 mod slot;
+mod timer;
 mod watch;
 
 use std::collections::VecDeque;
@@ -18,44 +20,19 @@ use std::time::Duration;
 use super::accel::{Accelerator, Ended, Health, Staged};
 use super::mlp::Spec;
 use super::{KernelSpec, Registry};
-use crate::base::{Clock, Instant, KernelId, Nanos};
+use crate::base::{Clock, KernelId, Nanos};
 use adapter::Found;
 use card::{Card, guarded};
 pub use error::GpuError;
 use net::{Net, TILE, VECTOR};
+pub use options::Options;
 use slot::{Slot, Widths};
 use watch::Watch;
 
 /// The most bytes of one buffer of a batch: half of what every adapter binds.
 const BUFFER_MAX: usize = 64 << 20;
-/// Before a wait blocks, so long is spent looking: waking up costs more than a short batch.
-const LOOKS: Nanos = Nanos::from_micros(50);
-/// And at most so many times.
+/// The most looks before a wait blocks, for clocks that stand still.
 const LOOKS_MAX: u32 = 256;
-
-/// How a device is to be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Whether a software adapter will do; default no.
-    pub allow_software: bool,
-    /// The most rows of a batch, 4 to 65,536, rounded up to fours; default 1,024. Wide networks may get fewer.
-    pub rows_max: usize,
-    /// The most batches in flight, 1 to 8; default 3.
-    pub in_flight: usize,
-    /// A batch that takes longer is overdue; default 100 ms.
-    pub overdue: Nanos,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            allow_software: false,
-            rows_max: 1_024,
-            in_flight: 3,
-            overdue: Nanos::from_millis(100),
-        }
-    }
-}
 
 /// A GPU, or what is left of it.
 pub struct Gpu {
@@ -72,6 +49,7 @@ pub struct Gpu {
     fault: Option<String>,
     found: Option<Found>,
     rows_max: usize,
+    kernel_time: Option<Nanos>,
 }
 
 /// A device with everything that was made on it.
@@ -117,11 +95,7 @@ impl Gpu {
         if specs.is_empty() {
             return Err(GpuError::NothingToRun);
         }
-        let options = Options {
-            rows_max: options.rows_max.clamp(TILE, 1 << 16).next_multiple_of(TILE),
-            in_flight: options.in_flight.clamp(1, 8),
-            ..options
-        };
+        let options = options.within_bounds();
         let widest = specs.iter().map(|(_, spec)| net::widest(&spec.model)).max().unwrap_or(1);
         let fit = BUFFER_MAX / (widest * VECTOR) / TILE * TILE;
         let mut gpu = Self {
@@ -136,6 +110,7 @@ impl Gpu {
             watch: Watch::new(options.overdue),
             fault: None,
             found: None,
+            kernel_time: None,
         };
         match gpu.bring_up() {
             Err(e @ (GpuError::NoAdapter | GpuError::OnlySoftware(_))) => return Err(e),
@@ -155,6 +130,13 @@ impl Gpu {
     #[must_use]
     pub fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
+    }
+
+    /// How long the device itself was at work on the batch that came back last, transfers not counted. None where it was not asked
+    /// to be timed, or has no clock.
+    #[must_use]
+    pub const fn kernel_time(&self) -> Option<Nanos> {
+        self.kernel_time
     }
 
     /// Holds the device to the answers of the kernels of `registry`, as the self-test does to those it was opened with. It is down
@@ -186,9 +168,10 @@ impl Gpu {
         let build = |(id, spec): &(KernelId, Spec)| Ok((*id, Net::new(&card, spec)?));
         let nets: Vec<_> = self.specs.iter().map(build).collect::<Result<_, GpuError>>()?;
         let widths = self.widths(&nets);
+        let timed = self.options.timed;
         let all: Vec<&Net> = nets.iter().map(|(_, net)| net).collect();
         let slots = (0..self.options.in_flight)
-            .map(|_| Slot::new(&card, &all, widths))
+            .map(|_| Slot::new(&card, &all, widths, timed))
             .collect::<Result<_, GpuError>>()?;
         self.open = Some(Open { card, nets, slots });
         self.watch = Watch::new(self.options.overdue);
@@ -249,9 +232,12 @@ impl Gpu {
             if !slot.back() {
                 break;
             }
-            if !slot.finish(&open.nets[first.net].1, &mut first.staged) {
-                open.card.fail("a batch's answers cannot be read");
-                break;
+            match slot.finish(&open.nets[first.net].1, &mut first.staged) {
+                Some(time) => self.kernel_time = time,
+                None => {
+                    open.card.fail("a batch's answers cannot be read");
+                    break;
+                }
             }
             if let Some(flight) = self.flying.pop_front() {
                 self.watch.back(self.clock.now(), !self.flying.is_empty());
@@ -297,7 +283,7 @@ impl Gpu {
             if self.collect(back) {
                 return true;
             }
-            if self.clock.now().since(start) >= wait.min(LOOKS) {
+            if self.clock.now().since(start) >= wait.min(self.options.spin) {
                 break;
             }
             std::hint::spin_loop();
@@ -317,10 +303,6 @@ impl Gpu {
         while let Some(staged) = self.lost.pop_front() {
             back(staged, Ended::Lost);
         }
-    }
-
-    fn now(&self) -> Instant {
-        self.clock.now()
     }
 }
 
@@ -344,7 +326,7 @@ impl Accelerator for Gpu {
             return Err(staged);
         }
         self.start(kernel, staged)?;
-        self.watch.started(self.now());
+        self.watch.started(self.clock.now());
         Ok(())
     }
 
@@ -355,7 +337,7 @@ impl Accelerator for Gpu {
             self.wait(wait, back);
         }
         if !self.sink() && self.open.is_some() {
-            self.watch.look(self.now());
+            self.watch.look(self.clock.now());
             if self.watch.health() == Health::Down {
                 let limit = self.options.overdue.as_micros();
                 self.go_down(&format!("two time-outs of {limit} us in a row"));

@@ -10,6 +10,8 @@ use wgpu::BufferUsages as Usage;
 use super::GpuError;
 use super::card::{Card, guarded};
 use super::net::{Bound, Net, VECTOR};
+use super::timer::{STAMPS, Timer};
+use crate::base::Nanos;
 use crate::kernel::accel::Staged;
 use crate::kernel::{Row, RowStatus};
 
@@ -52,6 +54,7 @@ pub(super) struct Slot {
     /// Which rows of the batch went in, in order.
     taken: Vec<usize>,
     row: Vec<f32>,
+    timer: Option<Timer>,
 }
 
 #[derive(Debug)]
@@ -62,11 +65,16 @@ struct Program {
 }
 
 impl Slot {
-    pub(super) fn new(card: &Card, nets: &[&Net], widths: Widths) -> Result<Self, GpuError> {
-        card.make("a batch's memory", || Self::build(card, nets, widths))
+    pub(super) fn new(
+        card: &Card,
+        nets: &[&Net],
+        widths: Widths,
+        timed: bool,
+    ) -> Result<Self, GpuError> {
+        card.make("a batch's memory", || Self::build(card, nets, widths, timed))
     }
 
-    fn build(card: &Card, nets: &[&Net], widths: Widths) -> Self {
+    fn build(card: &Card, nets: &[&Net], widths: Widths, timed: bool) -> Self {
         let bytes = |vectors: usize| (widths.rows * vectors.max(1) * VECTOR) as u64;
         let input = HEAD as u64 + bytes(widths.input);
         let x = card.buffer(input, Usage::STORAGE | Usage::COPY_DST);
@@ -115,7 +123,7 @@ impl Slot {
         let programs = nets.iter().map(|net| program(net)).collect();
         Self {
             upload: card.buffer(input, Usage::MAP_WRITE | Usage::COPY_SRC),
-            readback: card.buffer(bytes(widths.output), Usage::MAP_READ | Usage::COPY_DST),
+            readback: card.buffer(bytes(widths.output) + STAMPS, Usage::MAP_READ | Usage::COPY_DST),
             programs,
             maps: Arc::new(Maps {
                 upload: AtomicU8::new(MAPPED),
@@ -123,6 +131,7 @@ impl Slot {
             }),
             taken: Vec::with_capacity(widths.rows),
             row: vec![0.0; widths.input * VECTOR / size_of::<f32>()],
+            timer: if timed { Timer::new(card) } else { None },
             x,
         }
     }
@@ -186,7 +195,10 @@ impl Slot {
             card.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let sent = (HEAD + rows * net.input * VECTOR) as u64;
         encoder.copy_buffer_to_buffer(&self.upload, 0, &self.x, 0, sent);
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: None,
+            timestamp_writes: self.timer.as_ref().map(Timer::writes),
+        });
         for (step, group) in net.steps.iter().zip(&program.groups) {
             pass.set_pipeline(&step.pipeline);
             pass.set_bind_group(0, group, &[]);
@@ -196,10 +208,14 @@ impl Slot {
         drop(pass);
         let answered = (rows * net.output * VECTOR) as u64;
         encoder.copy_buffer_to_buffer(&program.result, 0, &self.readback, 0, answered);
+        let mapped = match &self.timer {
+            Some(timer) => timer.resolve(&mut encoder, &self.readback, answered),
+            None => answered,
+        };
         self.maps.upload.store(PENDING, Ordering::Release);
         self.maps.readback.store(PENDING, Ordering::Release);
         let maps = Arc::clone(&self.maps);
-        encoder.map_buffer_on_submit(&self.readback, wgpu::MapMode::Read, ..answered, move |r| {
+        encoder.map_buffer_on_submit(&self.readback, wgpu::MapMode::Read, ..mapped, move |r| {
             maps.readback.store(outcome(&r), Ordering::Release);
         });
         let maps = Arc::clone(&self.maps);
@@ -209,24 +225,23 @@ impl Slot {
         card.queue.submit([encoder.finish()])
     }
 
-    /// Writes the answers into the batch. Says whether they could be read; nothing is changed if not.
-    pub(super) fn finish(&self, net: &Net, staged: &mut Staged) -> bool {
-        let answered = (self.taken.len() * net.output * VECTOR) as u64;
+    /// Writes the answers into the batch. None where they cannot be read, and nothing is changed then; else how long the device was
+    /// at work, if it was timed.
+    pub(super) fn finish(&self, net: &Net, staged: &mut Staged) -> Option<Option<Nanos>> {
+        let answered = (self.taken.len().max(1) * net.output * VECTOR) as u64;
+        let view = self.readback.get_mapped_range(..answered).ok()?;
         let (bytes, rows) = staged.parts();
-        if answered > 0 {
-            let Ok(view) = self.readback.get_mapped_range(..answered) else { return false };
-            let numbers: &[f32] = bytemuck::cast_slice(&view);
-            let stride = net.output * VECTOR / size_of::<f32>();
-            rows.iter_mut().for_each(|row| row.status = RowStatus::Failed);
-            for (numbers, i) in numbers.chunks_exact(stride).zip(&self.taken) {
-                answer(net, &numbers[..net.shape.outputs], bytes, &mut rows[*i]);
-            }
-        } else {
-            rows.iter_mut().for_each(|row| row.status = RowStatus::Failed);
+        rows.iter_mut().for_each(|row| row.status = RowStatus::Failed);
+        let numbers: &[f32] = bytemuck::cast_slice(&view);
+        let stride = net.output * VECTOR / size_of::<f32>();
+        for (numbers, i) in numbers.chunks_exact(stride).zip(&self.taken) {
+            answer(net, &numbers[..net.shape.outputs], bytes, &mut rows[*i]);
         }
+        drop(view);
+        let time = self.timer.as_ref().and_then(|timer| timer.read(&self.readback, answered));
         self.readback.unmap();
         self.maps.readback.store(PENDING, Ordering::Release);
-        true
+        Some(time)
     }
 }
 

@@ -72,6 +72,7 @@ pub(crate) fn batch(rows: usize) -> Box<Staged> {
 }
 
 /// Waits for what is back next, in pieces of `wait`.
+#[expect(clippy::vec_box, reason = "batches travel as boxes")]
 pub(crate) fn back(gpu: &mut Gpu, wait: Nanos) -> Vec<Box<Staged>> {
     let mut all = Vec::new();
     let mut lost = false;

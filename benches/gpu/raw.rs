@@ -111,7 +111,9 @@ fn dispatches(raw: &Raw, pace: Pace) {
     println!("  encode and submit, not waited for {}", {
         let times = (0..n)
             .map(|_| {
-                let t = time(|| drop(submit()));
+                let t = time(|| {
+                    submit();
+                });
                 raw.wait();
                 t
             })

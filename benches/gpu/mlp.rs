@@ -1,6 +1,6 @@
 //! A batch of a perceptron by its size: the device from end to end, its kernels alone, and the CPU's workers beside it.
 
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use punctual::base::{KernelId, Nanos};
@@ -145,29 +145,57 @@ fn cpu(mlp: &mut Mlp, staged: &mut Staged) {
     rows.chunks_mut(most).for_each(|rows| mlp.run(&mut Batch::new(bytes, rows)));
 }
 
-/// Shared by so many workers, each with its own part: until the last one is done.
+/// Shared by so many workers, each with its own part, this thread among them: until the last one is done.
 fn on_cpu(spec: &Spec, rows: usize, workers: usize, pace: Pace) -> f64 {
     let workers = workers.min(rows);
-    let (begin, end) = (Barrier::new(workers + 1), Barrier::new(workers + 1));
-    std::thread::scope(|scope| {
-        for w in 0..workers {
-            let (begin, end) = (&begin, &end);
-            scope.spawn(move || {
-                let mine = rows / workers + usize::from(w < rows % workers);
-                let mut mlp = Mlp::new(spec, Level::detect());
-                let mut staged = nets::batch(mine);
-                for _ in 0..=pace.runs {
+    let gate = Gate { workers, arrived: AtomicUsize::new(0) };
+    let work = |w: usize| {
+        let mine = rows / workers + usize::from(w < rows % workers);
+        let mut mlp = Mlp::new(spec, Level::detect());
+        let mut staged = nets::batch(mine);
+        let mut turn = 0;
+        Times::from(
+            (0..=pace.runs)
+                .map(|_| {
                     nets::fill(&mut staged, mine);
-                    begin.wait();
-                    cpu(&mut mlp, &mut staged);
-                    end.wait();
-                }
-            });
-        }
-        Times::of(pace.runs, || {
-            begin.wait();
-            end.wait();
-        })
+                    gate.pass(&mut turn);
+                    time(|| {
+                        cpu(&mut mlp, &mut staged);
+                        gate.pass(&mut turn);
+                    })
+                })
+                .collect(),
+        )
         .median()
+    };
+    std::thread::scope(|scope| {
+        for w in 1..workers {
+            let work = &work;
+            scope.spawn(move || work(w));
+        }
+        work(0)
     })
+}
+
+/// Where workers meet, without sleeping: waking up takes longer than a small batch.
+struct Gate {
+    workers: usize,
+    arrived: AtomicUsize,
+}
+
+impl Gate {
+    /// Waits for all; `turn` counts this worker's own.
+    fn pass(&self, turn: &mut usize) {
+        *turn += self.workers;
+        self.arrived.fetch_add(1, Ordering::AcqRel);
+        let mut looks = 0;
+        while self.arrived.load(Ordering::Acquire) < *turn {
+            looks += 1;
+            // Where there are fewer free cores than workers, one waits for another that has none.
+            if looks % 1_000 == 0 {
+                std::thread::yield_now();
+            }
+            std::hint::spin_loop();
+        }
+    }
 }

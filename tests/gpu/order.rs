@@ -71,3 +71,19 @@ fn a_poll_of_an_idle_device_does_not_wait() {
     gpu.poll(Nanos::from_secs(60), &mut |_, _| panic!("nothing was sent"));
     assert!(start.elapsed().as_secs() < 30);
 }
+
+#[test]
+fn the_devices_own_time_is_known_where_it_was_asked_for() {
+    let specs = [spec(&[64, 256, 256, 8], Precision::Int8, Output::Linear, 0)];
+    let options = punctual::kernel::gpu::Options { timed: true, ..OPTIONS };
+    let Some(mut gpu) = device("timed", &specs, options) else { return };
+    let clock = gpu.found().expect("it is open").features.contains(&"timestamps");
+    let start = std::time::Instant::now();
+    let p = payloads(&specs[0], 40, 1);
+    assert!(run(&mut gpu, 0, &specs[0], &p) == reference(&specs[0], &p));
+    let whole = start.elapsed().as_nanos();
+    assert_eq!(gpu.kernel_time().is_some(), clock);
+    assert!(gpu.kernel_time().is_none_or(|t| t > Nanos::ZERO && u128::from(t.get()) < whole));
+    let Some(gpu) = device("untimed", &specs, OPTIONS) else { return };
+    assert_eq!(gpu.kernel_time(), None);
+}

@@ -4,7 +4,7 @@ use punctual::base::{KernelId, Nanos};
 use punctual::kernel::accel::{Accelerator as _, Ended};
 use punctual::kernel::mlp::{Output, Precision};
 
-use crate::rig::{OPTIONS, answers, device, payloads, reference, spec, staged};
+use crate::rig::{OPTIONS, answers, device, payloads, reference, run, spec, staged};
 
 #[test]
 fn batches_come_back_in_their_order_with_their_own_answers() {

@@ -14,6 +14,9 @@ mod registry;
 pub mod rs;
 pub mod simd;
 pub mod spin;
+// Only a device needs it; its tests are run without one.
+#[cfg(any(feature = "gpu", test))]
+mod watch;
 
 pub use registry::{KernelSpec, Kernels, Registry};
 

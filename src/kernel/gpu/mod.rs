@@ -11,7 +11,6 @@ mod net;
 mod options;
 mod slot;
 mod timer;
-mod watch;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,6 +18,7 @@ use std::time::Duration;
 
 use super::accel::{Accelerator, Ended, Health, Staged};
 use super::mlp::Spec;
+use super::watch::Watch;
 use super::{KernelSpec, Registry};
 use crate::base::{Clock, KernelId, Nanos};
 use adapter::Found;
@@ -27,7 +27,6 @@ pub use error::GpuError;
 use net::{Net, TILE, VECTOR};
 pub use options::Options;
 use slot::{Slot, Widths};
-use watch::Watch;
 
 /// The most bytes of one buffer of a batch: half of what every adapter binds.
 const BUFFER_MAX: usize = 64 << 20;

@@ -19,7 +19,7 @@ pub struct Options {
     pub overdue: Nanos,
     /// Before a wait blocks, so long is spent looking, since waking up costs more than a short batch; default 50 us.
     pub spin: Nanos,
-    /// Whether the device's own clock is read around each batch ([`Gpu::kernel_time`]); default no.
+    /// Whether the device's own clock is read around each batch ([`Gpu::kernel_time`](super::Gpu::kernel_time)); default no.
     pub timed: bool,
 }
 

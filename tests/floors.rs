@@ -34,6 +34,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("fearless_simd", &["kernel"]),
     ("aho_corasick", &["kernel"]),
     ("safetensors", &["kernel"]),
+    ("wgpu", &["kernel"]),
     ("axum", &["http"]),
     ("tokio", &["http"]),
     ("prometheus_client", &["telemetry"]),

@@ -1,4 +1,5 @@
-//! `punctual probe`: which vector instructions this machine has, what each kernel of a config runs on, and what a batch costs.
+//! `punctual probe`: which vector instructions and GPUs this machine has, what each kernel of a config runs on, and what a batch
+//! costs.
 //!
 //! Knows no kernel's inside: it runs them as a worker does, at the level in force and at the reference.
 
@@ -63,9 +64,9 @@ pub fn run(args: &ProbeArgs) -> u8 {
             let mut out = io::stdout().lock();
             // A reader that went away does not change what the machine has.
             let _ = if args.json {
-                writeln!(out, "{}", to_json(level, &kernels))
+                writeln!(out, "{}", to_json(level, &adapters(), &kernels))
             } else {
-                print(level, &kernels, &mut out)
+                print(level, &adapters(), &kernels, &mut out)
             };
             exit::DONE
         }
@@ -127,13 +128,71 @@ fn time(sample: &mut Sample, rows: usize) -> f64 {
     }
 }
 
-fn print(level: Level, kernels: &[Probed], out: &mut impl Write) -> io::Result<()> {
+/// A GPU, or what stands in for one.
+#[derive(Debug)]
+struct Adapter {
+    /// Name, kind, interface and driver in one line.
+    line: String,
+    software: bool,
+    features: Vec<&'static str>,
+    json: Value,
+}
+
+/// The adapters of this machine, best first; none where this program was built without the feature `gpu`.
+#[cfg(feature = "gpu")]
+fn adapters() -> Option<Vec<Adapter>> {
+    use crate::kernel::gpu::adapter::{self, Found, Kind};
+
+    let adapter = |found: Found| Adapter {
+        line: found.to_string(),
+        software: found.kind == Kind::Software,
+        json: json!({
+            "name": found.name,
+            "kind": found.kind.word(),
+            "backend": found.backend,
+            "driver": found.driver,
+            "features": found.features,
+        }),
+        features: found.features,
+    };
+    Some(adapter::look().into_iter().map(adapter).collect())
+}
+
+#[cfg(not(feature = "gpu"))]
+const fn adapters() -> Option<Vec<Adapter>> {
+    None
+}
+
+fn print_adapters(adapters: Option<&[Adapter]>, out: &mut impl Write) -> io::Result<()> {
+    let Some(adapters) = adapters else { return writeln!(out, "gpu: built without gpu") };
+    if adapters.is_empty() {
+        return writeln!(out, "gpu: no Vulkan adapter");
+    }
+    for (i, adapter) in adapters.iter().enumerate() {
+        let role = match (i, adapter.software) {
+            (_, true) => ", not taken unless software is allowed",
+            (0, false) => "",
+            _ => ", not taken",
+        };
+        writeln!(out, "gpu: {}{role}", adapter.line)?;
+        writeln!(out, "  features: {}", adapter.features.join(", "))?;
+    }
+    Ok(())
+}
+
+fn print(
+    level: Level,
+    adapters: &Option<Vec<Adapter>>,
+    kernels: &[Probed],
+    out: &mut impl Write,
+) -> io::Result<()> {
     writeln!(out, "simd: {level}")?;
     for (word, found) in Level::every() {
         if found.is_none() {
             writeln!(out, "  {word}: this machine does not have it, SKIPPED")?;
         }
     }
+    print_adapters(adapters.as_deref(), out)?;
     for k in kernels {
         writeln!(out, "\n{} ({}): {}", k.name, k.kind, k.runs_as)?;
         if k.times.is_empty() {
@@ -149,7 +208,7 @@ fn print(level: Level, kernels: &[Probed], out: &mut impl Write) -> io::Result<(
     out.flush()
 }
 
-fn to_json(level: Level, kernels: &[Probed]) -> Value {
+fn to_json(level: Level, adapters: &Option<Vec<Adapter>>, kernels: &[Probed]) -> Value {
     let levels =
         Level::every().map(|(word, found)| json!({ "level": word, "here": found.is_some() }));
     let kernels: Vec<Value> = kernels
@@ -167,7 +226,10 @@ fn to_json(level: Level, kernels: &[Probed]) -> Value {
             })
         })
         .collect();
-    json!({ "version": 1, "simd": level.word(), "levels": levels, "kernels": kernels })
+    let adapters =
+        adapters.as_ref().map(|all| all.iter().map(|a| a.json.clone()).collect::<Vec<_>>());
+    let gpu = json!({ "built": adapters.is_some(), "adapters": adapters.unwrap_or_default() });
+    json!({ "version": 1, "simd": level.word(), "levels": levels, "gpu": gpu, "kernels": kernels })
 }
 
 #[cfg(test)]
@@ -179,11 +241,14 @@ mod tests {
         let loaded = config::parse(config::EMBEDDED_NAME, config::embedded()).expect("good");
         let (level, kernels) = probe(&loaded).expect("auto");
         let mut text = Vec::new();
-        print(level, &kernels, &mut text).expect("memory");
+        let adapters = adapters();
+        print(level, &adapters, &kernels, &mut text).expect("memory");
         let text = String::from_utf8(text).expect("text");
         assert!(text.starts_with(&format!("simd: {}\n", Level::detect())), "{text}");
         assert!(text.contains("\ncrc32c (crc32c): "), "{text}");
-        let object = to_json(level, &kernels);
+        assert!(text.contains("\ngpu: "), "{text}");
+        let object = to_json(level, &adapters, &kernels);
+        assert_eq!(object["gpu"]["built"], cfg!(feature = "gpu"));
         assert_eq!(object["kernels"][0]["batches"][5]["rows"], 32);
         assert!(object["kernels"][0]["batches"][5]["ns"].as_f64() > Some(0.0));
     }

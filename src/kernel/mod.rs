@@ -7,6 +7,8 @@ pub mod crc32c;
 pub mod echo;
 mod fingerprint;
 pub mod fir;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod matching;
 pub mod mlp;
 mod registry;
@@ -14,6 +16,9 @@ pub mod rs;
 pub mod sample;
 pub mod simd;
 pub mod spin;
+// Only a device needs it; its tests are run without one.
+#[cfg(any(feature = "gpu", test))]
+mod watch;
 
 pub use registry::{KernelSpec, Kernels, Registry};
 
@@ -77,6 +82,13 @@ impl<'a> Batch<'a> {
     pub fn payload(&self, i: usize) -> &[u8] {
         let row = self.rows[i];
         &self.bytes[row.start..row.start + row.len]
+    }
+
+    /// The most bytes that row `i`'s result may have.
+    #[must_use]
+    #[inline]
+    pub const fn capacity(&self, i: usize) -> usize {
+        self.rows[i].capacity
     }
 
     /// Row `i`'s memory up to its capacity, to write the result into; then say how long it is with [`Batch::finish`].

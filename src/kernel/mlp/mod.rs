@@ -10,8 +10,9 @@ mod form;
 mod lines;
 mod pack;
 mod panels;
-mod quant;
+pub(super) mod quant;
 mod scalar;
+pub(super) mod shape;
 #[cfg(test)]
 mod tests;
 pub mod weights;
@@ -23,6 +24,7 @@ use super::{Batch, Kernel, RESULT_ALWAYS_FITS};
 use crate::base::limits::KERNEL_BATCH_MAX;
 use bytes::ByteNet;
 use float::FloatNet;
+use shape::Shape;
 use weights::Model;
 
 /// Bytes of a feature and of a result.
@@ -105,11 +107,7 @@ impl Spec {
 #[derive(Debug)]
 pub struct Mlp {
     net: Net,
-    inputs: usize,
-    outputs: usize,
-    output: Output,
-    tag: usize,
-    answer_len: usize,
+    shape: Shape,
     x: Vec<f32>,
     y: Vec<f32>,
     /// Which row of the batch lies in which row of `x`.
@@ -134,11 +132,7 @@ impl Mlp {
         let stride = net.stride();
         Self {
             net,
-            inputs: model.inputs(),
-            outputs: model.outputs(),
-            output: spec.output,
-            tag: spec.tag,
-            answer_len: spec.answer_len(),
+            shape: Shape::of(spec),
             x: vec![0.0; stride * KERNEL_BATCH_MAX],
             y: vec![0.0; stride * KERNEL_BATCH_MAX],
             taken: Vec::with_capacity(KERNEL_BATCH_MAX),
@@ -150,9 +144,8 @@ impl Mlp {
         self.taken.clear();
         let stride = self.net.stride();
         for i in 0..batch.len() {
-            let room = &mut self.x[self.taken.len() * stride..][..self.inputs];
-            let features = batch.payload(i).get(self.tag..);
-            if features.is_some_and(|f| fill(f, room)) && batch.memory(i).len() >= self.answer_len {
+            let room = &mut self.x[self.taken.len() * stride..][..self.shape.inputs];
+            if self.shape.take(batch.payload(i), batch.capacity(i), room) {
                 self.taken.push(i);
             } else {
                 batch.fail(i);
@@ -170,20 +163,6 @@ impl Net {
     }
 }
 
-/// Whether the payload is as many good numbers as there is room for; they are in `room` then.
-fn fill(payload: &[u8], room: &mut [f32]) -> bool {
-    let (words, rest) = payload.as_chunks::<NUMBER_LEN>();
-    if !rest.is_empty() || words.len() != room.len() {
-        return false;
-    }
-    let mut good = true;
-    for (to, word) in room.iter_mut().zip(words) {
-        *to = f32::from_le_bytes(*word);
-        good &= to.is_finite();
-    }
-    good
-}
-
 impl Kernel for Mlp {
     fn run(&mut self, batch: &mut Batch<'_>) {
         self.gather(batch);
@@ -194,25 +173,16 @@ impl Kernel for Mlp {
             Net::Int8(net) => net.run(rows, &mut self.x, &mut self.y),
         };
         for (row, i) in self.taken.iter().enumerate() {
-            let numbers = &result[row * stride..][..self.outputs];
-            if numbers.iter().any(|x| !x.is_finite()) {
-                batch.fail(*i);
-                continue;
+            let numbers = &result[row * stride..][..self.shape.outputs];
+            match self.shape.give(numbers, batch.memory(*i)) {
+                Some(len) => batch.finish(*i, len),
+                None => batch.fail(*i),
             }
-            let (room, _) = batch.memory(*i)[self.tag..].as_chunks_mut::<NUMBER_LEN>();
-            for (to, x) in room.iter_mut().zip(numbers) {
-                let value = match self.output {
-                    Output::Linear => *x,
-                    Output::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-                };
-                *to = value.to_le_bytes();
-            }
-            batch.finish(*i, self.answer_len);
         }
     }
 
     fn grows(&self) -> bool {
-        self.outputs > self.inputs && self.answer_len > RESULT_ALWAYS_FITS
+        self.shape.outputs > self.shape.inputs && self.shape.answer_len > RESULT_ALWAYS_FITS
     }
 
     fn batch_max(&self) -> usize {

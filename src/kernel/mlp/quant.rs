@@ -11,16 +11,16 @@ const TOP: f32 = 127.0;
 
 /// A layer in bytes.
 #[derive(Clone, Debug)]
-pub(super) struct ByteLayer {
-    pub(super) inputs: usize,
-    pub(super) outputs: usize,
+pub(in crate::kernel) struct ByteLayer {
+    pub(in crate::kernel) inputs: usize,
+    pub(in crate::kernel) outputs: usize,
     /// By output, then by input.
-    pub(super) weights: Vec<i8>,
+    pub(in crate::kernel) weights: Vec<i8>,
     /// By output: what one step of a weight is worth.
-    pub(super) scale: Vec<f32>,
+    pub(in crate::kernel) scale: Vec<f32>,
     /// By output: what an offset of 1.0 in every input adds.
-    pub(super) offset: Vec<f32>,
-    pub(super) bias: Vec<f32>,
+    pub(in crate::kernel) offset: Vec<f32>,
+    pub(in crate::kernel) bias: Vec<f32>,
 }
 
 impl ByteLayer {
@@ -28,7 +28,7 @@ impl ByteLayer {
         clippy::cast_possible_truncation,
         reason = "rounded, and within -127 to 127 by its scale"
     )]
-    pub(super) fn new(layer: &Layer) -> Self {
+    pub(in crate::kernel) fn new(layer: &Layer) -> Self {
         let (inputs, outputs) = (layer.inputs, layer.outputs);
         let mut made = Self {
             inputs,

@@ -50,8 +50,15 @@ fn admission(c: &mut Criterion) {
                 let (priority, released) = (Priority::Low, at(now));
                 let deadline = released + priority.default_budget();
                 let service = Nanos::new(50);
-                let candidate =
-                    Candidate { priority, released, deadline, queued_by: deadline, service };
+                let candidate = Candidate {
+                    priority,
+                    released,
+                    deadline,
+                    queued_by: deadline,
+                    service,
+                    bucket: 0,
+                    bound: true,
+                };
                 let probe = gates.admit(released, &candidate).expect("there is room");
                 let packet = Packet {
                     slot: pool.insert(&[7; 64]).expect("there is room"),

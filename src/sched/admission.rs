@@ -231,7 +231,7 @@ impl Admission {
     #[must_use]
     pub fn first_due(&self, priority: Priority) -> Option<Instant> {
         match &self.worth {
-            Some(worth) if self.by_value => worth.first_of(priority),
+            Some(worth) if self.by_value => worth.first_due(priority),
             _ => self.queue.first_of(priority).map(|v| v.key.deadline),
         }
     }

@@ -84,10 +84,33 @@ impl Admission {
         start: Instant,
         wanted: impl FnOnce(&Packet) -> bool,
     ) -> Dispatch<'_> {
-        match self.worth.as_mut().and_then(|w| w.next(start, wanted)) {
+        let before = self.goes_before_head(start);
+        let Some(worth) = &mut self.worth else { return Dispatch::Empty };
+        let next = if let Some(class) = before {
+            let is_wanted = worth.first_of(class).is_some_and(wanted);
+            let first = if is_wanted { worth.take_first_of(class) } else { None };
+            first.map(|p| (p, DropReason::LateAtDispatch))
+        } else {
+            worth.next(start, wanted)
+        };
+        match next {
             Some((packet, why)) => self.judged(start, packet, why),
             None => Dispatch::Empty,
         }
+    }
+
+    /// A head whose class does not fit lets all higher ones go first, as in [`Admission::first_in_value`].
+    fn goes_before_head(&self, start: Instant) -> Option<Priority> {
+        let worth = self.worth.as_ref()?;
+        let head = worth.first()?;
+        if !self.demand.yields(head.priority) || !self.makes_it(start, head) {
+            return None;
+        }
+        let above = &Priority::ALL[..head.priority.index()];
+        let (fit, rest) = above.split_at(self.demand.fitting().min(above.len()));
+        let due = |p: &Priority| Some((worth.first_due(*p)?, *p));
+        let of_those = fit.iter().filter_map(due).min().map(|(_, p)| p);
+        of_those.or_else(|| rest.iter().copied().find(|p| worth.first_due(*p).is_some()))
     }
 
     /// What becomes of a packet that was taken out; why it is dropped if it is.

@@ -7,7 +7,9 @@ use super::{Candidate, Options};
 use crate::base::limits::{BUDGET_MAX, QUEUE_TOTAL_MAX};
 use crate::base::{DropReason, Instant, Nanos, PerPriority, Priority};
 use crate::packet::Packet;
-use crate::sched::value::{Beliefs, Entry, Given, Key, Options as Rules, Pressure, Promises};
+use crate::sched::value::{
+    Beliefs, Entry, Given, Key, Options as Rules, Pressure, Promises, Terms,
+};
 
 /// Packets that wait in reserve: they count among those that a worker may hold.
 const SPARES: usize = 64;
@@ -27,6 +29,13 @@ pub(super) struct Found {
     pub(super) yields: bool,
     /// As many of its class wait as its quota allows.
     pub(super) full: bool,
+}
+
+impl Found {
+    fn terms(&self, now: Instant, entry: &Entry<u16>) -> Terms {
+        let enforced = entry.deadline < Instant::MAX;
+        Terms { by: if enforced { now + self.allowed } else { Instant::MAX }, full: self.full }
+    }
 }
 
 /// A packet that waits.
@@ -96,9 +105,19 @@ impl Worth {
         self.packet(self.promises.head()?.item)
     }
 
-    /// The first of that priority in line, and what it is queued by.
-    pub(super) fn first_of(&self, priority: Priority) -> Option<Instant> {
+    /// What the first of that priority in line is queued by.
+    pub(super) fn first_due(&self, priority: Priority) -> Option<Instant> {
         self.promises.first_of(priority).map(|e| e.key.by)
+    }
+
+    /// The first of that priority in line.
+    pub(super) fn first_of(&self, priority: Priority) -> Option<&Packet> {
+        self.packet(self.promises.first_of(priority)?.item)
+    }
+
+    /// The first in line.
+    pub(super) fn first(&self) -> Option<&Packet> {
+        self.packet(self.promises.iter().next()?.item)
     }
 
     fn packet(&self, at: u16) -> Option<&Packet> {
@@ -162,9 +181,7 @@ impl Worth {
             bucket,
             bound: packet.flags.bound,
         };
-        // What it was promised is kept as long as its own deadline can be.
-        let found = Found { allowed: deadline.since(packet.released), yields, full: false };
-        let entry = self.entry(packet.released, &c, &found, u32::from(packet.count), at);
+        let entry = self.entry(&c, yields, u32::from(packet.count), at);
         let entry = match packet.flags.probe {
             true => Entry { deadline: Instant::MAX, density: PROBE_DENSITY, ..entry },
             false => Entry { service, ..entry },
@@ -179,18 +196,11 @@ impl Worth {
         priority != Priority::High && (yields || self.behind[priority] > 0)
     }
 
-    fn entry(
-        &self,
-        now: Instant,
-        c: &Candidate,
-        found: &Found,
-        count: u32,
-        item: u16,
-    ) -> Entry<u16> {
+    fn entry(&self, c: &Candidate, yields: bool, count: u32, item: u16) -> Entry<u16> {
         let Candidate { priority, bucket, service, .. } = *c;
         let enforced = priority.enforces_deadline();
-        let deadline = if enforced { now + found.allowed } else { Instant::MAX };
-        let by = match self.stands_behind(priority, found.yields) {
+        let deadline = if enforced { c.deadline } else { Instant::MAX };
+        let by = match self.stands_behind(priority, yields) {
             true => c.queued_by + BEHIND.saturating_mul(priority.index() as u64),
             false => c.queued_by,
         };
@@ -214,10 +224,10 @@ impl Worth {
         count: u32,
     ) -> bool {
         let Some(at) = self.free.last().copied() else { return false };
-        let entry = self.entry(now, c, found, count, at);
+        let entry = self.entry(c, found.yields, count, at);
         !found.full
             && self.len() + count as usize <= LINE_MAX
-            && self.promises.surely_fits(now, &entry)
+            && self.promises.surely_fits(now, &entry, found.terms(now, &entry).by)
             && self.admit(now, entry, found).is_ok()
     }
 
@@ -229,7 +239,7 @@ impl Worth {
         found: &Found,
     ) -> Result<(), DropReason> {
         let at = self.free.last().copied().ok_or(DropReason::QuotaTotal)?;
-        self.admit(now, self.entry(now, c, found, 1, at), found)
+        self.admit(now, self.entry(c, found.yields, 1, at), found)
     }
 
     /// The same for one that is let in whatever is predicted.
@@ -240,13 +250,13 @@ impl Worth {
         found: &Found,
     ) -> Result<(), DropReason> {
         let at = self.free.last().copied().ok_or(DropReason::QuotaTotal)?;
-        let entry = self.entry(now, c, found, 1, at);
+        let entry = self.entry(c, found.yields, 1, at);
         let entry = Entry { deadline: Instant::MAX, density: PROBE_DENSITY, ..entry };
         self.admit(now, entry, &Found { full: false, ..*found })
     }
 
     fn admit(&mut self, now: Instant, entry: Entry<u16>, found: &Found) -> Result<(), DropReason> {
-        if !self.promises.admit_within(now, entry, found.full)
+        if !self.promises.admit_within(now, entry, &found.terms(now, &entry))
             && let Some(reason) = self.promises.strike(|item| *item == entry.item)
         {
             // It was never queued: nobody could tell an eviction from a refusal.

@@ -83,15 +83,15 @@ impl<T: Copy> Line<T> {
         Nanos::new(self.work)
     }
 
-    /// Whether all, and `more`, are certainly in time in whatever order they are run up to the deadline of `more`: then so are
-    /// those behind it, which are due later.
-    pub(super) fn surely_fits(&self, ahead: &Ahead, more: &Entry<T>) -> bool {
+    /// Whether all, and `more`, are certainly done by then in whatever order they are run, and those behind `more`, which are due
+    /// later, in time.
+    pub(super) fn surely_fits(&self, ahead: &Ahead, more: &Entry<T>, by: Instant) -> bool {
         let (rest, unsure) =
             ahead.rest.map_or((0, 0), |(_, left, variance)| (left.get(), variance));
         let work = self.work + rest + more.service.get();
         let all = Walked { work, variance: 0, rest: None };
         let end = all.end(ahead, self.variance + unsure + more.variance());
-        end <= more.deadline && end + self.displaced <= more.key.by
+        end <= by && end + self.displaced <= more.key.by
     }
 
     /// Puts an entry in its place. There must be room.
@@ -167,13 +167,13 @@ impl<T: Copy> Line<T> {
         }
     }
 
-    /// Walks over those of the first `most` entries that may be late, and tells of each whether it is. Blocks that are certainly
+    /// Walks over those of the first `most` entries that may be late, and tells of each what was passed with it. Blocks that are certainly
     /// in time are passed by at once. `see` says whether to go on.
     pub(super) fn doubtful(
         &self,
         ahead: &Ahead,
         most: usize,
-        mut see: impl FnMut(Place, &Entry<T>, bool) -> bool,
+        mut see: impl FnMut(Place, &Entry<T>, &Walked) -> bool,
     ) {
         let mut left = most;
         let mut walked = Walked { work: 0, variance: 0, rest: ahead.rest };
@@ -194,8 +194,7 @@ impl<T: Copy> Line<T> {
                 walked.pass(&entry.key);
                 walked.work += entry.service.get();
                 walked.variance += entry.variance();
-                let in_time = walked.end(ahead, walked.variance) <= entry.deadline;
-                if !see(Place { block: n, at }, entry, in_time) {
+                if !see(Place { block: n, at }, entry, &walked) {
                     return;
                 }
             }
@@ -203,8 +202,8 @@ impl<T: Copy> Line<T> {
         }
     }
 
-    /// When the rest of what runs would be done in its place in line, deviations included.
-    pub(super) fn rest_done(&self, ahead: &Ahead) -> Option<Instant> {
+    /// What is passed with the rest of what runs, in its place in line.
+    pub(super) fn up_to_rest(&self, ahead: &Ahead) -> Option<Walked> {
         let (key, left, variance) = ahead.rest?;
         let mut walked = Walked { work: left.get(), variance, rest: None };
         for block in self.blocks.iter().take_while(|b| b.first().is_some_and(|e| e.key < key)) {
@@ -218,7 +217,7 @@ impl<T: Copy> Line<T> {
                 walked.variance += entry.variance();
             }
         }
-        Some(walked.end(ahead, walked.variance))
+        Some(walked)
     }
 
     /// The entry of least density that stands at or before `last`, of the priorities from the first to the second of `among`; of
@@ -271,7 +270,7 @@ impl<T: Copy> Line<T> {
 
 /// What a walk has passed.
 #[derive(Clone, Copy, Debug)]
-struct Walked {
+pub(super) struct Walked {
     work: u64,
     variance: u64,
     rest: Option<(Key, Nanos, u64)>,
@@ -287,6 +286,18 @@ impl Walked {
             self.variance += variance;
             self.rest = None;
         }
+    }
+
+    /// When all that was passed is done, deviations included.
+    pub(super) fn done(&self, ahead: &Ahead) -> Instant {
+        self.end(ahead, self.variance)
+    }
+
+    /// The same if that one of them had not come.
+    pub(super) fn done_without<T>(&self, ahead: &Ahead, one: &Entry<T>) -> Instant {
+        let work = self.work.saturating_sub(one.service.get());
+        let others = Self { work, ..*self };
+        others.end(ahead, self.variance.saturating_sub(one.variance()))
     }
 
     /// When all that was passed is done, and the deviations of it, `variance` in all, are past.

@@ -20,7 +20,7 @@ mod tests;
 
 pub use beliefs::Beliefs;
 pub use pressure::Pressure;
-pub use promises::{Given, Options, Promises};
+pub use promises::{Given, Options, Promises, Terms};
 
 use crate::base::{Instant, Nanos, Priority};
 

@@ -2,7 +2,7 @@
 //!
 //! Knows no estimates: entries carry what is believed of them.
 
-use super::line::{Ahead, Line, Place};
+use super::line::{Ahead, Line, Place, Walked};
 use super::spares::{Spare, Spares};
 use super::{CAPACITY_MAX, Entry, Key, SERVICE_NS_MAX};
 use crate::base::{DropReason, Instant, Nanos, Priority};
@@ -24,6 +24,15 @@ impl Default for Options {
     fn default() -> Self {
         Self { capacity: CAPACITY_MAX, spares: SPARES_MAX, confidence: 6, margin: Nanos::ZERO }
     }
+}
+
+/// On what terms a newcomer is let in.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// It must be expected to be done by then; its own deadline, or earlier.
+    pub by: Instant,
+    /// As many of its class wait as may: it is let in only for one of them that is worth less for its time.
+    pub full: bool,
 }
 
 /// What is to be run.
@@ -71,7 +80,6 @@ const SPARES_MAX: usize = 64;
 const EVICT_MAX: usize = 64;
 /// How far along the line a dispatch looks for what is squeezed.
 pub(super) const LOOK_MAX: usize = 256;
-const FIRST: Key = Key { by: Instant::ZERO, priority: Priority::High, seq: 0 };
 
 impl<T: Copy> Promises<T> {
     /// Nothing is promised yet. All memory is allocated here.
@@ -130,12 +138,11 @@ impl<T: Copy> Promises<T> {
     ///
     /// Looks at each block (1 to 130) and at the entries of blocks in doubt, up to 64 times where as many are pushed out.
     pub fn admit(&mut self, now: Instant, newcomer: Entry<T>) -> bool {
-        self.admit_within(now, newcomer, false)
+        self.admit_within(now, newcomer, &Terms { by: newcomer.deadline, full: false })
     }
 
-    /// The same where the newcomer's class may be full: then it, or another of its class that is worth less for its time, is
-    /// given up for that.
-    pub fn admit_within(&mut self, now: Instant, newcomer: Entry<T>, full: bool) -> bool {
+    /// The same on those terms.
+    pub fn admit_within(&mut self, now: Instant, newcomer: Entry<T>, terms: &Terms) -> bool {
         let mut entry = newcomer;
         entry.key.seq = self.next_seq;
         self.next_seq += 1;
@@ -144,7 +151,7 @@ impl<T: Copy> Promises<T> {
             self.gone.push((entry.item, DropReason::PredictedMiss));
             return false;
         }
-        match self.find_place(now, &entry, full) {
+        match self.find_place(now, &entry, terms) {
             None => {
                 self.give_up_pushed(now);
                 true
@@ -158,20 +165,20 @@ impl<T: Copy> Promises<T> {
     }
 
     /// Puts the newest into the line, and takes out what must go for that; or says why it has no place there.
-    fn find_place(&mut self, now: Instant, newest: &Entry<T>, full: bool) -> Option<DropReason> {
-        if full && !self.make_room(newest, newest.key.priority) {
+    fn find_place(&mut self, now: Instant, newest: &Entry<T>, terms: &Terms) -> Option<DropReason> {
+        if terms.full && !self.make_room(newest, newest.key.priority) {
             return Some(DropReason::QuotaPriority);
         }
         if self.line.is_full() && !self.make_room(newest, Priority::BestEffort) {
             return Some(DropReason::QuotaTotal);
         }
-        let roomy = self.line.surely_fits(&self.ahead(now), newest);
+        let roomy = self.line.surely_fits(&self.ahead(now), newest, terms.by);
         self.line.insert(*newest);
         if roomy {
             return None;
         }
         let doomed = self.running.as_ref().is_some_and(|r| r.doomed);
-        let why = self.make_fit(now, newest)?;
+        let why = self.make_fit(now, newest, terms.by)?;
         if let Some(running) = &mut self.running {
             running.doomed = doomed;
         }
@@ -191,10 +198,10 @@ impl<T: Copy> Promises<T> {
 
     /// Whether a newcomer would be promised, and nobody would give way. May say no where it would be.
     #[must_use]
-    pub fn surely_fits(&self, now: Instant, newcomer: &Entry<T>) -> bool {
+    pub fn surely_fits(&self, now: Instant, newcomer: &Entry<T>, by: Instant) -> bool {
         !self.line.is_full()
             && newcomer.is_viable(now)
-            && self.line.surely_fits(&self.ahead(now), newcomer)
+            && self.line.surely_fits(&self.ahead(now), newcomer, by)
     }
 
     /// The next to be run, if it is started at `start`. Whoever can no longer make it is given up on the way.
@@ -326,26 +333,47 @@ impl<T: Copy> Promises<T> {
         (left > Nanos::ZERO).then_some((entry, left))
     }
 
-    /// The first at or behind `from` that is not in time.
-    fn first_late(&self, now: Instant, from: &Key) -> Option<Key> {
+    /// The first that the newest makes late: itself, if it is not done by then, or one behind it that would be in time without
+    /// it. What is late in any case is nobody's fault.
+    fn first_late(&self, now: Instant, newest: &Entry<T>, by: Instant) -> Option<Key> {
         let ahead = self.ahead(now);
+        let made_late = |walked: &Walked, deadline: Instant| {
+            walked.done(&ahead) > deadline && walked.done_without(&ahead, newest) <= deadline
+        };
         let mut late = None;
-        self.line.doubtful(&ahead, usize::MAX, |_, e, in_time| {
-            if !in_time && e.key >= *from {
-                late = Some(e.key);
-            }
+        self.line.doubtful(&ahead, usize::MAX, |_, e, walked| {
+            let is_late = if e.key == newest.key {
+                walked.done(&ahead) > by
+            } else {
+                e.key > newest.key && made_late(walked, e.deadline)
+            };
+            late = is_late.then_some(e.key);
             late.is_none()
         });
         let Some((rest, _)) = self.rest(now) else { return late };
-        let before = rest.key >= *from && late.is_none_or(|l| rest.key < l);
-        let rest_late = before && self.line.rest_done(&ahead).is_some_and(|d| d > rest.deadline);
-        if rest_late { Some(rest.key) } else { late }
+        let before = rest.key >= newest.key && late.is_none_or(|l| rest.key < l);
+        let up_to = if before { self.line.up_to_rest(&ahead) } else { None };
+        if up_to.is_some_and(|w| made_late(&w, rest.deadline)) { Some(rest.key) } else { late }
+    }
+
+    /// Whether all that is promised is in time.
+    fn all_in_time(&self, now: Instant) -> bool {
+        let ahead = self.ahead(now);
+        let mut in_time = true;
+        self.line.doubtful(&ahead, usize::MAX, |_, e, walked| {
+            in_time = walked.done(&ahead) <= e.deadline;
+            in_time
+        });
+        let late = |(rest, _): (&Entry<T>, Nanos)| {
+            self.line.up_to_rest(&ahead).is_some_and(|w| w.done(&ahead) > rest.deadline)
+        };
+        in_time && !self.rest(now).is_some_and(late)
     }
 
     /// Takes out what must go so that all behind the newest are in time. Says why the newest must go itself, if it must.
-    fn make_fit(&mut self, now: Instant, newest: &Entry<T>) -> Option<DropReason> {
+    fn make_fit(&mut self, now: Instant, newest: &Entry<T>, by: Instant) -> Option<DropReason> {
         for _ in 0..EVICT_MAX {
-            let late = self.first_late(now, &newest.key)?;
+            let late = self.first_late(now, newest, by)?;
             let waits = self.line.least(&late, (newest.key.priority, Priority::BestEffort));
             if self.doom(now, newest, &late, waits) {
                 continue;
@@ -357,7 +385,7 @@ impl<T: Copy> Promises<T> {
             }
             self.push_out(place);
         }
-        self.first_late(now, &newest.key).map(|_| DropReason::PredictedMiss)
+        self.first_late(now, newest, by).map(|_| DropReason::PredictedMiss)
     }
 
     /// Takes an entry out of the line. Whether it is given up for good shows once the newest has its place.
@@ -433,7 +461,7 @@ impl<T: Copy> Promises<T> {
         let Some((at, entry)) = self.spares.best(now) else { return };
         let entry = *entry;
         self.line.insert(entry);
-        if self.first_late(now, &FIRST).is_none() {
+        if self.all_in_time(now) {
             self.spares.take(at);
         } else if let Some(place) = self.line.find(&entry.key) {
             self.line.remove(place);
@@ -462,9 +490,10 @@ impl<T: Copy> Promises<T> {
     /// first of its priority goes in its stead.
     fn squeezed(&self, start: Instant, head: u64) -> Option<(u64, Place)> {
         let mut best: Option<(u64, Place)> = None;
-        self.line.doubtful(&self.ahead(start), LOOK_MAX, |place, e, in_time| {
+        let ahead = self.ahead(start);
+        self.line.doubtful(&ahead, LOOK_MAX, |place, e, walked| {
             let more = e.density > best.map_or(head, |(density, _)| density);
-            if !in_time && more {
+            if more && walked.done(&ahead) > e.deadline {
                 best = Some((e.density, place));
             }
             true

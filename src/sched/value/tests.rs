@@ -84,8 +84,17 @@ impl Model {
         judged.collect()
     }
 
-    fn first_late(&self, now: Instant, from: Key) -> Option<Key> {
-        self.walk(now).iter().find(|(e, in_time)| !in_time && e.key >= from).map(|(e, _)| e.key)
+    /// Whom the newcomer makes late: itself, or one behind it that would be in time without it.
+    fn first_late(&self, now: Instant, newest: &Entry<u32>) -> Option<Key> {
+        let without =
+            Self { line: self.line.clone(), gone: Vec::new(), spares: Vec::new(), ..*self };
+        let mut without = without;
+        without.line.retain(|e| e.key != newest.key);
+        let fine = without.walk(now);
+        let fine = |key: &Key| fine.iter().any(|(e, in_time)| e.key == *key && *in_time);
+        let walk = self.walk(now);
+        let mut late = walk.iter().filter(|(e, in_time)| !in_time && e.key >= newest.key);
+        late.find(|(e, _)| e.key == newest.key || fine(&e.key)).map(|(e, _)| e.key)
     }
 
     fn refuse(&mut self, now: Instant, e: Entry<u32>, why: DropReason) {
@@ -150,7 +159,7 @@ impl Model {
         }
         self.insert(e);
         for _ in 0..64 {
-            let Some(late) = self.first_late(now, e.key) else { return (pushed, None) };
+            let Some(late) = self.first_late(now, &e) else { return (pushed, None) };
             let all = self.walk(now).into_iter().map(|(v, _)| v);
             let victim = all
                 .filter(|v| v.key <= late && v.key.priority >= e.key.priority)
@@ -168,7 +177,7 @@ impl Model {
                 self.running.as_mut().unwrap().3 = true;
             }
         }
-        let late = self.first_late(now, e.key).map(|_| DropReason::PredictedMiss);
+        let late = self.first_late(now, &e).map(|_| DropReason::PredictedMiss);
         (pushed, late)
     }
 
@@ -308,15 +317,21 @@ impl Pair {
 
     fn admit(&mut self, newcomer: Entry<u32>) {
         let before: Vec<Entry<u32>> = self.real.iter().copied().collect();
-        let surely = self.real.surely_fits(self.now, &newcomer);
+        let in_time_before: Vec<u32> =
+            self.model.walk(self.now).iter().filter(|(_, it)| *it).map(|(e, _)| e.item).collect();
+        let surely = self.real.surely_fits(self.now, &newcomer, newcomer.deadline);
         let promised = self.real.admit(self.now, newcomer);
         assert_eq!(promised, self.model.admit(self.now, newcomer));
         let seq = self.model.next_seq - 1;
-        // A promise: behind the newcomer all are in time, itself included.
-        let walk = self.model.walk(self.now);
+        // A promise: it is in time, and whoever was before it came.
         if promised {
-            let key = Key { seq, ..newcomer.key };
-            assert!(walk.iter().all(|(e, in_time)| *in_time || e.key < key));
+            let newest = Entry { key: Key { seq, ..newcomer.key }, ..newcomer };
+            let walk = self.model.walk(self.now);
+            assert!(walk.iter().any(|(e, in_time)| e.key == newest.key && *in_time));
+            let harmed = |(e, in_time): &(Entry<u32>, bool)| {
+                !in_time && in_time_before.contains(&e.item) && e.key > newest.key
+            };
+            assert!(!walk.iter().any(harmed), "{newest:?} made somebody late");
         }
         self.drained();
         if !promised {

@@ -327,7 +327,10 @@ impl Worker {
         run: Run<'_>,
         note: Option<FlowNote>,
     ) -> Result<(), DropReason> {
-        let probe = self.admission.admit(now, &ready.candidate)?;
+        let probe = match self.admission.admit(now, &ready.candidate) {
+            Ok(probe) => probe,
+            Err(reason) => self.admit_relieved(now, &ready.candidate, reason)?,
+        };
         if probe {
             self.counters.add_class(ready.candidate.priority, ClassField::Probes, 1);
         }
@@ -350,7 +353,8 @@ impl Worker {
     ) -> Result<(), DropReason> {
         let Ready { request, bucket, candidate } = ready;
         let slot = self.pool.insert(run.bytes).ok_or(DropReason::RxNoBuffer)?;
-        self.origins[slot.index()] = Origin { route: train.route(), note };
+        let seq = self.admission.queue().next_seq();
+        self.origins[slot.index()] = Origin { route: train.route(), note, seq };
         let packet = Packet {
             released: candidate.released,
             deadline: candidate.deadline,
@@ -429,7 +433,7 @@ impl Worker {
             return;
         }
         let Some(slot) = self.pool.insert(&datagram[..framed::LEN]) else { return };
-        self.origins[slot.index()] = Origin { route: train.route(), note: None };
+        self.origins[slot.index()] = Origin { route: train.route(), note: None, seq: 0 };
         let packet = Packet {
             len: u16::try_from(datagram.len()).unwrap_or(u16::MAX),
             ..self.headed(train, priority, slot)

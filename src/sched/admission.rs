@@ -5,8 +5,10 @@
 //! sentence can be read, drops two of three High packets at load 1.
 
 mod dispatch;
+mod relief;
 
 pub use dispatch::Dispatch;
+pub use relief::Offer;
 
 use super::demand::Demand;
 use super::edf::{EdfQueue, Key};
@@ -117,6 +119,8 @@ pub struct Admission {
     evicted: Vec<Packet>,
     /// Where a packet lies that was taken out from behind the head.
     overtaking: Option<Packet>,
+    /// What a device takes off the end of the queue.
+    relief: relief::Relief,
 }
 
 impl Admission {
@@ -144,6 +148,7 @@ impl Admission {
             victims: Vec::with_capacity(QUEUE_TOTAL_MAX),
             evicted: Vec::with_capacity(QUEUE_TOTAL_MAX),
             overtaking: None,
+            relief: relief::Relief::default(),
         }
     }
 

@@ -33,6 +33,7 @@ impl Settings {
             "kernel": self.kernels_json(),
             "kernels": { "simd": self.kernels.simd().word() },
             "level": {
+                "helpers": level.helpers,
                 "transfer_rule": level.transfer_rule,
                 "breaker": {
                     "gpu_cost_limit": level.gpu_cost_limit,

@@ -391,7 +391,7 @@ impl Worker {
         self.counters.add_worker(WorkerField::Runs, 1);
         self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
         self.measure(now, each);
-        let in_order = self.offload.order.is_active();
+        let in_order = self.offload.bears_on_order();
         let mut first = 0;
         for i in 0..self.running.len() {
             let packet = self.running[i];

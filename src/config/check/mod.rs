@@ -3,6 +3,7 @@
 //! Knows no TOML; every single value has been read and found within its range before.
 
 mod endpoint;
+mod helpers;
 mod names;
 
 use super::fault::{Place, Report};
@@ -26,6 +27,7 @@ pub(super) fn check(file: &File, report: &mut Report) -> Settings {
     let classes = classes(&file.classes, report);
     let workers = workers(&file.workers, report);
     let controller = controller(&file.controller, workers.layout, report);
+    helpers::check(&file.level.helpers, &workers.cores, &controller, report);
     let endpoints = endpoint::check(file, &classes, report);
     Settings {
         workers,
@@ -187,10 +189,12 @@ fn guard(file: &GuardFile, report: &mut Report) -> Guard {
 }
 
 fn level(file: &LevelFile, report: &mut Report) -> Level {
-    if let Some(place) = &file.place {
+    let helpers = file.helpers.or(0);
+    if let Some(place) = file.place.as_ref().filter(|_| helpers == 0) {
         report.warn(place, "[level] takes effect with offload backends, and this build has none");
     }
     Level {
+        helpers,
         transfer_rule: file.transfer_rule.or(5.0),
         gpu_cost_limit: file.gpu_cost_limit.or(100.0),
         queue_depth_limit: file.queue_depth_limit.or(64),

@@ -189,6 +189,7 @@ impl GuardFile {
 pub(in crate::config) struct LevelFile {
     /// Where `[level]` stands, if it does.
     pub(in crate::config) place: Option<Place>,
+    pub(in crate::config) helpers: Field<usize>,
     pub(in crate::config) transfer_rule: Field<f64>,
     pub(in crate::config) gpu_cost_limit: Field<f64>,
     pub(in crate::config) queue_depth_limit: Field<u32>,
@@ -198,11 +199,13 @@ pub(in crate::config) struct LevelFile {
 impl LevelFile {
     pub(super) fn read(mut s: Section<'_, '_>, r: &mut Report) -> Self {
         let place = s.is_given().then(|| s.place().clone());
+        let helpers = s.integer("helpers", 0..=WORKERS_MAX - 1, r);
         let transfer_rule = s.number("transfer_rule", Span::positive(f64::MAX), r);
         let mut breaker = s.child("breaker", "[level.breaker]", r);
         s.done(r);
         let file = Self {
             place,
+            helpers,
             transfer_rule,
             gpu_cost_limit: breaker.number("gpu_cost_limit", Span::positive(f64::MAX), r),
             queue_depth_limit: breaker.integer("queue_depth_limit", 1..=65_536, r),

@@ -35,9 +35,9 @@ impl Worker {
         let mut packets = std::mem::take(&mut trip.packets);
         let (kernel, sent) = (trip.kernel, trip.sent);
         let mut row = 0;
-        for packet in &packets {
-            self.take_in_result(now, *packet, (&staged, row), ended);
-            row += usize::from(packet.count);
+        for away in &packets {
+            self.take_in_result(now, *away, (&staged, row), ended);
+            row += usize::from(away.0.count);
         }
         self.offload.away -= packets.len();
         packets.clear();
@@ -64,7 +64,7 @@ impl Worker {
     fn take_in_result(
         &mut self,
         now: Instant,
-        packet: Packet,
+        (packet, queued_by): (Packet, Instant),
         (staged, first): (&Staged, usize),
         ended: Ended,
     ) {
@@ -81,7 +81,7 @@ impl Worker {
         }
         if ended == Ended::Lost {
             self.counters.add_worker(WorkerField::AwayLost, count);
-            return self.run_here(now, packet);
+            return self.run_here(now, packet, queued_by);
         }
         self.copy_out(&packet, staged, first);
         if ordered {
@@ -94,9 +94,11 @@ impl Worker {
     }
 
     /// The device has lost it: this worker runs it, if there is time.
-    fn run_here(&mut self, now: Instant, packet: Packet) {
+    fn run_here(&mut self, now: Instant, packet: Packet, queued_by: Instant) {
         let flags = PacketFlags { retried: true, noted: false, ..packet.flags };
-        if let Err(packet) = self.admission.requeue(now, Packet { flags, ..packet }) {
+        self.offload.retried += 1;
+        let again = Packet { flags, ..packet };
+        if let Err(packet) = self.admission.requeue(now, again, queued_by) {
             self.drop_packet(now, packet, DropReason::KernelError);
         }
     }
@@ -128,11 +130,15 @@ impl Worker {
         first: usize,
         kernel_time: Nanos,
     ) {
+        let retried = packet.flags.retried;
+        self.offload.retried -= usize::from(retried);
+        let flags = PacketFlags { retried: false, ..packet.flags };
+        let packet = Packet { flags, ..packet };
         if !self.is_ordered(&packet) {
             return self.finish(now, packet, first, kernel_time);
         }
         let (list, seq) = self.list_of(&packet);
-        if packet.flags.retried && !self.offload.order.expects(list, seq) {
+        if retried && !self.offload.order.expects(list, seq) {
             self.drop_packet(now, packet, DropReason::ReorderLate);
         } else if self.offload.order.must_wait(list, seq) {
             self.let_wait(now, packet, first, kernel_time);
@@ -204,9 +210,14 @@ impl Worker {
         self.rows.clear();
     }
 
-    /// A packet that was away once comes to its end without a result.
+    /// A packet that a device had lost comes to its end without a result.
     #[cold]
     pub(in crate::dataplane) fn forget(&mut self, packet: &Packet) {
+        self.offload.retried -= 1;
+        self.is_over(packet);
+    }
+
+    fn is_over(&mut self, packet: &Packet) {
         if self.is_ordered(packet) {
             let (list, seq) = self.list_of(packet);
             self.offload.order.is_over(list, seq);
@@ -222,8 +233,8 @@ impl Worker {
             for t in 0..super::TRIPS_PER_DEVICE {
                 let mut packets = std::mem::take(&mut self.offload.devices[d].trips[t].packets);
                 self.offload.away -= packets.len();
-                for packet in packets.drain(..) {
-                    self.forget(&packet);
+                for (packet, _) in packets.drain(..) {
+                    self.is_over(&packet);
                     self.drop_packet(now, packet, DropReason::Shutdown);
                 }
                 self.offload.devices[d].trips[t].packets = packets;

@@ -90,7 +90,7 @@ impl Worker {
         staged.clear();
         staged.tag = t as u64;
         let mut own = Nanos::ZERO;
-        while let Some(packet) = self.admission.next_relief() {
+        while let Some((packet, queued_by)) = self.admission.next_relief() {
             self.leave_queue(&packet);
             self.rooms.served(packet.priority, u32::from(packet.count));
             own += packet.service.saturating_mul(packet.datagrams());
@@ -105,7 +105,7 @@ impl Worker {
                 let (list, seq) = self.list_of(&packet);
                 self.offload.order.goes(list, seq);
             }
-            packets.push(packet);
+            packets.push((packet, queued_by));
         }
         self.offload.away += packets.len();
         self.counters.add_worker(WorkerField::AwayBatches, 1);
@@ -153,7 +153,7 @@ impl Device {
         now: Instant,
         (t, kernel): (usize, KernelId),
         (rows, own): (usize, Nanos),
-        packets: Vec<Packet>,
+        packets: Vec<(Packet, Instant)>,
     ) {
         self.free_at = self.free_at.max(now) + self.times.in_device(kernel, rows, own);
         let trip = &mut self.trips[t];

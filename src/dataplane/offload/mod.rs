@@ -9,7 +9,7 @@ mod form;
 use std::collections::VecDeque;
 
 use crate::base::{Instant, KernelId, Nanos};
-use crate::kernel::accel::{Ended, Staged};
+use crate::kernel::accel::{Accelerator, Ended, Staged};
 use crate::packet::Packet;
 use crate::sched::RoundTrip;
 
@@ -74,12 +74,21 @@ pub struct DeviceOptions {
     pub runs: Vec<bool>,
 }
 
+impl DeviceOptions {
+    /// As the device says, of a service with that many kernels.
+    pub fn of(device: &impl Accelerator, kernels: usize) -> Self {
+        let runs = |k| u16::try_from(k).is_ok_and(|k| device.runs(KernelId(k)));
+        Self { rows_max: device.rows_max(), runs: (0..kernels).map(runs).collect() }
+    }
+}
+
 /// A batch as the worker remembers it.
 #[derive(Debug)]
 struct Trip {
     /// Here while it is not under way.
     staged: Option<Box<Staged>>,
-    packets: Vec<Packet>,
+    /// Each with the deadline that it was queued by.
+    packets: Vec<(Packet, Instant)>,
     kernel: KernelId,
     sent: Instant,
     /// When it is expected back.
@@ -111,6 +120,8 @@ pub(super) struct Offload {
     worth: Nanos,
     /// Packets away.
     away: usize,
+    /// Packets queued again that a device had lost.
+    retried: usize,
 }
 
 impl Offload {
@@ -122,6 +133,7 @@ impl Offload {
             order: Reorder::none(),
             worth: Nanos::MAX,
             away: 0,
+            retried: 0,
         }
     }
 
@@ -141,6 +153,7 @@ impl Offload {
             order: Reorder::new(nothing),
             worth: Nanos::ZERO,
             away: 0,
+            retried: 0,
         }
     }
 
@@ -148,6 +161,12 @@ impl Offload {
     #[inline]
     pub(super) const fn is_idle(&self) -> bool {
         self.away == 0 && !self.order.is_active()
+    }
+
+    /// Whether what this worker has run may have to wait, or may have been given up.
+    #[inline]
+    pub(super) const fn bears_on_order(&self) -> bool {
+        self.order.is_active() || self.retried > 0
     }
 
     /// The backlog above which a device may be of use.

@@ -15,6 +15,8 @@ const SPARE: u64 = 5;
 /// A batch that saves the worker less than this costs it more to hand over and take back: about 3 us, and 0.2 us a row
 /// (`cargo bench --bench pieces -- offload`).
 const GAIN_MIN: Nanos = Nanos::from_micros(15);
+/// A batch of more than one row takes a device no longer than this: others wait for it, and whether it still turns.
+const IN_DEVICE_MAX: Nanos = Nanos::from_millis(10);
 /// So many entries are looked at for each row that the device takes.
 const VISITS_PER_ROW: usize = 4;
 /// So many that nobody can finish in time are dropped at once.
@@ -38,9 +40,13 @@ pub struct Offer<'a> {
 }
 
 impl Offer<'_> {
-    /// From now until the rows are back, with the spare.
+    /// From now until the rows are back, with the spare; endless where that is longer than a batch may be.
     fn takes(&self, kernel: KernelId, load: &Load) -> Nanos {
-        let way = self.times.fixed() + self.times.in_device(kernel, load.rows, load.own);
+        let in_device = self.times.in_device(kernel, load.rows, load.own);
+        if load.packets > 1 && in_device > IN_DEVICE_MAX {
+            return Nanos::MAX;
+        }
+        let way = self.times.fixed() + in_device;
         self.free_at.since(self.now) + way + Nanos::new(way.get() / SPARE)
     }
 
@@ -147,12 +153,12 @@ impl Admission {
         kernel
     }
 
-    /// Takes the next of the chosen packets out of the queue, in the queue's order.
-    pub fn next_relief(&mut self) -> Option<Packet> {
+    /// Takes the next of the chosen packets out of the queue, in the queue's order, with the deadline that it was queued by.
+    pub fn next_relief(&mut self) -> Option<(Packet, Instant)> {
         let entry = self.queue.remove(&self.relief.chosen.pop()?)?;
         // What was offered is not offered to this worker alone.
         self.demand.take_back(entry.key.priority, entry.service);
-        Some(entry.item)
+        Some((entry.item, entry.key.deadline))
     }
 
     /// Takes the next packet out of the queue that the worker cannot finish in time either, as far as can be told.
@@ -170,18 +176,24 @@ impl Admission {
         self.queue.in_order()
     }
 
-    /// Queues a packet again that a device has lost, if it can still make it.
+    /// Queues a packet again that a device has lost, if it can still make it: by the same deadline as before, so that it does
+    /// not overtake what of its flow came earlier.
     ///
     /// # Errors
     /// Gives it back.
-    pub fn requeue(&mut self, now: Instant, packet: Packet) -> Result<(), Packet> {
+    pub fn requeue(
+        &mut self,
+        now: Instant,
+        packet: Packet,
+        queued_by: Instant,
+    ) -> Result<(), Packet> {
         let each = self.predict(packet.bucket, packet.priority);
         let service = each.saturating_mul(packet.datagrams());
         if packet.priority.enforces_deadline() && now + service > packet.deadline {
             return Err(packet);
         }
-        let Packet { priority, deadline, count, .. } = packet;
-        let pushed = self.queue.push_many(priority, deadline, service, u32::from(count), packet);
+        let Packet { priority, count, .. } = packet;
+        let pushed = self.queue.push_many(priority, queued_by, service, u32::from(count), packet);
         pushed.map(|_| ()).map_err(|full| full.0)
     }
 

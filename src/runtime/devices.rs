@@ -253,3 +253,139 @@ fn hand_back(
         let _ = lane.to_worker.push(Back { staged, ended, began, finished });
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "threads are what is tested here")]
+mod tests {
+    use super::*;
+    use crate::base::KernelId;
+    use crate::kernel::cpu_accel::CpuAccelerator;
+    use crate::kernel::crc32c::Crc32c;
+    use crate::kernel::{Batch, Kernel as _, Kernels, Row, RowStatus};
+    use crate::sys::clock::MonotonicClock;
+    use std::sync::atomic::AtomicU32;
+
+    static CLOCK: MonotonicClock = MonotonicClock;
+    const UNPINNED: Placement = Placement { core: usize::MAX, realtime: None };
+    const PATIENCE: Nanos = Nanos::from_secs(20);
+
+    fn errand(tag: u64, bytes: &[u8]) -> Errand {
+        let mut staged = Box::new(Staged::new(4, 256));
+        staged.tag = tag;
+        assert!(staged.push(bytes, 16));
+        Errand { kernel: KernelId(0), staged }
+    }
+
+    fn wait_for(port: &mut dyn Port) -> Back {
+        let until = CLOCK.now() + PATIENCE;
+        loop {
+            if let Some(back) = port.take() {
+                return back;
+            }
+            assert!(CLOCK.now() < until, "nothing comes back");
+            thread::yield_now();
+        }
+    }
+
+    /// What the kernel makes of it.
+    fn directly(bytes: &[u8]) -> Vec<u8> {
+        let mut memory = [0; 16];
+        memory[..bytes.len()].copy_from_slice(bytes);
+        let status = RowStatus::Failed;
+        let mut row = [Row { start: 0, len: bytes.len(), capacity: 16, status }];
+        Crc32c.run(&mut Batch::new(&mut memory, &mut row));
+        memory[..row[0].len].to_vec()
+    }
+
+    fn end(running: Running) {
+        running.tell_to_stop();
+        running.thread.join(PATIENCE).unwrap();
+    }
+
+    #[test]
+    fn batches_of_all_workers_come_back_to_whom_they_belong() {
+        for idle in [Idle::Spin, Idle::Park, Idle::Adaptive { spin: Nanos::from_micros(50) }] {
+            let device = CpuAccelerator::new(Kernels::new(vec![Box::new(Crc32c)]));
+            let (running, mut ways) = start(7, device, (3, 2), UNPINNED, idle, &CLOCK).unwrap();
+            assert_eq!(ways[0].0.runs, [true, false]);
+            for round in 0..200 {
+                for (w, (_, port)) in ways.iter_mut().enumerate() {
+                    for tag in 0..TRIPS_PER_DEVICE as u64 {
+                        port.send(errand(tag, &[w as u8, tag as u8, round])).unwrap();
+                    }
+                }
+                for (w, (_, port)) in ways.iter_mut().enumerate() {
+                    for tag in 0..TRIPS_PER_DEVICE as u64 {
+                        let back = wait_for(&mut **port);
+                        assert_eq!((back.staged.tag, back.ended), (tag, Ended::Run));
+                        assert!(back.began <= back.finished);
+                        let bytes = [w as u8, tag as u8, round];
+                        assert_eq!(back.staged.bytes_of(0), directly(&bytes));
+                    }
+                }
+            }
+            end(running);
+        }
+    }
+
+    /// Dies with its second batch, and lives again when it has been asked three times.
+    #[derive(Debug)]
+    struct Frail {
+        inner: CpuAccelerator,
+        taken: u32,
+        down: bool,
+        asked: Arc<AtomicU32>,
+    }
+
+    impl Accelerator for Frail {
+        fn runs(&self, kernel: KernelId) -> bool {
+            self.inner.runs(kernel)
+        }
+
+        fn rows_max(&self) -> usize {
+            4
+        }
+
+        fn in_flight_max(&self) -> usize {
+            1
+        }
+
+        fn submit(&mut self, kernel: KernelId, staged: Box<Staged>) -> Result<(), Box<Staged>> {
+            self.taken += 1;
+            self.down |= self.taken == 2;
+            if self.down { Err(staged) } else { self.inner.submit(kernel, staged) }
+        }
+
+        fn poll(&mut self, wait: Nanos, back: &mut dyn FnMut(Box<Staged>, Ended)) {
+            self.inner.poll(wait, back);
+        }
+
+        fn health(&self) -> Health {
+            if self.down { Health::Down } else { Health::Ready }
+        }
+
+        fn revive(&mut self) -> bool {
+            self.down = self.asked.fetch_add(1, Ordering::Relaxed) < 2;
+            !self.down
+        }
+    }
+
+    #[test]
+    fn what_a_dead_device_is_given_comes_back_at_once_and_it_is_tried_again() {
+        let asked = Arc::new(AtomicU32::new(0));
+        let inner = CpuAccelerator::new(Kernels::new(vec![Box::new(Crc32c)]));
+        let device = Frail { inner, taken: 0, down: false, asked: Arc::clone(&asked) };
+        let (running, mut ways) = start(0, device, (1, 1), UNPINNED, Idle::Park, &CLOCK).unwrap();
+        let port = &mut *ways[0].1;
+        let mut ends = Vec::new();
+        let until = CLOCK.now() + PATIENCE;
+        while ends.iter().filter(|e| **e == Ended::Run).count() < 2 && CLOCK.now() < until {
+            port.send(errand(0, b"x")).unwrap();
+            ends.push(wait_for(port).ended);
+        }
+        assert_eq!(ends[..2], [Ended::Run, Ended::Lost]);
+        assert_eq!(ends.last(), Some(&Ended::Run));
+        assert_eq!(asked.load(Ordering::Relaxed), 3, "each later than the one before");
+        end(running);
+    }
+}

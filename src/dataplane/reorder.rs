@@ -23,7 +23,8 @@ const NONE: u16 = u16::MAX;
 /// In the place of a result's length: there is none.
 const FAILED: u16 = u16::MAX;
 
-const _: () = assert!(NODES < NONE as usize && LISTS * Priority::COUNT < NONE as usize);
+const _: () = assert!(NODES < NONE as usize);
+const _: () = assert!(LISTS * Priority::COUNT <= NODES, "lists are numbered in 16 bits too");
 
 /// Which list a packet belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -33,7 +33,7 @@ impl Worker {
     /// Forms one batch, if that is worth it; [`Worker::next_errand`] then hands it out.
     pub fn form(&mut self, now: Instant) -> bool {
         let Some(d) = self.offload.best(now) else {
-            self.offload.weigh(now);
+            self.offload.rest();
             return false;
         };
         let Self { admission, offload, pool, kernels, .. } = self;
@@ -54,6 +54,9 @@ impl Worker {
         while let Some(packet) = self.admission.next_hopeless(now) {
             self.leave_queue(&packet);
             self.drop_packet(now, packet, DropReason::LateBeforeOffload);
+        }
+        if kernel.is_none() {
+            self.offload.rest();
         }
         kernel.is_some()
     }

@@ -181,6 +181,11 @@ impl Offload {
         self.worth = able.map(|d| Admission::relief_from(&d.times)).min().unwrap_or(Nanos::MAX);
     }
 
+    /// Nothing could be taken: looking again is for the next turn, because a look costs as much as a cheap kernel.
+    const fn rest(&mut self) {
+        self.worth = Nanos::MAX;
+    }
+
     /// The device that would be back first with a batch given to it now.
     fn best(&self, now: Instant) -> Option<usize> {
         let able = self.devices.iter().enumerate().filter(|(_, d)| d.is_able(now));

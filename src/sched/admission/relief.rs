@@ -12,13 +12,15 @@ use crate::sched::roundtrip::RoundTrip;
 
 /// What a device takes is predicted with a fifth to spare (KERNELS, "Batch choice": 1.2).
 const SPARE: u64 = 5;
-/// A batch that saves the worker less than this costs it more to hand over and take back: about 3 us, and 0.2 us a row
-/// (`cargo bench --bench pieces -- offload`).
+/// A batch that saves the worker less than this costs it more to hand over and take back: see
+/// `cargo bench --bench offload`.
 const GAIN_MIN: Nanos = Nanos::from_micros(15);
 /// A batch of more than one row takes a device no longer than this: others wait for it, and whether it still turns.
 const IN_DEVICE_MAX: Nanos = Nanos::from_millis(10);
 /// So many entries are looked at for each row that the device takes.
 const VISITS_PER_ROW: usize = 4;
+/// So many that do not fit are passed over before the batch is taken for full.
+const PASSED_OVER_MAX: usize = 8;
 /// So many that nobody can finish in time are dropped at once.
 const HOPELESS_MAX: usize = 16;
 
@@ -121,6 +123,7 @@ impl Admission {
         let backlog = self.queue.backlog();
         let mut load = Load::NONE;
         let mut kernel = None;
+        let mut passed_over = 0;
         let Self { queue, relief, .. } = self;
         for entry in queue.from_tail().take(VISITS_PER_ROW * offer.rows_max) {
             let packet = entry.item;
@@ -132,7 +135,12 @@ impl Admission {
             let with = load.with(packet, entry.service, bytes);
             let takes = offer.takes(packet.kernel, &with);
             if !offer.holds(&with) || takes > backlog.saturating_sub(with.own) {
-                break;
+                // Those before it may be smaller.
+                passed_over += 1;
+                if passed_over > PASSED_OVER_MAX {
+                    break;
+                }
+                continue;
             }
             if offer.now + takes > with.due {
                 // It stays for the worker. If it is late even alone, it may be so with everybody.

@@ -154,7 +154,7 @@ impl EgressOptions {
 
 impl Worker {
     /// A packet has been run, and these rows from `first` on are its results: they go out, or the packet is dropped (gate G5).
-    #[inline]
+    #[inline(always)]
     pub(super) fn finish(
         &mut self,
         now: Instant,

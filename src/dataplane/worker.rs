@@ -50,8 +50,19 @@ pub(super) struct Origin {
     /// The way back to the sender.
     pub(super) route: Route,
     pub(super) note: Option<FlowNote>,
-    /// The number of its push, by which packets of one flow keep their order while some of them are away.
+    /// The number of its push, by which packets of one flow keep their order while some of them are away; and the mark of one
+    /// that a device has lost, [`Origin::RETRIED`], which needs no room of its own there.
     pub(super) seq: u64,
+}
+
+impl Origin {
+    /// A device has lost it: this worker runs it, nobody else.
+    pub(super) const RETRIED: u64 = 1 << 63;
+
+    /// Whether a device has lost it.
+    pub(super) const fn is_retried(&self) -> bool {
+        self.seq & Self::RETRIED != 0
+    }
 }
 
 /// One worker. See the module.
@@ -82,7 +93,7 @@ pub struct Worker {
     pub(super) offload: Offload,
     room_table: Vec<u32>,
     intake_open: bool,
-    running: Vec<Packet>,
+    pub(super) running: Vec<Packet>,
     pub(super) rows: Vec<Row>,
     kernel_drops: Vec<u64>,
     decayed: Instant,
@@ -391,20 +402,17 @@ impl Worker {
         self.counters.add_worker(WorkerField::Runs, 1);
         self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
         self.measure(now, each);
-        let in_order = self.offload.bears_on_order();
+        if self.offload.bears_on_order() {
+            return self.finish_all_in_order(now, each);
+        }
         let mut first = 0;
         for i in 0..self.running.len() {
             let packet = self.running[i];
-            if in_order {
-                self.finish_in_order(now, packet, first, each);
-            } else {
-                self.finish(now, packet, first, each);
-            }
+            self.finish(now, packet, first, each);
             first += usize::from(packet.count);
         }
         self.running.clear();
         self.rows.clear();
-        self.release(now);
     }
 
     /// Takes in what each packet of the batch cost, neighbours that are alike at once.
@@ -448,7 +456,7 @@ impl Worker {
     /// Counts a drop of a packet that holds a slot, tells the sender where it asked to be told, and frees the slot.
     pub(super) fn drop_packet(&mut self, now: Instant, packet: Packet, reason: DropReason) {
         self.count_drop(&packet, packet.count, reason);
-        if packet.flags.retried {
+        if self.offload.retried() > 0 {
             self.forget(&packet);
         }
         if !(packet.flags.wants_refusal && self.refuse(now, packet, reason)) {

@@ -72,6 +72,4 @@ pub struct PacketFlags {
     pub probe: bool,
     /// Its flow is noted until it leaves the queue.
     pub noted: bool,
-    /// A device has lost it: this worker runs it, nobody else.
-    pub retried: bool,
 }

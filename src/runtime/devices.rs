@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use crossbeam_utils::CachePadded;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::threads::{Placement, Thread};
@@ -30,8 +29,8 @@ const WORKER_SHIFT: u32 = 32;
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     /// The clock at its last turn, nanoseconds.
-    heartbeat: CachePadded<AtomicU64>,
-    stop: CachePadded<AtomicBool>,
+    heartbeat: AtomicU64,
+    stop: AtomicBool,
 }
 
 impl Pulse {

@@ -2,7 +2,7 @@
 
 use super::super::options::Order;
 use super::super::reorder::Finished;
-use super::super::worker::Worker;
+use super::super::worker::{Origin, Worker};
 use super::Back;
 use super::form::list_of;
 use crate::base::limits::KERNEL_BATCH_MAX;
@@ -88,14 +88,15 @@ impl Worker {
             self.let_wait(now, packet, 0, Nanos::ZERO);
         } else {
             // The time of a device is not time of this worker.
-            self.finish(now, packet, 0, Nanos::ZERO);
+            self.finish_apart(now, packet, 0, Nanos::ZERO);
         }
         self.rows.clear();
     }
 
     /// The device has lost it: this worker runs it, if there is time.
     fn run_here(&mut self, now: Instant, packet: Packet, queued_by: Instant) {
-        let flags = PacketFlags { retried: true, noted: false, ..packet.flags };
+        let flags = PacketFlags { noted: false, ..packet.flags };
+        self.origins[packet.slot.index()].seq |= Origin::RETRIED;
         self.offload.retried += 1;
         let again = Packet { flags, ..packet };
         if let Err(packet) = self.admission.requeue(now, again, queued_by) {
@@ -121,21 +122,30 @@ impl Worker {
         }
     }
 
-    /// A packet of this worker's own batch is done while something of some flow is away.
+    /// A batch of this worker's own is done while something of some flow is away.
     #[cold]
-    pub(in crate::dataplane) fn finish_in_order(
-        &mut self,
-        now: Instant,
-        packet: Packet,
-        first: usize,
-        kernel_time: Nanos,
-    ) {
-        let retried = packet.flags.retried;
-        self.offload.retried -= usize::from(retried);
-        let flags = PacketFlags { retried: false, ..packet.flags };
-        let packet = Packet { flags, ..packet };
+    pub(in crate::dataplane) fn finish_all_in_order(&mut self, now: Instant, each: Nanos) {
+        let mut first = 0;
+        for i in 0..self.running.len() {
+            let packet = self.running[i];
+            self.finish_in_order(now, packet, first, each);
+            first += usize::from(packet.count);
+        }
+        self.running.clear();
+        self.rows.clear();
+        self.release(now);
+    }
+
+    /// [`Worker::finish`], once more for all who are in no hurry: in its one other place it is a part of the loop.
+    #[inline(never)]
+    fn finish_apart(&mut self, now: Instant, packet: Packet, first: usize, kernel_time: Nanos) {
+        self.finish(now, packet, first, kernel_time);
+    }
+
+    fn finish_in_order(&mut self, now: Instant, packet: Packet, first: usize, kernel_time: Nanos) {
+        let retried = self.take_mark(&packet);
         if !self.is_ordered(&packet) {
-            return self.finish(now, packet, first, kernel_time);
+            return self.finish_apart(now, packet, first, kernel_time);
         }
         let (list, seq) = self.list_of(&packet);
         if retried && !self.offload.order.expects(list, seq) {
@@ -143,8 +153,17 @@ impl Worker {
         } else if self.offload.order.must_wait(list, seq) {
             self.let_wait(now, packet, first, kernel_time);
         } else {
-            self.finish(now, packet, first, kernel_time);
+            self.finish_apart(now, packet, first, kernel_time);
         }
+    }
+
+    /// Takes back the mark of a packet that a device had lost, if it has it.
+    fn take_mark(&mut self, packet: &Packet) -> bool {
+        let origin = &mut self.origins[packet.slot.index()];
+        let retried = origin.is_retried();
+        origin.seq &= !Origin::RETRIED;
+        self.offload.retried -= usize::from(retried);
+        retried
     }
 
     /// Its result waits for those before it, until just before it would itself be late.
@@ -206,15 +225,16 @@ impl Worker {
         let len = usize::from(packet.len) - header;
         self.rows.clear();
         self.rows.extend(finished.rows(start, len, len));
-        self.finish(now, packet, 0, finished.kernel_time);
+        self.finish_apart(now, packet, 0, finished.kernel_time);
         self.rows.clear();
     }
 
-    /// A packet that a device had lost comes to its end without a result.
+    /// A packet comes to its end without a result while some are queued that a device had lost.
     #[cold]
     pub(in crate::dataplane) fn forget(&mut self, packet: &Packet) {
-        self.offload.retried -= 1;
-        self.is_over(packet);
+        if self.take_mark(packet) {
+            self.is_over(packet);
+        }
     }
 
     fn is_over(&mut self, packet: &Packet) {

@@ -36,7 +36,7 @@ impl Worker {
             self.offload.rest();
             return false;
         };
-        let Self { admission, offload, pool, kernels, .. } = self;
+        let Self { admission, offload, pool, kernels, origins, .. } = self;
         let device = &offload.devices[d];
         let offer = Offer {
             now,
@@ -47,7 +47,10 @@ impl Worker {
             bytes_max: device.bytes_max,
         };
         let slot_len = pool.slot_len();
-        let kernel = admission.choose_relief(&offer, |p| device.bytes_of(p, kernels, slot_len));
+        let kernel = admission.choose_relief(&offer, |p| {
+            let may = !origins[p.slot.index()].is_retried();
+            may.then(|| device.bytes_of(p, kernels, slot_len)).flatten()
+        });
         if let Some(kernel) = kernel {
             self.load(now, d, kernel);
         }
@@ -147,7 +150,7 @@ pub(super) fn list_of(origins: &[Origin], pool: &BufPool, packet: &Packet) -> (L
         let id = Header::parse(pool.slot(packet.slot)).map_or(0, |(h, _)| h.flow.get());
         flow.add(u64::from(id));
     }
-    (reorder::list_of(flow.0 >> 32, packet.priority), origin.seq)
+    (reorder::list_of(flow.0 >> 32, packet.priority), origin.seq & !Origin::RETRIED)
 }
 
 impl Device {

@@ -169,6 +169,12 @@ impl Offload {
         self.order.is_active() || self.retried > 0
     }
 
+    /// How many packets are queued again that a device had lost.
+    #[inline]
+    pub(super) const fn retried(&self) -> usize {
+        self.retried
+    }
+
     /// The backlog above which a device may be of use.
     #[inline]
     pub(super) const fn worth(&self) -> Nanos {

@@ -318,7 +318,7 @@ impl Worker {
     }
 
     /// The gates for one datagram, and its place in the queue.
-    #[inline]
+    #[inline(always)]
     fn admit_noted(
         &mut self,
         now: Instant,
@@ -329,7 +329,7 @@ impl Worker {
     ) -> Result<(), DropReason> {
         let probe = match self.admission.admit(now, &ready.candidate) {
             Ok(probe) => probe,
-            Err(reason) => self.admit_relieved(now, &ready.candidate, reason)?,
+            Err(reason) => return self.admit_relieved(now, train, (ready, run, note), reason),
         };
         if probe {
             self.counters.add_class(ready.candidate.priority, ClassField::Probes, 1);
@@ -339,6 +339,28 @@ impl Worker {
             self.drop_evicted(now);
         }
         queued
+    }
+
+    /// A datagram was refused: once a device has taken something, there may be room for it.
+    #[cold]
+    #[inline(never)]
+    fn admit_relieved(
+        &mut self,
+        now: Instant,
+        train: &Train<'_>,
+        (ready, run, note): (&Ready, Run<'_>, Option<FlowNote>),
+        reason: DropReason,
+    ) -> Result<(), DropReason> {
+        if !self.relieved(now, reason) {
+            return Err(reason);
+        }
+        let probe = self.admission.admit_again(now, &ready.candidate)?;
+        if probe {
+            self.counters.add_class(ready.candidate.priority, ClassField::Probes, 1);
+        }
+        self.queue_packet(train, ready, run, probe, note)?;
+        self.drop_evicted(now);
+        Ok(())
     }
 
     /// Copies admitted datagrams into a slot, queues them as one packet and counts them.

@@ -8,7 +8,7 @@ use crate::base::{DropReason, IngressId, Instant, KernelId, Nanos, Priority};
 use crate::kernel::accel::Staged;
 use crate::packet::framed::Header;
 use crate::packet::{BufPool, Packet, PacketFlags, Slot};
-use crate::sched::admission::{Candidate, Offer, Policy};
+use crate::sched::admission::{Offer, Policy};
 use crate::stats::WorkerField;
 
 impl Worker {
@@ -69,20 +69,10 @@ impl Worker {
         self.offload.ready.pop_front()
     }
 
-    /// A candidate was refused: once a device has taken something, there may be room for it.
-    #[cold]
-    pub(in crate::dataplane) fn admit_relieved(
-        &mut self,
-        now: Instant,
-        candidate: &Candidate,
-        reason: DropReason,
-    ) -> Result<bool, DropReason> {
+    /// Whether a device has taken something, so that a candidate which was refused for that reason may be asked for again.
+    pub(in crate::dataplane) fn relieved(&mut self, now: Instant, reason: DropReason) -> bool {
         let may_help = reason.is_overload() && reason != DropReason::ExpiredOnArrival;
-        if may_help && self.wants_relief() && self.form(now) {
-            self.admission.admit_again(now, candidate)
-        } else {
-            Err(reason)
-        }
+        may_help && self.wants_relief() && self.form(now)
     }
 
     /// Moves what was chosen into a free batch of device `d`.

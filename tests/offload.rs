@@ -659,7 +659,7 @@ fn check_order(pair: &mut Pair) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
     /// Whatever a device does: nothing vanishes, every slot comes back, and every flow keeps its order.
     #[test]

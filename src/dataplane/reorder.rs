@@ -382,3 +382,6 @@ impl Finished {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

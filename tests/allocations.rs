@@ -12,19 +12,22 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
 
 use punctual::base::{
-    DropReason, EgressId, IngressId, KernelId, Nanos, PerPriority, Priority, SocketId, WorkerId,
+    DropReason, EgressId, IngressId, Instant, KernelId, Nanos, PerPriority, Priority, SocketId,
+    WorkerId,
 };
 use punctual::classify::{self, Classify};
+use punctual::dataplane::offload::{Back, DeviceOptions};
 use punctual::dataplane::{
     EgressOptions, EventLoop, Framing, Idle, Ingress, KernelOptions, Late, Mode, Options, Order,
-    Own, Shared, SocketOptions, SocketRole, Worker, sessions,
+    Output, Own, Shared, SocketOptions, SocketRole, Worker, sessions,
 };
 use punctual::io::capability::try_uring;
-use punctual::io::{Driver, PollDriver, SocketSpec, UringDriver};
-use punctual::kernel::{Kernels, echo::Echo};
+use punctual::io::{Driver, PollDriver, Received, SocketSpec, Stamp, UringDriver};
+use punctual::kernel::accel::Ended;
+use punctual::kernel::{Kernels, RowStatus, echo::Echo};
 use punctual::packet::framed::{FLAG_WANTS_REFUSAL, Header};
 use punctual::sched::{WorkerPlan, admission};
-use punctual::stats::Field;
+use punctual::stats::{Field, WorkerField};
 use punctual::sys::clock::MonotonicClock;
 use punctual::sys::socket::{UdpOptions, open, open_connected};
 use zerocopy::IntoBytes as _;
@@ -385,6 +388,93 @@ fn forwarding_with_more_clients_than_sessions() {
     if try_uring().is_ok() {
         let (_, allocations) = steady(case, |specs| UringDriver::new(specs, 2_048).unwrap());
         assert_eq!(allocations, 0);
+    }
+}
+
+/// What leaves for a device and comes back, lost or run, in order or not: the worker alone, its device in the test's hands.
+#[test]
+fn work_that_leaves_and_comes_back() {
+    let case = Case { framing: Framing::Framed, ..PLAIN };
+    let mut options = options(&case);
+    options.admission.policy = admission::Policy::Edf;
+    let mut worker = Worker::new(&options, &Own { addresses: vec![], listening: vec![] });
+    worker.set_plan(WorkerPlan {
+        quota: PerPriority::new([512; 4]),
+        total: 2_048,
+        guard: PerPriority::default(),
+        slice: Nanos::from_micros(50),
+        generation: 1,
+    });
+    worker.attach(&[DeviceOptions { rows_max: 64, runs: vec![true] }]);
+    let mut now = Instant::from_nanos(1_000_000_000);
+    (0..64).for_each(|_| worker.record_warm_up(now, KernelId(0), LEN, Nanos::from_micros(20)));
+    let mut under_way = Vec::with_capacity(8);
+    let before = COUNT.get();
+    for round in 0..400_u64 {
+        for n in 0..200 {
+            let mut header = Header::request(round * 1_000 + n);
+            header.status = u8::try_from(n % 4).unwrap();
+            let mut bytes = header.as_bytes().to_vec();
+            bytes.resize(LEN, 7);
+            let received = received_at(now, &bytes, u16::try_from(n % 5).unwrap());
+            counted(|| worker.handle_rx(now, &received));
+        }
+        counted(|| while worker.form(now) {});
+        while let Some((d, mut errand)) = counted(|| worker.next_errand()) {
+            errand.staged.parts().1.iter_mut().for_each(|r| r.status = RowStatus::Done);
+            under_way.push((d, errand.staged));
+        }
+        for (d, staged) in under_way.drain(..).rev() {
+            let ended = if round % 3 == 0 { Ended::Lost } else { Ended::Run };
+            now = now + Nanos::from_micros(300);
+            counted(|| worker.on_back(now, d, Back { staged, ended, began: now, finished: now }));
+            now = counted(|| settle(&mut worker, now));
+        }
+        now = counted(|| settle(&mut worker, now)) + Nanos::from_millis(2);
+    }
+    assert_eq!(COUNT.get(), before);
+    let away = worker.counters().worker(WorkerField::AwayRows);
+    assert!(away > 5_000, "{away} rows away");
+    assert!(worker.counters().worker(WorkerField::AwayLost) > 1_000);
+    assert!(worker.is_idle());
+}
+
+fn counted<R>(run: impl FnOnce() -> R) -> R {
+    COUNTING.set(true);
+    let done = run();
+    COUNTING.set(false);
+    done
+}
+
+fn received_at(now: Instant, bytes: &[u8], peer: u16) -> Received<'_> {
+    Received {
+        socket: SocketId(0),
+        peer: SocketAddr::from(([127, 0, 0, 1], 20_000 + peer)),
+        local: None,
+        tos: 0,
+        stamp: Stamp::Kernel(now),
+        segment: 0,
+        truncated: false,
+        bytes,
+    }
+}
+
+/// Does what the worker asks for until it asks for nothing; 20 us a run.
+fn settle(worker: &mut Worker, mut now: Instant) -> Instant {
+    loop {
+        match worker.poll_output(now) {
+            Output::Run(_) => {
+                let mut batch = worker.batch();
+                (0..batch.len()).for_each(|i| batch.finish(i, LEN - 32));
+                now = now + Nanos::from_micros(20);
+                worker.on_done(now, Nanos::from_micros(20));
+            }
+            Output::Transmit => {
+                let sends = worker.tx().1.messages.len();
+                worker.on_transmitted(now, sends, &[]);
+            }
+            Output::Wait(_) => return now,
+        }
     }
 }
 

@@ -30,6 +30,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hdrhistogram", &["load", "sim", "cli"]),
     ("pcap_parser", &["packet"]),
     ("etherparse", &["packet", "load"]),
+    ("rtrb", &["runtime"]),
     ("crc_fast", &["kernel"]),
     ("fearless_simd", &["kernel"]),
     ("aho_corasick", &["kernel"]),

@@ -429,6 +429,7 @@ fn a_low_packet_close_to_its_deadline_is_not_admitted_while_low_is_worth_less() 
     // One goes in as a probe.
     assert_eq!(rig.dropped(2, Priority::Low, DropReason::PredictedMiss), 2);
     let mut plain = options();
+    plain.admission.policy = punctual::sched::admission::Policy::Edf;
     plain.admission.overload = punctual::sched::admission::Overload::None;
     let mut rig = Rig::new(&plain, &plan(QUOTA));
     teach(&mut rig, 2, 20_000);

@@ -19,6 +19,7 @@ pub(super) fn service_options(settings: &Settings, seed: u64) -> runtime::Option
             config::Cores::Auto => runtime::Cores::Auto,
             config::Cores::List(cores) => runtime::Cores::List(cores.clone()),
         },
+        helpers: settings.level.helpers,
         driver: match workers.io {
             config::Io::Auto => None,
             config::Io::Uring => Some(DriverKind::Uring),

@@ -33,6 +33,7 @@ impl Settings {
             "kernel": self.kernels_json(),
             "kernels": { "simd": self.kernels.simd().word() },
             "level": {
+                "helpers": level.helpers,
                 "mode": level.mode.word(),
                 "transfer_rule": level.transfer_rule,
                 "hysteresis": level.hysteresis,

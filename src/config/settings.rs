@@ -369,6 +369,8 @@ choice! {
 /// When work is offloaded (seed 000). Takes effect with offload backends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Level {
+    /// Further cores that take part of a burst from all workers; 0 to 1,023, default 0.
+    pub helpers: usize,
     /// Default measured.
     pub mode: LevelMode,
     /// What is saved must exceed the transfer this many times; above 0, default 5.

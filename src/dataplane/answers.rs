@@ -27,7 +27,7 @@ impl Worker {
             return self.reject(now, train, door.fallback, datagram, DropReason::RxNoBuffer);
         };
         framed::turn_into(self.pool.slot_mut(slot), Kind::Pong, 0);
-        self.origins[slot.index()] = Origin { route: train.route(), note: None };
+        self.origins[slot.index()] = Origin { route: train.route(), note: None, seq: 0 };
         let packet = self.headed(train, train.door.fallback, slot);
         self.send_at_once(now, packet, &train.route(), datagram.len(), Booking::Replied);
     }
@@ -90,7 +90,7 @@ impl Worker {
         };
         let client = way_back.client;
         let route = self.reply_route(client.socket, client.peer, client.local);
-        self.origins[slot.index()] = Origin { route, note: None };
+        self.origins[slot.index()] = Origin { route, note: None, seq: 0 };
         let released = received.stamp.instant();
         let packet = Packet {
             released,

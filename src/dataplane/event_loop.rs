@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
+use super::offload::{Back, DeviceOptions, Errand, Port};
 use super::worker::{Output, Worker};
 use crate::base::limits::PARK_MAX;
 use crate::base::{Clock, Ema, Instant, KernelId, Nanos, SocketId};
 use crate::io::{Driver, SendFailure};
+use crate::kernel::accel::Ended;
 use crate::kernel::{Batch, Kernels, Row, RowStatus};
 use crate::sched::{PlanCell, WorkerPlan};
 use crate::stats::{Board, Field, WorkerField};
@@ -89,6 +91,10 @@ pub struct EventLoop<'a, C, D> {
     gap: Ema,
     timeout_at: Instant,
     finished: bool,
+    /// The ways to the worker's devices.
+    ports: Vec<Box<dyn Port>>,
+    /// What a port did not take: lost.
+    refused: Vec<(usize, Errand)>,
 }
 
 impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
@@ -117,7 +123,19 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
             gap: Ema::new(PARK_MAX),
             timeout_at: now,
             finished: false,
+            ports: Vec::new(),
+            refused: Vec::new(),
         }
+    }
+
+    /// The same with devices that take part of the worker's bursts, each with the way to it.
+    #[must_use]
+    pub fn with_devices(mut self, devices: Vec<(DeviceOptions, Box<dyn Port>)>) -> Self {
+        let (options, ports): (Vec<_>, Vec<_>) = devices.into_iter().unzip();
+        self.worker.attach(&options);
+        self.refused.reserve(ports.len() * super::offload::TRIPS_PER_DEVICE);
+        self.ports = ports;
+        self
     }
 
     /// The worker, to be looked at.
@@ -186,7 +204,9 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         }
         let handled = self.worker.handled();
         let mut in_kernels = Nanos::ZERO;
+        self.take_back(began)?;
         let arrived = self.receive(began)?;
+        self.hand_over();
         // Looking takes time even where nothing is found, and the core may be taken away meanwhile: what is queued is judged
         // by the time that it is.
         let work_waits = arrived > 0 || !self.worker.is_idle();
@@ -195,7 +215,7 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         let wait = loop {
             match self.worker.poll_output(now) {
                 Output::Run(kernel) => {
-                    let started = now;
+                    let started = self.relieve(now);
                     now = self.run_kernel(kernel, started);
                     in_kernels += now.since(started);
                     if now >= look_again_at {
@@ -264,6 +284,48 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         Ok(report.messages)
     }
 
+    /// What is back from devices.
+    fn take_back(&mut self, now: Instant) -> io::Result<()> {
+        if self.ports.is_empty() {
+            return Ok(());
+        }
+        while let Some((d, Errand { staged, .. })) = self.refused.pop() {
+            let lost = Back { staged, ended: Ended::Lost, began: now, finished: now };
+            self.worker.on_back(now, d, lost);
+        }
+        for d in 0..self.ports.len() {
+            while let Some(back) = self.ports[d].take() {
+                if self.worker.room_for_results() < back.staged.len() {
+                    self.transmit()?;
+                }
+                self.worker.on_back(now, d, back);
+            }
+        }
+        self.worker.handle_offload(now);
+        Ok(())
+    }
+
+    /// Before the worker begins with its own next batch: a device may begin with what stands last. Says what time it is then.
+    #[inline]
+    fn relieve(&mut self, now: Instant) -> Instant {
+        if !self.worker.wants_relief() {
+            return now;
+        }
+        while self.worker.form(now) {}
+        self.hand_over();
+        self.clock.now()
+    }
+
+    /// What was formed goes on its way.
+    #[inline]
+    fn hand_over(&mut self) {
+        while let Some((d, errand)) = self.worker.next_errand() {
+            if let Err(errand) = self.ports[d].send(errand) {
+                self.refused.push((d, errand));
+            }
+        }
+    }
+
     fn run_kernel(&mut self, kernel: KernelId, started: Instant) -> Instant {
         let Self { kernels, worker, .. } = self;
         // A panic in a kernel is that batch's end, not the worker's.
@@ -285,6 +347,8 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         }
         let now = self.clock.now();
         self.worker.on_transmitted(now, sends, &self.failed);
+        // There is room for results again.
+        self.worker.release(now);
         Ok(now)
     }
 

@@ -320,7 +320,7 @@ impl Worker {
     }
 
     /// The gates for one datagram, and its place in the queue.
-    #[inline]
+    #[inline(always)]
     fn admit_noted(
         &mut self,
         now: Instant,
@@ -331,7 +331,7 @@ impl Worker {
     ) -> Result<(), DropReason> {
         let admitted = match self.admission.admit(now, &ready.candidate) {
             Ok(probe) => self.queue_admitted(train, ready, run, probe, note),
-            Err(reason) => Err(reason),
+            Err(reason) => self.admit_relieved(now, train, (ready, run, note), reason),
         };
         // Also where the candidate is refused: what waits in reserve may have run out of time.
         if self.admission.has_evicted() {
@@ -355,6 +355,23 @@ impl Worker {
         self.queue_packet(train, ready, run, probe, note)
     }
 
+    /// A datagram was refused: once a device has taken something, there may be room for it.
+    #[cold]
+    #[inline(never)]
+    fn admit_relieved(
+        &mut self,
+        now: Instant,
+        train: &Train<'_>,
+        (ready, run, note): (&Ready, Run<'_>, Option<FlowNote>),
+        reason: DropReason,
+    ) -> Result<(), DropReason> {
+        if !self.relieved(now, reason) {
+            return Err(reason);
+        }
+        let probe = self.admission.admit_again(now, &ready.candidate)?;
+        self.queue_admitted(train, ready, run, probe, note)
+    }
+
     /// Copies admitted datagrams into a slot, queues them as one packet and counts them.
     #[inline]
     fn queue_packet(
@@ -370,7 +387,8 @@ impl Worker {
             self.admission.withdraw();
             return Err(DropReason::RxNoBuffer);
         };
-        self.origins[slot.index()] = Origin { route: train.route(), note };
+        let seq = self.admission.queue().next_seq();
+        self.origins[slot.index()] = Origin { route: train.route(), note, seq };
         let packet = Packet {
             released: candidate.released,
             deadline: candidate.deadline,
@@ -454,7 +472,7 @@ impl Worker {
             return;
         }
         let Some(slot) = self.pool.insert(&datagram[..framed::LEN]) else { return };
-        self.origins[slot.index()] = Origin { route: train.route(), note: None };
+        self.origins[slot.index()] = Origin { route: train.route(), note: None, seq: 0 };
         let packet = Packet {
             len: u16::try_from(datagram.len()).unwrap_or(u16::MAX),
             ..self.headed(train, priority, slot)

@@ -154,7 +154,7 @@ impl EgressOptions {
 
 impl Worker {
     /// A packet has been run, and these rows from `first` on are its results: they go out, or the packet is dropped (gate G5).
-    #[inline]
+    #[inline(always)]
     pub(super) fn finish(
         &mut self,
         now: Instant,
@@ -219,10 +219,11 @@ impl Worker {
         kernel_time: Nanos,
     ) {
         let rows = &self.rows[first..][..usize::from(packet.count)];
-        let Row { len, status, .. } = rows[0];
-        let alike = status == RowStatus::Done
-            && len > 0
-            && rows.iter().all(|r| r.status == RowStatus::Done && r.len == len);
+        let Row { len, .. } = rows[0];
+        // Without a way out in the middle: they nearly always are, and it takes fewer instructions.
+        const { assert!(RowStatus::Done as usize == 0) };
+        let differ = rows.iter().fold(0, |d, r| d | (r.len ^ len) | r.status as usize);
+        let alike = len > 0 && differ == 0;
         let may_answer = self.ways[packet.ingress.index()].may_answer(usize::from(packet.len), len);
         if !alike || !may_answer {
             return self.finish_singly(now, packet, first, kernel_time);

@@ -5,6 +5,7 @@
 
 use super::door::Door;
 use super::egress::{Egress, Route};
+use super::offload::Offload;
 use super::options::{Ingress, KernelOptions, Options, SocketOptions, SocketRole};
 use super::outlet::{Account, Outlet, Way};
 use super::own::Beware;
@@ -49,6 +50,19 @@ pub(super) struct Origin {
     /// The way back to the sender.
     pub(super) route: Route,
     pub(super) note: Option<FlowNote>,
+    /// The number of its push, by which packets of one flow keep their order while some of them are away; and the mark of one
+    /// that a device has lost, [`Origin::RETRIED`], which needs no room of its own there.
+    pub(super) seq: u64,
+}
+
+impl Origin {
+    /// A device has lost it: this worker runs it, nobody else.
+    pub(super) const RETRIED: u64 = 1 << 63;
+
+    /// Whether a device has lost it.
+    pub(super) const fn is_retried(&self) -> bool {
+        self.seq & Self::RETRIED != 0
+    }
 }
 
 /// One worker. See the module.
@@ -76,9 +90,10 @@ pub struct Worker {
     pub(super) high_gap: InterArrival,
     pub(super) rooms: Rooms,
     pub(super) guard: super::guard::Guard,
+    pub(super) offload: Offload,
     room_table: Vec<u32>,
     intake_open: bool,
-    running: Vec<Packet>,
+    pub(super) running: Vec<Packet>,
     pub(super) rows: Vec<Row>,
     kernel_drops: Vec<u64>,
     decayed: Instant,
@@ -96,6 +111,7 @@ impl Worker {
         let nowhere = Origin {
             route: Route { socket: SocketId(0), to: None, from: None, gso: false },
             note: None,
+            seq: 0,
         };
         let pool = BufPool::new(options.slots, options.max_datagram);
         Self {
@@ -113,6 +129,7 @@ impl Worker {
             high_gap: InterArrival::default(),
             rooms: Rooms::default(),
             guard: super::guard::Guard::new(options),
+            offload: Offload::none(),
             room_table: vec![0; sockets.len()],
             sockets: sockets.clone().into_boxed_slice(),
             kernels: options.kernels.clone().into_boxed_slice(),
@@ -228,10 +245,10 @@ impl Worker {
         self.sessions.iter().flatten().any(|s| s.awaits(now))
     }
 
-    /// Whether nothing is queued and nothing waits to be sent.
+    /// Whether nothing is queued, nothing is away, and nothing waits to be sent.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.admission.is_empty() && self.out.is_empty()
+        self.admission.is_empty() && self.out.is_empty() && self.offload.is_idle()
     }
 
     /// Packets received, answered or dropped since the start: what a loop turn's cost is shared by.
@@ -267,8 +284,14 @@ impl Worker {
         match self.next_batch(now) {
             Some(kernel) => Output::Run(kernel),
             None if !self.out.is_empty() => Output::Transmit,
-            None => Output::Wait(self.rooms.next_look(now)),
+            None => Output::Wait(self.next_look(now)),
         }
+    }
+
+    /// When there may be something to do although nothing arrives.
+    fn next_look(&self, now: Instant) -> Option<Instant> {
+        let looks = self.rooms.next_look(now).into_iter().chain(self.offload.next_look(now));
+        looks.min()
     }
 
     /// The guard: a Medium or Low packet at the head lets High go first if High is expected soon enough.
@@ -380,6 +403,9 @@ impl Worker {
         self.counters.add_worker(WorkerField::Runs, 1);
         self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
         self.measure(now, each);
+        if self.offload.bears_on_order() {
+            return self.finish_all_in_order(now, each);
+        }
         let mut first = 0;
         for i in 0..self.running.len() {
             let packet = self.running[i];
@@ -431,6 +457,9 @@ impl Worker {
     /// Counts a drop of a packet that holds a slot, tells the sender where it asked to be told, and frees the slot.
     pub(super) fn drop_packet(&mut self, now: Instant, packet: Packet, reason: DropReason) {
         self.count_drop(&packet, packet.count, reason);
+        if self.offload.retried() > 0 {
+            self.forget(&packet);
+        }
         if !(packet.flags.wants_refusal && self.refuse(now, packet, reason)) {
             self.pool.release(packet.slot);
         }
@@ -504,7 +533,7 @@ impl Worker {
 
     /// Brings the gauges among its figures up to date.
     pub fn refresh_gauges(&mut self) {
-        let Self { admission, counters, .. } = self;
+        let Self { admission, counters, offload, .. } = self;
         for p in Priority::ALL {
             let estimate = &admission.estimate;
             counters.set_class(p, ClassField::Depth, u64::from(admission.depth(p)));
@@ -512,6 +541,7 @@ impl Worker {
             counters.set_class(p, ClassField::ServiceMin, estimate.least(p).map_or(0, Nanos::get));
         }
         counters.set_worker(WorkerField::OverheadEma, admission.overhead().get());
+        counters.set_worker(WorkerField::GapsGivenUp, offload.order.given_up());
     }
 
     /// The time for draining is over: everything that is left is dropped and counted.
@@ -520,6 +550,7 @@ impl Worker {
             self.leave_queue(&packet);
             self.drop_packet(now, packet, DropReason::Shutdown);
         }
+        self.abandon_offload(now);
     }
 }
 

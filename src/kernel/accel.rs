@@ -28,6 +28,12 @@ impl Staged {
         self.rows.clear();
     }
 
+    /// The bytes that the next rows of these capacities may take together.
+    #[must_use]
+    pub fn bytes_left(&self) -> usize {
+        self.bytes.len() - self.rows.last().map_or(0, |r| r.start + r.capacity)
+    }
+
     /// Copies a payload in, whose result may grow to `capacity` bytes. Says whether there was room; nothing is changed if not.
     pub fn push(&mut self, payload: &[u8], capacity: usize) -> bool {
         let start = self.rows.last().map_or(0, |r| r.start + r.capacity);
@@ -131,6 +137,7 @@ mod tests {
         assert!(!staged.push(b"this is too long", 0), "32 bytes");
         assert!(staged.push(b"xy", 2));
         assert!(!staged.push(b"", 0), "three rows");
+        assert_eq!(staged.bytes_left(), 32 - 8 - 10 - 2);
         assert_eq!((staged.bytes_of(0), staged.bytes_of(1)), (&b"abc"[..], &b"0123456789"[..]));
         assert_eq!(staged.rows()[1].start, 8);
         staged.clear();

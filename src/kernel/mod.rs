@@ -3,6 +3,7 @@
 //! Knows nothing of packets, deadlines or sockets: rows of bytes go in, rows of bytes come out, in place.
 
 pub mod accel;
+pub mod cpu_accel;
 pub mod crc32c;
 pub mod echo;
 mod fingerprint;

@@ -240,7 +240,7 @@ impl Leveller {
         let scalar = widest(false).or_else(|| widest(true));
         let simd = widest(true).or(scalar);
         let core = if elements < SEED_SIMD_FROM { scalar } else { simd };
-        let device = offers.iter().find(|o| o.is_device());
+        let device = offers.iter().filter(|o| o.is_device()).min_by_key(|o| !o.open);
         let chosen = match (core, device) {
             (Some(core), Some(device))
                 if elements > SEED_DEVICE_ABOVE && self.pays(core.work, device, 100) =>

@@ -8,6 +8,9 @@
 pub struct Slot(u32);
 
 impl Slot {
+    /// The first of any pool.
+    pub const FIRST: Self = Self(0);
+
     /// The place in a table that runs beside the pool.
     #[must_use]
     #[inline]

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::devices::Pulse;
 use super::watchdog::{Notice, Watch};
 use crate::base::{Clock as _, Instant, Nanos};
 use crate::dataplane::{Observer, Shared};
@@ -45,6 +46,8 @@ pub(super) struct Control {
     workers: Vec<Arc<Shared>>,
     state: Arc<ControlState>,
     watches: Vec<Watch>,
+    /// The owners of devices.
+    pulses: Vec<(Arc<Pulse>, Watch)>,
     observer: Observer,
 }
 
@@ -58,11 +61,22 @@ impl Control {
     ) -> Self {
         Self {
             watches: vec![Watch::new(stall); workers.len()],
+            pulses: Vec::new(),
             observer: Observer::new(workers.len(), layout),
             controller,
             workers,
             state,
         }
+    }
+
+    /// The same, which also looks whether the owners of devices turn.
+    pub(super) fn with_devices(
+        mut self,
+        pulses: impl Iterator<Item = Arc<Pulse>>,
+        stall: Nanos,
+    ) -> Self {
+        self.pulses = pulses.map(|p| (p, Watch::new(stall))).collect();
+        self
     }
 
     /// Runs until told to stop.
@@ -72,6 +86,7 @@ impl Control {
         while !self.state.stop.load(Ordering::Relaxed) {
             let now = clock.now();
             self.watch(now);
+            self.watch_devices(now);
             if now >= self.controller.due() {
                 for worker in &self.workers {
                     worker.board.ask();
@@ -92,6 +107,23 @@ impl Control {
         }
         let Self { controller, observer, workers, state, .. } = self;
         tick(controller, observer, workers, &state.plan, now);
+    }
+
+    fn watch_devices(&mut self, now: Instant) {
+        for (h, (pulse, watch)) in self.pulses.iter_mut().enumerate() {
+            let Some(beat) = pulse.last() else { continue };
+            match watch.look(now, beat) {
+                Some(Notice::Stalled { since }) => {
+                    let for_ms = now.since(since).as_micros() / 1_000;
+                    tracing::warn!(helper = h, for_ms, "helper stalled");
+                }
+                Some(Notice::Recovered { after }) => {
+                    let after_ms = after.as_micros() / 1_000;
+                    tracing::info!(helper = h, after_ms, "helper turns again");
+                }
+                None => {}
+            }
+        }
     }
 
     fn watch(&mut self, now: Instant) {

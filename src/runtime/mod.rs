@@ -3,6 +3,7 @@
 //! Knows no file formats: its options are already checked, its figures are handed out as they are.
 
 mod control;
+mod devices;
 mod options;
 mod service;
 mod sockets;
@@ -12,4 +13,4 @@ mod watchdog;
 pub use control::tick;
 pub use options::{EgressPlan, EgressTarget, IngressPlan, Options, SocketsPerWorker};
 pub use service::{Service, StartError, Stopped};
-pub use threads::Cores;
+pub use threads::{Cores, CoresError};

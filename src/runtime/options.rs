@@ -83,6 +83,8 @@ pub struct EgressPlan {
 pub struct Options {
     /// The workers' cores.
     pub cores: Cores,
+    /// Further cores that take part of a burst from all workers.
+    pub helpers: usize,
     /// The driver; `None`: io_uring where this kernel allows it, else mio.
     pub driver: Option<DriverKind>,
     /// How workers rest.

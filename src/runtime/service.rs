@@ -7,14 +7,16 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::control::{Control, ControlState, pause};
+use super::devices::{self, Running, Ways};
 use super::options::{EgressTarget, Options};
 use super::sockets::{self, WorkerSockets};
-use super::threads::{Placement, Thread};
+use super::threads::{CoresError, Placement, Thread};
 use crate::base::limits::{PARK_MAX, QUEUE_TOTAL_MAX, WORKERS_MAX};
 use crate::base::{Clock as _, Nanos, Priority, WorkerId};
 use crate::dataplane::{self, EventLoop, KernelOptions, Own, Shared, Worker};
 use crate::io::capability::{self, UringUnavailable};
 use crate::io::{Driver, DriverKind, PollDriver, UringDriver};
+use crate::kernel::cpu_accel::CpuAccelerator;
 use crate::sched::controller::{self, Controller, Plan};
 use crate::stats::{Counters, Layout};
 use crate::sys::clock::MonotonicClock;
@@ -24,6 +26,10 @@ use crate::sys::{addresses, realtime};
 static CLOCK: MonotonicClock = MonotonicClock;
 /// Slots of a worker besides those of a full queue: finished packets, answers from upstreams, refusals.
 const SLOTS_SPARE: usize = 2_048;
+/// How long a helper may take to end its last batch.
+const HELPER_ENDS_WITHIN: Nanos = Nanos::from_millis(500);
+/// Further slots where packets may be away, or finished and waiting for such.
+const SLOTS_AWAY: usize = 1_024;
 /// Rounds of each kernel before traffic: enough for an average of weight 1/8 to forget its start.
 const WARM_UP_ROUNDS: usize = 40;
 /// The payload of a warm-up run.
@@ -32,9 +38,9 @@ const WARM_UP_LEN: usize = 64;
 /// Why a service did not start. Nothing runs when this is returned.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The cores could not be found out.
-    #[error("cannot read which cores this process may use: {0}")]
-    Cores(#[source] io::Error),
+    /// It is not known who runs where.
+    #[error(transparent)]
+    Cores(#[from] CoresError),
     /// There are none, or too many.
     #[error("{0} workers: 1 to {WORKERS_MAX} are possible")]
     Workers(usize),
@@ -44,6 +50,15 @@ pub enum StartError {
     /// A socket could not be opened.
     #[error("{0}")]
     Socket(#[source] io::Error),
+    /// A helper's thread could not be started.
+    #[error("helper {helper} did not start: {source}")]
+    Helper {
+        /// Which.
+        helper: usize,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A thread could not be started, or its driver could not be made.
     #[error("worker {worker} did not start: {source}")]
     Worker {
@@ -73,6 +88,7 @@ pub struct Service {
     workers: Vec<Arc<Shared>>,
     threads: Mutex<Vec<Option<Thread<WorkerEnd>>>>,
     control: Mutex<Option<Thread<()>>>,
+    helpers: Mutex<Vec<Running>>,
     state: Arc<ControlState>,
     layout: Layout,
     addresses: Vec<SocketAddr>,
@@ -87,7 +103,7 @@ impl Service {
     /// # Errors
     /// [`StartError`]; what was opened is closed again.
     pub fn start(options: Options) -> Result<Self, StartError> {
-        let cores = options.cores.resolve().map_err(StartError::Cores)?;
+        let (cores, helper_cores) = options.cores.resolve(options.helpers)?;
         if cores.is_empty() || cores.len() > WORKERS_MAX {
             return Err(StartError::Workers(cores.len()));
         }
@@ -119,6 +135,7 @@ impl Service {
             workers: shared,
             threads: Mutex::new(Vec::new()),
             control: Mutex::new(None),
+            helpers: Mutex::new(Vec::new()),
             state,
             layout,
             addresses: opening.addresses,
@@ -127,24 +144,57 @@ impl Service {
             driver_reason: choice.reason,
             options,
         };
-        service.start_workers(opening.workers)?;
+        let ways = service.start_helpers(&helper_cores)?;
+        service.start_workers(opening.workers, ways)?;
         service.start_control(controller)?;
         Ok(service)
     }
 
-    fn start_workers(&mut self, sockets: Vec<WorkerSockets>) -> Result<(), StartError> {
+    /// The ways to all helpers, for each worker.
+    fn start_helpers(&mut self, cores: &[usize]) -> Result<Vec<Ways>, StartError> {
+        let (workers, kernels) = (self.cores.len(), self.options.kernels.len());
+        let mut ways: Vec<Ways> = (0..workers).map(|_| Vec::new()).collect();
+        for (helper, core) in cores.iter().enumerate() {
+            // What a helper draws is not what a worker draws.
+            let seed = self.options.seed.wrapping_add((WORKERS_MAX + helper) as u64);
+            let device = CpuAccelerator::new(self.options.kernels.instantiate(seed, &CLOCK));
+            let placement = Placement { core: *core, realtime: self.options.realtime };
+            let started = devices::start(
+                helper,
+                device,
+                (workers, kernels),
+                placement,
+                self.options.idle,
+                &CLOCK,
+            );
+            let (running, to) = started.map_err(|source| StartError::Helper { helper, source })?;
+            self.helpers.get_mut().unwrap_or_else(PoisonError::into_inner).push(running);
+            ways.iter_mut().zip(to).for_each(|(ways, way)| ways.push(way));
+        }
+        if !cores.is_empty() {
+            tracing::info!(?cores, "helpers take part of bursts");
+        }
+        Ok(ways)
+    }
+
+    fn start_workers(
+        &mut self,
+        sockets: Vec<WorkerSockets>,
+        ways: Vec<Ways>,
+    ) -> Result<(), StartError> {
         let own = Own {
             addresses: addresses::local_addresses().unwrap_or_default(),
             listening: self.addresses.clone(),
         };
         let mut starting: Vec<Receiver<io::Result<()>>> = Vec::new();
-        for (w, sockets) in sockets.into_iter().enumerate() {
+        for (w, (sockets, ways)) in sockets.into_iter().zip(ways).enumerate() {
             let (tell, started) = sync_channel(1);
             let job = WorkerJob {
                 worker: w,
                 options: self.worker_options(w, &sockets),
                 own: own.clone(),
                 sockets,
+                ways,
                 registry: self.options.kernels.clone(),
                 shared: Arc::clone(&self.workers[w]),
                 idle: self.options.idle,
@@ -178,6 +228,9 @@ impl Service {
             self.layout,
             self.options.stall,
         );
+        let helpers = self.helpers.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let pulses = helpers.iter().map(|h| Arc::clone(&h.pulse));
+        let control = control.with_devices(pulses, self.options.stall);
         let thread = Thread::spawn("punctual-ctl".into(), move || control.run(&CLOCK));
         let thread =
             thread.map_err(|source| StartError::Worker { worker: self.cores.len(), source })?;
@@ -201,7 +254,7 @@ impl Service {
             ema_weight: o.ema_weight,
             admission: o.admission,
             max_datagram: o.max_datagram,
-            slots: QUEUE_TOTAL_MAX + SLOTS_SPARE,
+            slots: QUEUE_TOTAL_MAX + SLOTS_SPARE + if o.helpers > 0 { SLOTS_AWAY } else { 0 },
             guard: o.guard,
             guard_requires_expected_high: o.guard_requires_expected_high,
             serves_high: serves[Priority::High],
@@ -256,11 +309,14 @@ impl Service {
         self.state.stalled.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether all workers and the control thread run.
+    /// Whether all workers and helpers run.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        !threads.is_empty() && threads.iter().all(|t| t.as_ref().is_some_and(|t| !t.is_finished()))
+        let helpers = self.helpers.lock().unwrap_or_else(PoisonError::into_inner);
+        helpers.iter().all(|h| !h.thread.is_finished())
+            && !threads.is_empty()
+            && threads.iter().all(|t| t.as_ref().is_some_and(|t| !t.is_finished()))
     }
 
     /// The present time on the service's clock.
@@ -319,11 +375,27 @@ impl Service {
             }
         }
         drop(threads);
+        self.stop_helpers(&mut faults);
         self.state.stop.store(true, Ordering::Relaxed);
         if let Some(control) = self.control.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = control.join(Nanos::from_millis(500));
         }
         Stopped { figures: self.workers.iter().map(|w| read(w, self.layout)).collect(), faults }
+    }
+}
+
+impl Service {
+    /// When the workers have ended nobody waits for a helper; one that hangs is named.
+    fn stop_helpers(&self, faults: &mut Vec<String>) {
+        let mut helpers = self.helpers.lock().unwrap_or_else(PoisonError::into_inner);
+        helpers.iter().for_each(Running::tell_to_stop);
+        for (h, helper) in helpers.drain(..).enumerate() {
+            match helper.thread.join(HELPER_ENDS_WITHIN) {
+                Ok(()) => {}
+                Err(true) => faults.push(format!("helper {h} panicked")),
+                Err(false) => faults.push(format!("helper {h} did not stop in time")),
+            }
+        }
     }
 }
 
@@ -358,6 +430,7 @@ struct WorkerJob {
     options: dataplane::Options,
     own: Own,
     sockets: WorkerSockets,
+    ways: Ways,
     registry: crate::kernel::Registry,
     shared: Arc<Shared>,
     idle: dataplane::Idle,
@@ -369,7 +442,7 @@ struct WorkerJob {
 
 impl WorkerJob {
     fn run(mut self, kind: DriverKind) -> WorkerEnd {
-        self.placement.take(self.worker);
+        self.placement.take("worker", self.worker);
         let specs = std::mem::take(&mut self.sockets.specs);
         let end = match kind {
             DriverKind::Uring => match UringDriver::new(specs, self.max_datagram) {
@@ -392,10 +465,11 @@ impl WorkerJob {
         Ok(())
     }
 
-    fn serve(&self, driver: impl Driver) -> WorkerEnd {
+    fn serve(&mut self, driver: impl Driver) -> WorkerEnd {
         let worker = Worker::new(&self.options, &self.own);
         let kernels = self.registry.instantiate(self.seed, &CLOCK);
         let mut turns = EventLoop::new(&CLOCK, driver, worker, kernels, &self.shared, self.idle);
+        turns = turns.with_devices(std::mem::take(&mut self.ways));
         turns.warm_up(WARM_UP_LEN.min(self.max_datagram), WARM_UP_ROUNDS);
         let _ = self.tell.send(Ok(()));
         turns.run()

@@ -17,19 +17,40 @@ pub enum Cores {
 }
 
 impl Cores {
-    /// The cores, one for each worker.
+    /// The workers' cores, and those of `helpers` helpers: cores that no worker has. The last ones that this process may use
+    /// where the workers take all others.
     ///
     /// # Errors
-    /// When the process' own mask cannot be read.
-    pub fn resolve(&self) -> io::Result<Vec<usize>> {
-        match self {
-            Self::Auto => affinity::allowed_cores(),
-            Self::List(cores) => Ok(cores.clone()),
-        }
+    /// [`CoresError`].
+    pub fn resolve(&self, helpers: usize) -> Result<(Vec<usize>, Vec<usize>), CoresError> {
+        let taken = match self {
+            Self::Auto => None,
+            Self::List(cores) if helpers == 0 => return Ok((cores.clone(), Vec::new())),
+            Self::List(cores) => Some(&**cores),
+        };
+        let allowed = affinity::allowed_cores().map_err(CoresError::Unknown)?;
+        let placed = affinity::with_helpers(&allowed, taken, helpers);
+        placed.map_err(|left| CoresError::Helpers { asked: helpers, left })
     }
 }
 
-/// What a worker thread asks of the operating system.
+/// Why it is not known who runs where.
+#[derive(Debug, thiserror::Error)]
+pub enum CoresError {
+    /// The process' own mask cannot be read.
+    #[error("cannot read which cores this process may use: {0}")]
+    Unknown(#[source] io::Error),
+    /// There are fewer cores that no worker has.
+    #[error("{asked} helpers: this process may use {left} cores that no worker needs")]
+    Helpers {
+        /// How many were asked for.
+        asked: usize,
+        /// How many there could be.
+        left: usize,
+    },
+}
+
+/// What a pinned thread asks of the operating system.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Placement {
     pub(super) core: usize,
@@ -38,14 +59,14 @@ pub(super) struct Placement {
 
 impl Placement {
     /// Asks for it, on the thread itself. What is refused is told, not swallowed: the service runs on, with worse tails.
-    pub(super) fn take(self, worker: usize) {
+    pub(super) fn take(self, role: &str, number: usize) {
         if let Err(error) = affinity::pin_current(self.core) {
-            tracing::warn!(worker, core = self.core, %error, "worker is not pinned");
+            tracing::warn!(role, number, core = self.core, %error, "{role} is not pinned");
         }
         if let Some(priority) = self.realtime
             && let Err(error) = realtime::request_fifo(i32::from(priority))
         {
-            tracing::warn!(worker, priority, %error, "worker runs without real-time priority");
+            tracing::warn!(role, number, priority, %error, "{role} runs without real-time priority");
         }
     }
 }
@@ -69,6 +90,16 @@ impl<T: Send + 'static> Thread<T> {
         };
         let handle = std::thread::Builder::new().name(name).spawn(body)?;
         Ok(Self { handle, result })
+    }
+
+    /// The thread, to be woken.
+    pub(super) fn handle(&self) -> std::thread::Thread {
+        self.handle.thread().clone()
+    }
+
+    /// Wakes it, if it sleeps.
+    pub(super) fn wake(&self) {
+        self.handle.thread().unpark();
     }
 
     /// Waits for its end, at most `within`. `Err(true)`: it panicked; `Err(false)`: it runs on.

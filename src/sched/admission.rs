@@ -6,9 +6,11 @@
 
 mod by_value;
 mod dispatch;
+mod relief;
 mod worth;
 
 pub use dispatch::Dispatch;
+pub use relief::Offer;
 
 use super::demand::Demand;
 use super::edf::{EdfQueue, Key};
@@ -148,6 +150,8 @@ pub struct Admission {
     evicted: Vec<Packet>,
     /// Where a packet lies that was taken out from behind the head.
     overtaking: Option<Packet>,
+    /// What a device takes off the end of the queue.
+    relief: relief::Relief,
 }
 
 impl Admission {
@@ -181,6 +185,7 @@ impl Admission {
             victims: Vec::with_capacity(QUEUE_TOTAL_MAX),
             evicted: Vec::with_capacity(QUEUE_TOTAL_MAX),
             overtaking: None,
+            relief: relief::Relief::default(),
         }
     }
 

@@ -42,6 +42,12 @@ impl Demand {
         self.offered[priority] += service.get() * u64::from(count);
     }
 
+    /// Work that was offered is not for this worker after all.
+    pub(super) fn take_back(&mut self, priority: Priority, service: Nanos) {
+        let offered = &mut self.offered[priority];
+        *offered = offered.saturating_sub(service.get());
+    }
+
     pub(super) fn tick(&mut self, now: Instant, starving: &PerPriority<bool>) {
         let elapsed = now.since(self.since);
         if elapsed < DEMAND_TICK {

@@ -2,8 +2,8 @@
 //!
 //! Knows nothing of the queue. With a constant budget a flow's keys rise by themselves; where requests name their own
 //! budgets a later packet could overtake, so its key is held back here. What leaves one worker's queue in key order then
-//! leaves in flow order, without a reorder buffer and without tombstones for dropped packets. Work that leaves the
-//! worker (offload) will need a reorder ring beside this.
+//! leaves in flow order, without a reorder buffer and without tombstones for dropped packets. Work that leaves the worker
+//! passes a reorder ring beside this (`dataplane/reorder.rs`).
 
 use crate::base::{Instant, Priority};
 

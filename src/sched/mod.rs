@@ -11,6 +11,7 @@ pub mod flow;
 pub mod guard;
 pub mod plan;
 pub mod quota;
+pub mod roundtrip;
 pub mod value;
 
 pub use controller::{Controller, Observation, Plan};
@@ -19,3 +20,4 @@ pub use estimate::ServiceEstimate;
 pub use guard::{GuardInputs, GuardWindow, InterArrival};
 pub use plan::{PlanCell, WorkerPlan};
 pub use quota::Layout;
+pub use roundtrip::RoundTrip;

@@ -96,9 +96,19 @@ pub enum WorkerField {
     Gaps,
     /// The longest of them, nanoseconds.
     GapMax,
+    /// Batches handed to devices beside the worker's core.
+    AwayBatches,
+    /// Their rows: datagrams.
+    AwayRows,
+    /// Of those, lost by a device.
+    AwayLost,
+    /// Of those, back after their deadline.
+    AwayLate,
+    /// Packets away that their flows have gone on without.
+    GapsGivenUp,
 }
 
-const WORKER_FIELDS: usize = 12;
+const WORKER_FIELDS: usize = 17;
 
 /// Where each figure stands in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -322,7 +332,7 @@ const _: () = assert!(
     "CLASS_FIELDS sizes the class block"
 );
 const _: () = assert!(
-    WorkerField::GapMax as usize + 1 == WORKER_FIELDS,
+    WorkerField::GapsGivenUp as usize + 1 == WORKER_FIELDS,
     "WORKER_FIELDS sizes the worker block"
 );
 

@@ -45,6 +45,26 @@ pub fn allowed_cores() -> std::io::Result<Vec<usize>> {
     Ok((0..CpuSet::MAX_CPU).filter(|core| mask.is_set(*core)).collect())
 }
 
+/// Who runs where among the `allowed` cores: the workers on those that are `taken` (`None`: on all that are left), and `helpers`
+/// threads on others, the last ones.
+///
+/// # Errors
+/// How many helpers there could be at most, where that is fewer. At least one core is the workers'.
+pub fn with_helpers(
+    allowed: &[usize],
+    taken: Option<&[usize]>,
+    helpers: usize,
+) -> Result<(Vec<usize>, Vec<usize>), usize> {
+    let mut free: Vec<usize> =
+        allowed.iter().copied().filter(|c| taken.is_none_or(|t| !t.contains(c))).collect();
+    let most = if taken.is_none() { free.len().saturating_sub(1) } else { free.len() };
+    if helpers > most {
+        return Err(most);
+    }
+    let own = free.split_off(free.len() - helpers);
+    Ok((taken.map_or(free, <[usize]>::to_vec), own))
+}
+
 /// Pins the calling thread to `core`, and reads the mask back to be sure.
 ///
 /// # Errors
@@ -78,6 +98,19 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn helpers_run_on_cores_that_no_worker_has() {
+        let all = [0, 1, 2, 5];
+        assert_eq!(with_helpers(&all, None, 0), Ok((vec![0, 1, 2, 5], vec![])));
+        assert_eq!(with_helpers(&all, None, 2), Ok((vec![0, 1], vec![2, 5])));
+        assert_eq!(with_helpers(&all, None, 4), Err(3));
+        assert_eq!(with_helpers(&all, Some(&[5, 1]), 1), Ok((vec![5, 1], vec![2])));
+        assert_eq!(with_helpers(&all, Some(&[5, 1]), 3), Err(2));
+        // A core that is not allowed takes no other's place.
+        assert_eq!(with_helpers(&[0], Some(&[7]), 1), Ok((vec![7], vec![0])));
+        assert_eq!(with_helpers(&[], None, 1), Err(0));
     }
 
     #[test]

@@ -95,7 +95,21 @@ struct WorkerBody {
     busy_share: Option<f64>,
     overhead_ema_us: f64,
     gaps: Gaps,
+    away: Away,
     priorities: Table<&'static str, ClassBody>,
+}
+
+/// What was handed to devices beside the worker's core.
+#[derive(Serialize)]
+struct Away {
+    batches: u64,
+    rows: u64,
+    /// Of the rows: lost by a device.
+    lost: u64,
+    /// Of the rows: back after their deadline.
+    late: u64,
+    /// Packets that their flows have gone on without.
+    given_up: u64,
 }
 
 #[derive(Serialize)]
@@ -233,6 +247,13 @@ fn worker_body(worker: usize, c: &Counters, now: Instant, uptime: Nanos) -> Work
         busy_share: figures::share(c.worker(WorkerField::BusyTime), uptime.get()),
         overhead_ema_us: us(WorkerField::OverheadEma),
         gaps: Gaps { count: c.worker(WorkerField::Gaps), max_us: us(WorkerField::GapMax) },
+        away: Away {
+            batches: c.worker(WorkerField::AwayBatches),
+            rows: c.worker(WorkerField::AwayRows),
+            lost: c.worker(WorkerField::AwayLost),
+            late: c.worker(WorkerField::AwayLate),
+            given_up: c.worker(WorkerField::GapsGivenUp),
+        },
         priorities: Table(Priority::ALL.into_iter().map(class).collect()),
     }
 }
@@ -318,6 +339,7 @@ mod tests {
             "worker": 0, "plan_generation": 9, "snapshot_age_us": 1000.0, "turns": 1000,
             "parks": 0, "receives": 0, "sends": 0, "runs": 0, "rearms": 0, "busy_us": 500_000.0,
             "busy_share": 0.25, "overhead_ema_us": 0.0, "gaps": {"count": 0, "max_us": 1.5},
+            "away": {"batches": 3, "rows": 0, "lost": 0, "late": 0, "given_up": 0},
             "priorities": {"high": high, "medium": idle, "low": idle, "best-effort": idle},
         });
         assert_eq!(body["workers"][0], expected);

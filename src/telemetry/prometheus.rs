@@ -249,6 +249,12 @@ fn loops(snapshot: &Snapshot, workers: &[Worker<'_>], out: &mut Families<'_, '_>
     for (head, field) in WORKER_COUNTERS {
         out.counter(head, None, workers.iter().map(|(id, c)| (label(*id), c.worker(field))))?;
     }
+    let backends = workers.iter().flat_map(|(id, c)| {
+        [("cpu", WorkerField::Runs), ("helper", WorkerField::AwayBatches)]
+            .map(|(backend, field)| ([("worker", *id), ("backend", backend)], c.worker(field)))
+    });
+    let help = "Batches run, by the worker itself or by a helper.";
+    out.counter(("punctual_backend_dispatches", help), None, backends)?;
     let generation =
         workers.iter().map(|(id, c)| (label(*id), c.worker(WorkerField::PlanGeneration)));
     out.gauge(("punctual_plan_generation", "The plan in force."), None, generation)?;
@@ -272,7 +278,7 @@ fn loops(snapshot: &Snapshot, workers: &[Worker<'_>], out: &mut Families<'_, '_>
     out.gauge(("punctual_snapshot_age", "How old the worker's figures are."), seconds, age)
 }
 
-const WORKER_COUNTERS: [(Head, WorkerField); 7] = [
+const WORKER_COUNTERS: [(Head, WorkerField); 11] = [
     (("punctual_worker_turns", "Loop turns."), WorkerField::Turns),
     (("punctual_worker_parks", "Times that the loop slept."), WorkerField::Parks),
     (("punctual_worker_receives", "Messages taken from the driver."), WorkerField::Receives),
@@ -280,6 +286,13 @@ const WORKER_COUNTERS: [(Head, WorkerField); 7] = [
     (("punctual_worker_runs", "Kernel runs; a batch is one."), WorkerField::Runs),
     (("punctual_worker_rearms", "Receives armed again."), WorkerField::Rearms),
     (("punctual_worker_gaps", "Times that the loop was held up from outside."), WorkerField::Gaps),
+    (("punctual_away_packets", "Packets handed to helpers."), WorkerField::AwayRows),
+    (("punctual_away_lost", "Of those, packets that were not run there."), WorkerField::AwayLost),
+    (("punctual_away_late", "Of those, packets back after their deadline."), WorkerField::AwayLate),
+    (
+        ("punctual_away_given_up", "Of those, packets that their flows have gone on without."),
+        WorkerField::GapsGivenUp,
+    ),
 ];
 
 #[cfg(test)]
@@ -314,6 +327,8 @@ mod tests {
             r#"punctual_kernel_time_seconds_total{worker="0",priority="high",useful="false"} 0.0001"#,
             r#"punctual_worker_busy_seconds_total{worker="0"} 0.5"#,
             r#"punctual_snapshot_age_seconds{worker="0"} 0.001"#,
+            r#"punctual_backend_dispatches_total{worker="0",backend="cpu"} 0"#,
+            r#"punctual_backend_dispatches_total{worker="0",backend="helper"} 3"#,
             "punctual_uptime_seconds 2.0",
             "# TYPE punctual_packets_dropped counter",
             "# UNIT punctual_latency_seconds seconds",

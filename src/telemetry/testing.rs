@@ -49,6 +49,7 @@ fn first_worker() -> Counters {
         (WorkerField::PublishedAt, 4_000_000),
         (WorkerField::PlanGeneration, 9),
         (WorkerField::GapMax, 1_500),
+        (WorkerField::AwayBatches, 3),
     ] {
         c.set_worker(field, n);
     }

@@ -16,6 +16,7 @@ mod echo;
 mod flood;
 mod forward;
 mod framed;
+mod helpers;
 mod outlier;
 mod reload;
 mod rig;
@@ -72,6 +73,9 @@ every_driver! {
     }
     framed {
         bytes_are_exact
+    }
+    helpers {
+        a_burst_is_answered_by_both
     }
     outlier {
         one_outlier_does_not_close_its_class

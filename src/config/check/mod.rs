@@ -3,6 +3,7 @@
 //! Knows no TOML; every single value has been read and found within its range before.
 
 mod endpoint;
+mod helpers;
 mod names;
 
 use super::fault::{Place, Report};
@@ -25,7 +26,10 @@ const VALUES: [u32; 4] = [1_000, 100, 10, 1];
 pub(super) fn check(file: &File, report: &mut Report) -> Settings {
     let classes = classes(&file.classes, report);
     let workers = workers(&file.workers, report);
-    let controller = controller(&file.controller, workers.layout, report);
+    // What is weighed packet by packet is not handed to another core: helpers work beside the policy by classes.
+    let by_default = if file.level.helpers.or(0) > 0 { Policy::Edf } else { Policy::OURS };
+    let controller = controller(&file.controller, workers.layout, by_default, report);
+    helpers::check(&file.level.helpers, &workers.cores, &controller, report);
     let endpoints = endpoint::check(file, &classes, report);
     Settings {
         workers,
@@ -126,7 +130,12 @@ fn warn_of_workers(file: &WorkersFile, workers: &Workers, report: &mut Report) {
     }
 }
 
-fn controller(file: &ControllerFile, layout: Layout, report: &mut Report) -> Controller {
+fn controller(
+    file: &ControllerFile,
+    layout: Layout,
+    by_default: Policy,
+    report: &mut Report,
+) -> Controller {
     let controller = Controller {
         interval: file.interval.or(Nanos::from_millis(100)),
         safety: file.safety.or(0.9),
@@ -135,7 +144,7 @@ fn controller(file: &ControllerFile, layout: Layout, report: &mut Report) -> Con
         margin: file.margin.or(Nanos::ZERO),
         probes: file.probes.or(true),
         overload: file.overload.or(Overload::Value),
-        policy: file.policy.or(Policy::OURS),
+        policy: file.policy.or(by_default),
         medium_split: file.medium_split.or([1, 1]),
     };
     let policy = controller.policy;
@@ -191,10 +200,12 @@ fn guard(file: &GuardFile, report: &mut Report) -> Guard {
 }
 
 fn level(file: &LevelFile, report: &mut Report) -> Level {
-    if let Some(place) = &file.place {
+    let helpers = file.helpers.or(0);
+    if let Some(place) = file.place.as_ref().filter(|_| helpers == 0) {
         report.warn(place, "[level] takes effect with offload backends, and this build has none");
     }
     let level = Level {
+        helpers,
         mode: file.mode.or(LevelMode::Measured),
         transfer_rule: file.transfer_rule.or(5.0),
         hysteresis: file.hysteresis.or(0.2),

@@ -191,6 +191,7 @@ impl GuardFile {
 pub(in crate::config) struct LevelFile {
     /// Where `[level]` stands, if it does.
     pub(in crate::config) place: Option<Place>,
+    pub(in crate::config) helpers: Field<usize>,
     pub(in crate::config) mode: Field<LevelMode>,
     pub(in crate::config) transfer_rule: Field<f64>,
     pub(in crate::config) hysteresis: Field<f64>,
@@ -206,6 +207,7 @@ pub(in crate::config) struct LevelFile {
 impl LevelFile {
     pub(super) fn read(mut s: Section<'_, '_>, r: &mut Report) -> Self {
         let place = s.is_given().then(|| s.place().clone());
+        let helpers = s.integer("helpers", 0..=WORKERS_MAX - 1, r);
         let mode = s.choice("mode", r);
         let transfer_rule = s.number("transfer_rule", Span::positive(f64::MAX), r);
         let hysteresis = s.number("hysteresis", Span { above: 0.0, closed: true, max: 0.9 }, r);
@@ -215,6 +217,7 @@ impl LevelFile {
         s.done(r);
         let file = Self {
             place,
+            helpers,
             mode,
             transfer_rule,
             hysteresis,

@@ -288,3 +288,15 @@ fn a_breaker_that_cannot_trip_and_work_that_cannot_spill_are_warned_of() {
     assert!(said("[level]\nmax_depth = 10\n").contains(spill));
     assert!(!said("[level]\nmax_depth = 11\n").contains(spill));
 }
+
+#[test]
+fn helpers_work_beside_the_policy_by_classes() {
+    if crate::sys::affinity::allowed_cores().is_ok_and(|cores| cores.len() > 1) {
+        let loaded = good(&format!("{INGRESS}[level]\nhelpers = 1\n"));
+        assert_eq!((loaded.settings.controller.policy, loaded.warnings.len()), (Policy::Edf, 0));
+        let loaded =
+            good(&format!("{INGRESS}[controller]\npolicy = \"value\"\n[level]\nhelpers = 1\n"));
+        let [warning] = loaded.warnings.as_slice() else { panic!("{:#?}", loaded.warnings) };
+        assert!(warning.message.contains("no effect with policy = \"value\""));
+    }
+}

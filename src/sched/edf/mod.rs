@@ -9,11 +9,13 @@
 mod heap;
 mod key;
 mod ring;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 pub use key::Key;
+pub use tail::FromTail;
 pub use walk::{InOrder, Visit};
 
 use crate::base::{Instant, Nanos, PerPriority, Priority};
@@ -87,6 +89,13 @@ impl<T: Copy> EdfQueue<T> {
             heap: Heap::new(capacity),
             sorted: Vec::with_capacity(capacity),
         }
+    }
+
+    /// The number that the next push gets.
+    #[must_use]
+    #[inline]
+    pub const fn next_seq(&self) -> u64 {
+        self.next_seq
     }
 
     /// The key that the next push with these would get: what admission asks [`EdfQueue::work_before`] with.

@@ -151,6 +151,8 @@ impl Model {
                 } else {
                     let want: Vec<_> = self.entries.iter().map(plain).collect();
                     assert_eq!(queue.in_order().map(entry).collect::<Vec<_>>(), want);
+                    let backwards: Vec<_> = queue.from_tail().map(entry).collect();
+                    assert_eq!(backwards, want.into_iter().rev().collect::<Vec<_>>());
                 }
             }
         }

@@ -160,6 +160,8 @@ impl<'p> Lab<'p> {
         let mut settings = plan.settings.clone();
         settings.controller.policy = policy;
         settings.workers.cores = Cores::List(vec![self.cores[0]]);
+        // The simulated service has none, and their core is the generator's here.
+        settings.level.helpers = 0;
         settings.admin = None;
         settings.ingress.iter_mut().for_each(|i| i.listen.set_port(0));
         settings

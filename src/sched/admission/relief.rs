@@ -1,0 +1,221 @@
+//! Gate G4: which packets a device beside the worker's core takes off the end of the queue.
+//!
+//! Knows no device: what it costs is told by an [`Offer`]. A packet goes only if the device will have done it by the time
+//! that this worker would begin with it, so that nothing is delayed that the worker could have finished.
+
+use super::{Admission, Candidate};
+use crate::base::limits::QUEUE_TOTAL_MAX;
+use crate::base::{DropReason, Instant, KernelId, Nanos};
+use crate::packet::Packet;
+use crate::sched::edf::{InOrder, Key};
+use crate::sched::roundtrip::RoundTrip;
+
+/// What a device takes is predicted with a fifth to spare (KERNELS, "Batch choice": 1.2).
+const SPARE: u64 = 5;
+/// What a batch must save the worker at least: about three times what it costs it. `cargo bench --bench offload`: waking the
+/// device's owner 5 us,
+const GAIN_MIN: Nanos = Nanos::from_micros(15);
+/// a packet of a flow with order that is queued when the batch is back 17 ns,
+const GAIN_PER_QUEUED: Nanos = Nanos::new(50);
+/// a row there and back 0.15 to 0.3 us.
+const GAIN_PER_ROW: Nanos = Nanos::new(600);
+/// A batch of more than one row takes a device no longer than this: others wait for it, and whether it still turns.
+const IN_DEVICE_MAX: Nanos = Nanos::from_millis(10);
+/// So many entries are looked at for each row that the device takes.
+const VISITS_PER_ROW: usize = 4;
+/// So many that do not fit are passed over before the batch is taken for full.
+const PASSED_OVER_MAX: usize = 8;
+/// So many that nobody can finish in time are dropped at once.
+const HOPELESS_MAX: usize = 16;
+
+/// What a device offers now.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// The present.
+    pub now: Instant,
+    /// When it will have done what it was given before.
+    pub free_at: Instant,
+    /// What it takes.
+    pub times: &'a RoundTrip,
+    /// The most rows, packets and bytes of a batch.
+    pub rows_max: usize,
+    /// The most packets.
+    pub packets_max: usize,
+    /// The most bytes.
+    pub bytes_max: usize,
+}
+
+impl Offer<'_> {
+    /// From now until the rows are back, with the spare; endless where that is longer than a batch may be.
+    fn takes(&self, kernel: KernelId, load: &Load) -> Nanos {
+        let in_device = self.times.in_device(kernel, load.rows, load.own);
+        if load.packets > 1 && in_device > IN_DEVICE_MAX {
+            return Nanos::MAX;
+        }
+        let way = self.times.fixed() + in_device;
+        self.free_at.since(self.now) + way + Nanos::new(way.get() / SPARE)
+    }
+
+    const fn holds(&self, load: &Load) -> bool {
+        load.rows <= self.rows_max
+            && load.packets <= self.packets_max
+            && load.bytes <= self.bytes_max
+    }
+}
+
+/// What has been chosen.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    rows: usize,
+    packets: usize,
+    bytes: usize,
+    /// What it would cost the worker.
+    own: Nanos,
+    /// The earliest deadline among them.
+    due: Instant,
+}
+
+impl Load {
+    const NONE: Self = Self { rows: 0, packets: 0, bytes: 0, own: Nanos::ZERO, due: Instant::MAX };
+
+    fn with(&self, packet: &Packet, service: Nanos, bytes: usize) -> Self {
+        let due = if packet.priority.enforces_deadline() { packet.deadline } else { Instant::MAX };
+        Self {
+            rows: self.rows + usize::from(packet.count),
+            packets: self.packets + 1,
+            bytes: self.bytes + bytes,
+            own: self.own + service,
+            due: self.due.min(due),
+        }
+    }
+}
+
+/// What is to leave the queue.
+#[derive(Debug, Default)]
+pub(super) struct Relief {
+    chosen: Vec<Key>,
+    /// With their own deadlines, which the order of their flows may have moved.
+    hopeless: Vec<(Key, Instant)>,
+}
+
+impl Admission {
+    /// Sets memory aside for [`Admission::choose_relief`].
+    pub fn prepare_relief(&mut self) {
+        self.relief.chosen.reserve(QUEUE_TOTAL_MAX);
+        self.relief.hopeless.reserve(HOPELESS_MAX);
+    }
+
+    /// The least backlog at which a device that takes that long for anything could be of use.
+    #[must_use]
+    pub fn relief_from(times: &RoundTrip) -> Nanos {
+        let way = times.fixed();
+        way + Nanos::new(way.get() / SPARE) + GAIN_MIN
+    }
+
+    /// Chooses packets of one kernel from the end of the queue, those that are due last first; [`Admission::next_relief`]
+    /// then hands them out. `bytes_of` says what a packet takes of a batch; `None`: it cannot go there.
+    ///
+    /// `None`: nothing that is worth the way. Packets that neither the device nor this worker can finish in time are then to
+    /// be had from [`Admission::next_hopeless`], either way.
+    pub fn choose_relief(
+        &mut self,
+        offer: &Offer<'_>,
+        bytes_of: impl Fn(&Packet) -> Option<usize>,
+    ) -> Option<KernelId> {
+        self.relief.chosen.clear();
+        self.relief.hopeless.clear();
+        let backlog = self.queue.backlog();
+        let mut load = Load::NONE;
+        let mut kernel = None;
+        let mut passed_over = 0;
+        let Self { queue, relief, .. } = self;
+        for entry in queue.from_tail().take(VISITS_PER_ROW * offer.rows_max) {
+            let packet = entry.item;
+            if packet.flags.probe || kernel.is_some_and(|k| k != packet.kernel) {
+                continue;
+            }
+            let Some(bytes) = bytes_of(packet) else { continue };
+            let with = load.with(packet, entry.service, bytes);
+            let takes = offer.takes(packet.kernel, &with);
+            if !offer.holds(&with) || takes > backlog.saturating_sub(with.own) {
+                // Those before it may be smaller.
+                passed_over += 1;
+                if passed_over > PASSED_OVER_MAX {
+                    break;
+                }
+                continue;
+            }
+            if offer.now + takes > with.due {
+                // It stays for the worker. If it is late even alone, it may be so with everybody.
+                let alone = offer.takes(packet.kernel, &Load::NONE.with(packet, entry.service, 0));
+                if offer.now + alone > packet.deadline && relief.hopeless.len() < HOPELESS_MAX {
+                    relief.hopeless.push((entry.key, packet.deadline));
+                }
+                continue;
+            }
+            load = with;
+            kernel = Some(packet.kernel);
+            relief.chosen.push(entry.key);
+        }
+        let gain = GAIN_PER_QUEUED.saturating_mul(self.queue.len() as u64)
+            + GAIN_PER_ROW.saturating_mul(load.rows as u64);
+        if load.own < GAIN_MIN + gain {
+            self.relief.chosen.clear();
+            return None;
+        }
+        kernel
+    }
+
+    /// Takes the next of the chosen packets out of the queue, in the queue's order, with the deadline that it was queued by.
+    pub fn next_relief(&mut self) -> Option<(Packet, Instant)> {
+        let entry = self.queue.remove(&self.relief.chosen.pop()?)?;
+        // What was offered is not offered to this worker alone.
+        self.demand.take_back(entry.key.priority, entry.service);
+        Some((entry.item, entry.key.deadline))
+    }
+
+    /// Takes the next packet out of the queue that the worker cannot finish in time either, as far as can be told.
+    pub fn next_hopeless(&mut self, now: Instant) -> Option<Packet> {
+        while let Some((key, deadline)) = self.relief.hopeless.pop() {
+            if now + self.work_before(&key) > deadline {
+                return self.queue.remove(&key).map(|e| e.item);
+            }
+        }
+        None
+    }
+
+    /// Everything that is queued, in order.
+    pub fn queued(&mut self) -> InOrder<'_, Packet> {
+        self.queue.in_order()
+    }
+
+    /// Queues a packet again that a device has lost, if it can still make it: by the same deadline as before, so that it does
+    /// not overtake what of its flow came earlier.
+    ///
+    /// # Errors
+    /// Gives it back.
+    pub fn requeue(
+        &mut self,
+        now: Instant,
+        packet: Packet,
+        queued_by: Instant,
+    ) -> Result<(), Packet> {
+        let each = self.predict(packet.bucket, packet.priority);
+        let service = each.saturating_mul(packet.datagrams());
+        if packet.priority.enforces_deadline() && now + service > packet.deadline {
+            return Err(packet);
+        }
+        let Packet { priority, count, .. } = packet;
+        let pushed = self.queue.push_many(priority, queued_by, service, u32::from(count), packet);
+        pushed.map(|_| ()).map_err(|full| full.0)
+    }
+
+    /// [`Admission::admit`] for a candidate that was refused, once more: room has been made.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn admit_again(&mut self, now: Instant, candidate: &Candidate) -> Result<bool, DropReason> {
+        self.demand.take_back(candidate.priority, candidate.service);
+        self.admit(now, candidate)
+    }
+}

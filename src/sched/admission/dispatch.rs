@@ -99,14 +99,21 @@ impl Admission {
         }
     }
 
-    /// A head whose class does not fit lets all higher ones go first, as in [`Admission::first_in_value`].
+    /// A head whose class does not fit lets all higher ones go first, as in [`Admission::first_in_value`]; one whose class does,
+    /// those that have spent their share, as in [`Admission::squeezed`].
     fn goes_before_head(&self, start: Instant) -> Option<Priority> {
         let worth = self.worth.as_ref()?;
         let head = worth.first()?;
-        if !self.demand.yields(head.priority) || !self.makes_it(start, head) {
+        let above = &Priority::ALL[..head.priority.index()];
+        if !self.demand.yields(head.priority) {
+            let own = head.service.saturating_mul(head.datagrams());
+            let squeezed =
+                |p: &Priority| worth.first_of(*p).is_some_and(|f| self.is_squeezed(start, own, f));
+            return above.iter().copied().find(squeezed);
+        }
+        if !self.makes_it(start, head) {
             return None;
         }
-        let above = &Priority::ALL[..head.priority.index()];
         let (fit, rest) = above.split_at(self.demand.fitting().min(above.len()));
         let due = |p: &Priority| Some((worth.first_due(*p)?, *p));
         let of_those = fit.iter().filter_map(due).min().map(|(_, p)| p);
@@ -159,11 +166,16 @@ impl Admission {
     fn squeezed(&self, start: Instant, head: Priority) -> Option<Visit<'_, Packet>> {
         let own = self.queue.peek()?.service;
         let above = Priority::ALL[..head.index()].iter();
-        above.filter_map(|p| self.queue.first_of(*p)).find(|first| {
-            let Packet { released, deadline, bucket, priority, .. } = *first.item;
-            let for_lower = Nanos::new(deadline.since(released).get() / SHARE_FOR_LOWER);
-            start + own + self.predict(bucket, priority) > released + for_lower
-        })
+        above
+            .filter_map(|p| self.queue.first_of(*p))
+            .find(|first| self.is_squeezed(start, own, first.item))
+    }
+
+    /// Whether it has spent the share of its budget that is for lower priorities, or would behind `own` more of them.
+    fn is_squeezed(&self, start: Instant, own: Nanos, packet: &Packet) -> bool {
+        let Packet { released, deadline, bucket, priority, .. } = *packet;
+        let for_lower = Nanos::new(deadline.since(released).get() / SHARE_FOR_LOWER);
+        start + own + self.predict(bucket, priority) > released + for_lower
     }
 
     /// Whether a packet that is started now ends in time, as far as can be told.

@@ -205,19 +205,32 @@ impl<T: Copy> Line<T> {
     /// What is passed with the rest of what runs, in its place in line.
     pub(super) fn up_to_rest(&self, ahead: &Ahead) -> Option<Walked> {
         let (key, left, variance) = ahead.rest?;
-        let mut walked = Walked { work: left.get(), variance, rest: None };
-        for block in self.blocks.iter().take_while(|b| b.first().is_some_and(|e| e.key < key)) {
-            if block.last_key().is_some_and(|last| last < key) {
+        Some(self.before(&key, Walked { work: left.get(), variance, rest: None }))
+    }
+
+    /// What is passed up to that entry, which is in line, and with it.
+    pub(super) fn up_to(&self, ahead: &Ahead, entry: &Entry<T>) -> Walked {
+        let mut walked =
+            Walked { work: entry.service.get(), variance: entry.variance(), rest: ahead.rest };
+        walked.pass(&entry.key);
+        self.before(&entry.key, walked)
+    }
+
+    /// All entries before that key, on top of what was passed.
+    fn before(&self, key: &Key, passed: Walked) -> Walked {
+        let mut walked = passed;
+        for block in self.blocks.iter().take_while(|b| b.first().is_some_and(|e| e.key < *key)) {
+            if block.last_key().is_some_and(|last| last < *key) {
                 walked.work += block.work;
                 walked.variance += block.variance;
                 continue;
             }
-            for entry in block.entries().iter().take_while(|e| e.key < key) {
+            for entry in block.entries().iter().take_while(|e| e.key < *key) {
                 walked.work += entry.service.get();
                 walked.variance += entry.variance();
             }
         }
-        Some(walked)
+        walked
     }
 
     /// The entry of least density that stands at or before `last`, of the priorities from the first to the second of `among`; of

@@ -490,6 +490,25 @@ fn the_least_value_for_its_time_gives_way() {
     assert_eq!(gone(&mut p), [(5, DropReason::PredictedMiss)]);
 }
 
+/// The terms are for the newcomer alone: once it is in, its own deadline counts.
+#[test]
+fn a_newcomer_is_held_to_its_terms() {
+    let mut p = Promises::new(Options { spares: 0, ..sure() });
+    let now = Instant::ZERO;
+    let by = |ns| Terms { by: at(ns), full: false };
+    assert!(!p.admit_within(now, entry(0, Priority::Low, 1_000, 60, 5), &by(59)));
+    assert_eq!(gone(&mut p), [(0, DropReason::PredictedMiss)]);
+    assert!(p.admit_within(now, entry(1, Priority::Low, 1_000, 60, 5), &by(60)));
+    assert!(p.admit_within(now, entry(2, Priority::High, 900, 500, 9), &by(900)));
+    assert_eq!((gone(&mut p), p.promised()), (vec![], 2));
+    // Full: only for one of its class that is worth less for its time.
+    let full = Terms { by: at(900), full: true };
+    assert!(!p.admit_within(now, entry(3, Priority::Low, 900, 60, 5), &full));
+    assert_eq!(gone(&mut p), [(3, DropReason::QuotaPriority)]);
+    assert!(p.admit_within(now, entry(4, Priority::Low, 900, 60, 6), &full));
+    assert_eq!(gone(&mut p), [(1, DropReason::Evicted)]);
+}
+
 #[test]
 fn time_that_comes_free_goes_to_a_spare() {
     let mut p = Promises::new(sure());

@@ -208,7 +208,7 @@ impl<T: Copy> Line<T> {
         Some(self.before(&key, Walked { work: left.get(), variance, rest: None }))
     }
 
-    /// What is passed up to that entry, which is in line, and with it.
+    /// What is passed up to the place of that entry, whether or not it is in line, and with it.
     pub(super) fn up_to(&self, ahead: &Ahead, entry: &Entry<T>) -> Walked {
         let mut walked =
             Walked { work: entry.service.get(), variance: entry.variance(), rest: ahead.rest };
@@ -301,16 +301,22 @@ impl Walked {
         }
     }
 
-    /// When all that was passed is done, deviations included.
-    pub(super) fn done(&self, ahead: &Ahead) -> Instant {
-        self.end(ahead, self.variance)
+    /// Whether all that was passed is done by then, deviations included. A root is drawn only where it decides.
+    pub(super) fn is_done_by(&self, ahead: &Ahead, deadline: Instant) -> bool {
+        ahead.start + Nanos::new(self.work) <= deadline
+            && self.end(ahead, self.variance) <= deadline
     }
 
-    /// The same if that one of them had not come.
-    pub(super) fn done_without<T>(&self, ahead: &Ahead, one: &Entry<T>) -> Instant {
-        let work = self.work.saturating_sub(one.service.get());
-        let others = Self { work, ..*self };
-        others.end(ahead, self.variance.saturating_sub(one.variance()))
+    /// Whether it would be without that one of them.
+    pub(super) fn would_be_done_by<T>(
+        &self,
+        ahead: &Ahead,
+        deadline: Instant,
+        without: &Entry<T>,
+    ) -> bool {
+        let work = self.work.saturating_sub(without.service.get());
+        let variance = self.variance.saturating_sub(without.variance());
+        Self { work, variance, rest: self.rest }.is_done_by(ahead, deadline)
     }
 
     /// When all that was passed is done, and the deviations of it, `variance` in all, are past.

@@ -166,17 +166,25 @@ impl<T: Copy> Promises<T> {
 
     /// Puts the newest into the line, and takes out what must go for that; or says why it has no place there.
     fn find_place(&mut self, now: Instant, newest: &Entry<T>, terms: &Terms) -> Option<DropReason> {
+        if now + newest.service > terms.by {
+            return Some(DropReason::PredictedMiss);
+        }
         if terms.full && !self.make_room(newest, newest.key.priority) {
             return Some(DropReason::QuotaPriority);
         }
         if self.line.is_full() && !self.make_room(newest, Priority::BestEffort) {
             return Some(DropReason::QuotaTotal);
         }
-        let roomy = self.line.surely_fits(&self.ahead(now), newest, terms.by);
-        self.line.insert(*newest);
-        if roomy {
+        let ahead = self.ahead(now);
+        if self.line.surely_fits(&ahead, newest, terms.by) {
+            self.line.insert(*newest);
             return None;
         }
+        // Under overload nearly all are refused, and most of them here: nothing has been moved for them.
+        if self.is_least_and_late(&ahead, newest, terms.by) {
+            return Some(DropReason::PredictedMiss);
+        }
+        self.line.insert(*newest);
         let doomed = self.running.as_ref().is_some_and(|r| r.doomed);
         let why = self.make_fit(now, newest, terms.by)?;
         if let Some(running) = &mut self.running {
@@ -186,6 +194,14 @@ impl<T: Copy> Promises<T> {
             self.line.remove(place);
         }
         Some(why)
+    }
+
+    /// Whether the newest would not be done by then, and is worth no more for its time than any before it.
+    fn is_least_and_late(&self, ahead: &Ahead, newest: &Entry<T>, by: Instant) -> bool {
+        ahead.rest.is_none() && !self.line.up_to(ahead, newest).is_done_by(ahead, by) && {
+            let among = (newest.key.priority, Priority::BestEffort);
+            self.line.least(&newest.key, among).is_none_or(|(least, _)| least >= newest.density)
+        }
     }
 
     /// Puts what was promised elsewhere into the line, whether or not it is still in time. There must be room.
@@ -338,10 +354,12 @@ impl<T: Copy> Promises<T> {
     fn first_late(&self, now: Instant, newest: &Entry<T>, by: Instant) -> Option<Key> {
         let ahead = self.ahead(now);
         let made_late = |walked: &Walked, deadline: Instant| {
-            walked.done(&ahead) > deadline && walked.done_without(&ahead, newest) <= deadline
+            // In this order: what is late in any case shows without a root.
+            walked.would_be_done_by(&ahead, deadline, newest)
+                && !walked.is_done_by(&ahead, deadline)
         };
         // What it was told to be done by may lie before its deadline: a walk over those in doubt may pass it by.
-        if self.line.up_to(&ahead, newest).done(&ahead) > by {
+        if !self.line.up_to(&ahead, newest).is_done_by(&ahead, by) {
             return Some(newest.key);
         }
         let mut late = None;
@@ -361,11 +379,11 @@ impl<T: Copy> Promises<T> {
         let ahead = self.ahead(now);
         let mut in_time = true;
         self.line.doubtful(&ahead, usize::MAX, |_, e, walked| {
-            in_time = walked.done(&ahead) <= e.deadline;
+            in_time = walked.is_done_by(&ahead, e.deadline);
             in_time
         });
         let late = |(rest, _): (&Entry<T>, Nanos)| {
-            self.line.up_to_rest(&ahead).is_some_and(|w| w.done(&ahead) > rest.deadline)
+            self.line.up_to_rest(&ahead).is_some_and(|w| !w.is_done_by(&ahead, rest.deadline))
         };
         in_time && !self.rest(now).is_some_and(late)
     }
@@ -493,7 +511,7 @@ impl<T: Copy> Promises<T> {
         let ahead = self.ahead(start);
         self.line.doubtful(&ahead, LOOK_MAX, |place, e, walked| {
             let more = e.density > best.map_or(head, |(density, _)| density);
-            if more && walked.done(&ahead) > e.deadline {
+            if more && !walked.is_done_by(&ahead, e.deadline) {
                 best = Some((e.density, place));
             }
             true

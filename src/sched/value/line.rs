@@ -216,6 +216,21 @@ impl<T: Copy> Line<T> {
         self.before(&entry.key, walked)
     }
 
+    /// The work of those before that entry that may give way to it and are worth less for their time, and the longest of them.
+    pub(super) fn worth_less(&self, newest: &Entry<T>) -> (Nanos, Nanos) {
+        let from = newest.key.priority;
+        let least = |b: &&Block<T>| b.least_among(from, Priority::BestEffort) < newest.density;
+        let before =
+            self.blocks.iter().take_while(|b| b.first().is_some_and(|e| e.key < newest.key));
+        let entries = before.filter(least).flat_map(Block::entries);
+        let may = |e: &&Entry<T>| {
+            e.key < newest.key && e.key.priority >= from && e.density < newest.density
+        };
+        entries.filter(may).fold((Nanos::ZERO, Nanos::ZERO), |(all, longest), e| {
+            (all + e.service, longest.max(e.service))
+        })
+    }
+
     /// All entries before that key, on top of what was passed.
     fn before(&self, key: &Key, passed: Walked) -> Walked {
         let mut walked = passed;
@@ -305,6 +320,11 @@ impl Walked {
     pub(super) fn is_done_by(&self, ahead: &Ahead, deadline: Instant) -> bool {
         ahead.start + Nanos::new(self.work) <= deadline
             && self.end(ahead, self.variance) <= deadline
+    }
+
+    /// When it is done if all takes as long as believed.
+    pub(super) fn without_deviations(&self, ahead: &Ahead) -> Instant {
+        ahead.start + Nanos::new(self.work)
     }
 
     /// Whether it would be without that one of them.

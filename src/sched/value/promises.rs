@@ -181,7 +181,7 @@ impl<T: Copy> Promises<T> {
             return None;
         }
         // Under overload nearly all are refused, and most of them here: nothing has been moved for them.
-        if self.is_least_and_late(&ahead, newest, terms.by) {
+        if self.is_hopeless(&ahead, newest, terms.by) {
             return Some(DropReason::PredictedMiss);
         }
         self.line.insert(*newest);
@@ -196,12 +196,17 @@ impl<T: Copy> Promises<T> {
         Some(why)
     }
 
-    /// Whether the newest would not be done by then, and is worth no more for its time than any before it.
-    fn is_least_and_late(&self, ahead: &Ahead, newest: &Entry<T>, by: Instant) -> bool {
-        ahead.rest.is_none() && !self.line.up_to(ahead, newest).is_done_by(ahead, by) && {
-            let among = (newest.key.priority, Priority::BestEffort);
-            self.line.least(&newest.key, among).is_none_or(|(least, _)| least >= newest.density)
+    /// Whether the newest would not be done by then, however many of those before it that are worth less for their time go:
+    /// all of them, or as many as one newcomer may push out.
+    fn is_hopeless(&self, ahead: &Ahead, newest: &Entry<T>, by: Instant) -> bool {
+        let up_to = self.line.up_to(ahead, newest);
+        if ahead.rest.is_some() || up_to.is_done_by(ahead, by) {
+            return false;
         }
+        let (all, longest) = self.line.worth_less(newest);
+        // At best nobody's deviation is left.
+        let too_much = up_to.without_deviations(ahead).since(by);
+        all == Nanos::ZERO || too_much > all.min(longest.saturating_mul(EVICT_MAX as u64))
     }
 
     /// Puts what was promised elsewhere into the line, whether or not it is still in time. There must be room.

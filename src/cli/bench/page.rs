@@ -86,7 +86,8 @@ fn remarks(outcome: &Outcome) -> Vec<Remark> {
     for v in outcome.verdicts() {
         let mood = if v.met() { Mood::Good } else { Mood::Bad };
         let text = format!(
-            "edf at {}x: High {} on time, alone {}; useful work {}; {} started late",
+            "{} at {}x: High {} on time, alone {}; useful work {}; {} started late",
+            outcome.ours(),
             v.load,
             percent(v.high),
             percent(v.alone),

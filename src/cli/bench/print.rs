@@ -193,7 +193,8 @@ pub(super) fn legend(outcome: &Outcome) -> Vec<String> {
 fn verdicts(outcome: &Outcome) -> Vec<String> {
     let line = |v: super::outcome::Verdict| {
         format!(
-            "edf at {}x: High {:.1} % on time, alone {:.1} % ({}); useful work {:.1} % ({}); {} started late",
+            "{} at {}x: High {:.1} % on time, alone {:.1} % ({}); useful work {:.1} % ({}); {} started late",
+            outcome.ours(),
             v.load,
             v.high * 100.0,
             v.alone * 100.0,

@@ -131,7 +131,7 @@ mod tests {
     fn wrong_command_lines_say_what_is_allowed() {
         for (line, part) in [
             ("bench --loads 0", "--loads takes numbers"),
-            ("bench --policies lifo", "the policies are edf"),
+            ("bench --policies lifo", "the policies are value, edf"),
             ("bench --fail-on-regression", "needs a --baseline"),
             ("bench --baseline no-such-name", "no-such-name.json"),
             ("bench --target 127.0.0.1:0", "port 0"),

@@ -77,11 +77,7 @@ impl Found {
 /// Measures, or takes up what was kept, and prints; the answer is the exit code.
 #[must_use]
 pub fn run(args: &CalibrateArgs) -> u8 {
-    let loaded = match &args.config {
-        Some(path) => config::load(path),
-        None => config::parse(config::EMBEDDED_NAME, config::embedded()),
-    };
-    let loaded = match loaded {
+    let loaded = match config::load_or_default(args.config.as_deref()) {
         Ok(loaded) => loaded,
         Err(faults) => {
             let _ = io::stderr().write_all(faults.render(false).as_bytes());

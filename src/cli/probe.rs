@@ -48,11 +48,7 @@ struct Probed {
 /// Probes and prints; the answer is the exit code.
 #[must_use]
 pub fn run(args: &ProbeArgs) -> u8 {
-    let loaded = match &args.config {
-        Some(path) => config::load(path),
-        None => config::parse(config::EMBEDDED_NAME, config::embedded()),
-    };
-    let loaded = match loaded {
+    let loaded = match config::load_or_default(args.config.as_deref()) {
         Ok(loaded) => loaded,
         Err(faults) => {
             let _ = io::stderr().write_all(faults.render(false).as_bytes());

@@ -10,7 +10,7 @@ use super::exit;
 use super::options::{controller_of, service_options};
 use super::pages::Shown;
 use crate::base::Nanos;
-use crate::config::{self, Loaded, Settings};
+use crate::config::{self, Settings};
 use crate::http::AdminServer;
 use crate::kernel::Registry;
 use crate::runtime::Service;
@@ -42,7 +42,7 @@ struct Signals {
 /// Serves until told to stop; the answer is the exit code.
 #[must_use]
 pub fn run(args: &ServeArgs) -> u8 {
-    let loaded = match load(args.config.as_deref()) {
+    let loaded = match config::load_or_default(args.config.as_deref()) {
         Ok(loaded) => loaded,
         Err(faults) => {
             let _ = io::stderr().write_all(faults.render(false).as_bytes());
@@ -59,13 +59,6 @@ pub fn run(args: &ServeArgs) -> u8 {
             tracing::error!("{error}");
             exit::FAILED
         }
-    }
-}
-
-fn load(path: Option<&Path>) -> Result<Loaded, config::Faults> {
-    match path {
-        Some(path) => config::load(path),
-        None => config::parse(config::EMBEDDED_NAME, config::embedded()),
     }
 }
 
@@ -148,7 +141,7 @@ fn stop(service: &Service, drain: Nanos, signals: &Signals, shown: &Shown) -> bo
 
 /// A good file changes what can be changed while packets flow, and says what waits for a restart; a bad one changes nothing.
 fn reload(path: Option<&Path>, in_force: &mut Settings, service: &Service, shown: &Shown) {
-    let loaded = match load(path) {
+    let loaded = match config::load_or_default(path) {
         Ok(loaded) => loaded,
         Err(faults) => {
             tracing::error!("reload refused, the running config stays:\n{}", faults.render(false));

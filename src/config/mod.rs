@@ -70,6 +70,17 @@ pub fn load(path: &Path) -> Result<Loaded, Faults> {
     parse_in(&name, &text, path.parent())
 }
 
+/// The file at `path`; without one, the embedded default.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_or_default(path: Option<&Path>) -> Result<Loaded, Faults> {
+    match path {
+        Some(path) => load(path),
+        None => parse(EMBEDDED_NAME, embedded()),
+    }
+}
+
 /// The file's name and text.
 fn read(path: &Path) -> Result<(String, String), Faults> {
     let name = path.display().to_string();

@@ -201,7 +201,9 @@ fn guard(file: &GuardFile, report: &mut Report) -> Guard {
 
 fn level(file: &LevelFile, report: &mut Report) -> Level {
     let helpers = file.helpers.or(0);
-    if let Some(place) = file.place.as_ref().filter(|_| helpers == 0) {
+    // Helpers are in force; nothing else of it is.
+    let idle = file.without_effect();
+    if let Some(place) = file.place.as_ref().filter(|_| helpers == 0).or(idle) {
         report.warn(place, "[level] takes effect with offload backends, and this build has none");
     }
     let level = Level {

@@ -205,6 +205,18 @@ pub(in crate::config) struct LevelFile {
 }
 
 impl LevelFile {
+    /// Where the first key stands that has no effect on a service without devices.
+    pub(in crate::config) fn without_effect(&self) -> Option<&Place> {
+        let own = [
+            self.mode.place(),
+            self.transfer_rule.place(),
+            self.hysteresis.place(),
+            self.spill_threshold.place(),
+            self.max_depth.place(),
+        ];
+        own.into_iter().flatten().next().or(self.breaker.as_ref())
+    }
+
     pub(super) fn read(mut s: Section<'_, '_>, r: &mut Report) -> Self {
         let place = s.is_given().then(|| s.place().clone());
         let helpers = s.integer("helpers", 0..=WORKERS_MAX - 1, r);

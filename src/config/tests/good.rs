@@ -298,5 +298,9 @@ fn helpers_work_beside_the_policy_by_classes() {
             good(&format!("{INGRESS}[controller]\npolicy = \"value\"\n[level]\nhelpers = 1\n"));
         let [warning] = loaded.warnings.as_slice() else { panic!("{:#?}", loaded.warnings) };
         assert!(warning.message.contains("no effect with policy = \"value\""));
+        // What helpers do not heed is said, too.
+        let loaded = good(&format!("{INGRESS}[level]\nhelpers = 1\nmax_depth = 20\n"));
+        let [warning] = loaded.warnings.as_slice() else { panic!("{:#?}", loaded.warnings) };
+        assert!(warning.message.contains("takes effect with offload backends"));
     }
 }

@@ -2,7 +2,7 @@
 //! is let in meanwhile.
 //!
 //! While everything surely fits, the rings of the queue are all that is needed: deadline order is then the best order, and
-//! costs a tenth. The first candidate that does not surely fit takes all that waits over into the line; once nobody waits in
+//! costs far less. The first candidate that does not surely fit takes all that waits over into the line; once nobody waits in
 //! the line, the next is queued again.
 
 use super::worth::{Found, Worth};

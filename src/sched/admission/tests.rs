@@ -191,6 +191,39 @@ fn one_that_overtakes_is_judged_by_its_own_deadline() {
     }
 }
 
+/// A queue that is full goes over into the line whole, and everybody comes out of it again.
+#[test]
+fn a_full_queue_is_weighed_without_losing_anybody() {
+    let mut bench = Bench::new();
+    let budgets = PerPriority::from_fn(Priority::default_budget);
+    let options = Options { probe_interval: None, ..Options::default() };
+    bench.admission = Admission::new(options, ServiceEstimate::new(&budgets, 1), &budgets);
+    bench.admission.set_quota(PerPriority::new([512; Priority::COUNT]), 2_048);
+    bench.pool = BufPool::new(2_048, 16);
+    for n in 0..2_048 {
+        let class = Priority::ALL[n % Priority::COUNT];
+        bench.push(class, SHORT, us(0), us(0) + class.default_budget());
+    }
+    let c = Candidate {
+        priority: Priority::Low,
+        released: us(0),
+        deadline: us(90_000),
+        queued_by: us(90_000),
+        service: Nanos::from_micros(200),
+        bucket: LONG,
+        bound: true,
+    };
+    assert!(bench.admission.admit(us(0), &c).is_err(), "it is full");
+    assert!(bench.admission.by_value && bench.admission.queue.is_empty());
+    let mut out = std::iter::from_fn(|| bench.admission.next_evicted()).count();
+    assert_eq!(bench.admission.len() + out, 2_048);
+    while bench.next(us(0)).is_some() {
+        out += 1;
+    }
+    assert_eq!(out, 2_048);
+    assert!(bench.admission.is_empty() && bench.admission.is_calm());
+}
+
 proptest! {
     /// The short test lets nobody in whom the gates would not, and does let in who has nobody before it.
     #[test]

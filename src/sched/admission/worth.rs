@@ -49,7 +49,7 @@ struct Waiting {
 #[derive(Debug)]
 pub(super) struct Worth {
     promises: Promises<u16>,
-    /// By their numbers; the last is for who is looked at and refused.
+    /// By their numbers: as many as a queue may hold, and one who is only looked at.
     packets: Box<[Option<Waiting>]>,
     free: Vec<u16>,
     /// Who was let in last, and has not been put in its place yet; and whether that is behind.
@@ -170,6 +170,7 @@ impl Worth {
         packet: Packet,
         yields: bool,
     ) {
+        debug_assert!(!self.free.is_empty(), "a full queue has room in the line");
         let Some(at) = self.free.pop() else { return };
         let Packet { priority, bucket, deadline, .. } = packet;
         let c = Candidate {

@@ -66,7 +66,8 @@ impl<T: Copy> Line<T> {
     }
 
     pub(super) const fn is_full(&self) -> bool {
-        self.len == self.capacity
+        // What was promised elsewhere is taken over whole: there may then be more.
+        self.len >= self.capacity
     }
 
     pub(super) fn first(&self) -> Option<&Entry<T>> {

@@ -81,7 +81,7 @@ impl Bench {
             kernel: KernelId(0),
             bucket,
             priority,
-            flags: PacketFlags::default(),
+            flags: PacketFlags { bound: true, ..PacketFlags::default() },
         };
         self.admission.push(packet, &candidate);
     }
@@ -217,6 +217,14 @@ fn a_full_queue_is_weighed_without_losing_anybody() {
     assert!(bench.admission.by_value && bench.admission.queue.is_empty());
     let mut out = std::iter::from_fn(|| bench.admission.next_evicted()).count();
     assert_eq!(bench.admission.len() + out, 2_048);
+    // There is room for one only in another's place, also where classes may hold more; and that one may find no memory.
+    bench.admission.set_quota(PerPriority::new([1_024; Priority::COUNT]), 4_096);
+    let late = us(60_000_000);
+    let high = Candidate { priority: Priority::High, deadline: late, queued_by: late, ..c };
+    assert_eq!(bench.admission.admit(us(0), &high), Ok(false));
+    bench.admission.withdraw();
+    out += std::iter::from_fn(|| bench.admission.next_evicted()).count();
+    assert_eq!((bench.admission.len(), out), (2_047, 1));
     while bench.next(us(0)).is_some() {
         out += 1;
     }

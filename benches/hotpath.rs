@@ -20,7 +20,7 @@ use punctual::io::{Received, Stamp};
 use punctual::kernel::{Kernels, echo::Echo};
 use punctual::packet::framed::Header;
 use punctual::packet::{BufPool, Packet, PacketFlags, Slot};
-use punctual::sched::admission::{Admission, Candidate, Dispatch, Policy};
+use punctual::sched::admission::{Admission, Admitted, Candidate, Dispatch, Policy};
 use punctual::sched::{ServiceEstimate, WorkerPlan, admission, estimate};
 use punctual::stats::Field;
 use zerocopy::IntoBytes as _;
@@ -117,7 +117,7 @@ impl Gates {
             bucket,
             bound: true,
         };
-        let Ok(probe) = self.admission.admit(now, &candidate) else { return };
+        let Ok(admitted) = self.admission.admit(now, &candidate) else { return };
         let packet = Packet {
             released,
             deadline,
@@ -129,7 +129,7 @@ impl Gates {
             kernel,
             bucket,
             priority,
-            flags: PacketFlags { probe, ..PacketFlags::default() },
+            flags: PacketFlags { probe: admitted != Admitted::Expected, ..PacketFlags::default() },
         };
         self.admission.push(packet, &candidate);
     }

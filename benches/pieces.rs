@@ -15,7 +15,7 @@ use punctual::io::Part;
 use punctual::kernel::{Batch, KernelSpec, Registry, Row, RowStatus};
 use punctual::packet::framed::{Header, Kind, turn_into};
 use punctual::packet::{BufPool, Packet, PacketFlags};
-use punctual::sched::admission::{self, Admission, Candidate, Dispatch};
+use punctual::sched::admission::{self, Admission, Admitted, Candidate, Dispatch};
 use punctual::sched::flow::FlowTable;
 use punctual::sched::{
     GuardInputs, GuardWindow, InterArrival, PlanCell, ServiceEstimate, WorkerPlan,
@@ -59,13 +59,16 @@ fn admission(c: &mut Criterion) {
                     bucket: 0,
                     bound: true,
                 };
-                let probe = gates.admit(released, &candidate).expect("there is room");
+                let admitted = gates.admit(released, &candidate).expect("there is room");
                 let packet = Packet {
                     slot: pool.insert(&[7; 64]).expect("there is room"),
                     ingress: IngressId(0),
                     kernel: KernelId(0),
                     priority,
-                    flags: PacketFlags { probe, ..PacketFlags::default() },
+                    flags: PacketFlags {
+                        probe: admitted != Admitted::Expected,
+                        ..PacketFlags::default()
+                    },
                     released,
                     deadline,
                     service,

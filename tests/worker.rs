@@ -8,6 +8,7 @@ use punctual::dataplane::{EventLoop, Idle, Options, Output, Own, Shared, Worker}
 use punctual::io::memory::{Incoming, MemoryDriver};
 use punctual::io::{Driver, ReceiveReport, Received, SendError, SendFailure, Stamp, TxBatch};
 use punctual::kernel::Kernels;
+use punctual::sched::admission::Policy;
 use punctual::stats::{ClassField, Field, WorkerField};
 
 const QUOTA: [u32; 4] = [50, 97, 322, 128];
@@ -144,6 +145,59 @@ fn a_queued_low_packet_gives_way_to_high() {
     assert!(rig.dropped(2, Priority::Low, DropReason::Evicted) >= 30);
     assert_eq!(rig.drops(DropReason::LateAfterKernel), 0);
     rig.check_law();
+}
+
+/// Every predicted miss is run all the same: a class that was believed to take 500 us and takes nothing is dropped wrongly, one
+/// that does take it is not.
+#[test]
+fn audits_tell_wrongful_drops_from_rightful_ones() {
+    let mut options = options();
+    options.admission.probe_interval = None;
+    options.admission.audit_one_in = 1;
+    for (policy, cost, wrongful) in [
+        (Policy::Edf, 0, 2),
+        (Policy::Edf, 500_000, 0),
+        (Policy::Value, 0, 2),
+        (Policy::Value, 500_000, 0),
+    ] {
+        options.admission.policy = policy;
+        let mut rig = Rig::new(&options, &plan(QUOTA));
+        teach(&mut rig, 0, 400_000);
+        for _ in 0..4 {
+            rig.send(0, 4_000, cost);
+        }
+        let late = rig.drops(DropReason::LateAtDispatch) + rig.drops(DropReason::LateAfterKernel);
+        rig.settle();
+        let class = |f| rig.counters().class(Priority::High, f);
+        assert_eq!(class(ClassField::Audits), 2, "{policy:?}: two of 400 us fit into 1 ms");
+        assert_eq!(class(ClassField::AuditsInTime), wrongful, "{policy:?} {cost}");
+        assert_eq!(class(ClassField::UnpromisedLate), 2 - wrongful, "{policy:?} {cost}");
+        assert_eq!(rig.drops(DropReason::PredictedMiss), 0);
+        let drops = rig.drops(DropReason::LateAtDispatch) + rig.drops(DropReason::LateAfterKernel);
+        assert_eq!(drops - late, 2 - wrongful, "{policy:?} {cost}");
+        rig.check_law();
+    }
+}
+
+/// Every second it is told what was on time beside what could have been.
+#[test]
+fn a_window_is_compared_with_the_most_that_was_possible() {
+    let mut rig = Rig::new(&options(), &plan([512, 97, 322, 128]));
+    teach(&mut rig, 0, 20_000);
+    let window =
+        |rig: &Rig| [WorkerField::Possible, WorkerField::OnTime].map(|f| rig.counters().worker(f));
+    // 100 packets of 20 us a millisecond: twice what fits. The first window began before.
+    for _ in 0..2_100 {
+        for _ in 0..100 {
+            rig.send(0, 4_000, 20_000);
+        }
+        let next = rig.now() + Nanos::from_millis(1);
+        rig.settle();
+        rig.pass(next.since(rig.now()));
+    }
+    let [possible, on_time] = window(&rig);
+    assert!((48_000..=50_100).contains(&possible), "{possible} possible");
+    assert!(on_time <= possible && on_time * 100 >= possible * 95, "{on_time} of {possible}");
 }
 
 /// RELIABILITY, finding 2: one 8 ms service time on a 1 ms class must not close it.
@@ -429,7 +483,7 @@ fn a_low_packet_close_to_its_deadline_is_not_admitted_while_low_is_worth_less() 
     // One goes in as a probe.
     assert_eq!(rig.dropped(2, Priority::Low, DropReason::PredictedMiss), 2);
     let mut plain = options();
-    plain.admission.policy = punctual::sched::admission::Policy::Edf;
+    plain.admission.policy = Policy::Edf;
     plain.admission.overload = punctual::sched::admission::Overload::None;
     let mut rig = Rig::new(&plain, &plan(QUOTA));
     teach(&mut rig, 2, 20_000);

@@ -70,6 +70,7 @@ fn admission_options(settings: &Settings) -> admission::Options {
         },
         values: PerPriority::from_fn(|p| settings.classes[p].value),
         probe_interval: c.probes.then_some(c.interval),
+        audit_one_in: c.audit_one_in,
     }
 }
 

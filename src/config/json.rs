@@ -129,6 +129,7 @@ fn controller(controller: &Controller) -> Value {
         "predictor": controller.predictor.word(),
         "margin": time(controller.margin),
         "probes": controller.probes,
+        "audit_one_in": controller.audit_one_in,
         "overload": controller.overload.word(),
         "policy": controller.policy.word(),
         "medium_split": controller.medium_split,

@@ -162,6 +162,8 @@ pub struct Controller {
     pub margin: Nanos,
     /// Whether one packet a class and interval is served in spite of its prediction; default true.
     pub probes: bool,
+    /// One in so many predicted misses is run all the same and its end counted; 0: none; 0 to 1,000,000, default 1,000.
+    pub audit_one_in: u32,
     /// Default value.
     pub overload: Overload,
     /// Default edf.

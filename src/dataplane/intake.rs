@@ -13,7 +13,7 @@ use crate::io::{Received, Stamp};
 use crate::kernel::RESULT_ALWAYS_FITS;
 use crate::packet::framed::{self, Header, Kind};
 use crate::packet::{Packet, PacketFlags};
-use crate::sched::admission::Candidate;
+use crate::sched::admission::{Admitted, Candidate};
 use crate::sched::estimate;
 use crate::sched::flow::FlowNote;
 use crate::stats::{ClassField, Field, WorkerField};
@@ -163,6 +163,7 @@ impl Worker {
         if train.banned {
             return self.refuse_run(train, priority, DropReason::EgressNoRoute, run.count);
         }
+        self.admission.possible.add(ready.bucket, priority, run.count);
         if run.count == 1 {
             if let Err(reason) = self.admit(now, train, &ready, run) {
                 self.refuse_run(train, priority, reason, 1);
@@ -181,7 +182,9 @@ impl Worker {
             let count = most.min(run.count - at);
             if count > 1
                 && self.admission.admits_all(now, &ready.candidate, count)
-                && self.queue_packet(train, ready, run.part(at, count), false, None).is_ok()
+                && self
+                    .queue_packet(train, ready, run.part(at, count), Admitted::Expected, None)
+                    .is_ok()
             {
                 at += count;
                 continue;
@@ -264,6 +267,7 @@ impl Worker {
         if train.banned {
             return self.reject(now, train, priority, datagram, DropReason::EgressNoRoute);
         }
+        self.admission.possible.add(ready.bucket, priority, 1);
         let note = self.enter_flow(train, &request, &mut ready.candidate);
         let run = Run { bytes: datagram, len: datagram.len(), count: 1 };
         if let Err(reason) = self.admit_noted(now, train, &ready, run, note) {
@@ -330,7 +334,7 @@ impl Worker {
         note: Option<FlowNote>,
     ) -> Result<(), DropReason> {
         let admitted = match self.admission.admit(now, &ready.candidate) {
-            Ok(probe) => self.queue_admitted(train, ready, run, probe, note),
+            Ok(admitted) => self.queue_admitted(train, ready, run, admitted, note),
             Err(reason) => self.admit_relieved(now, train, (ready, run, note), reason),
         };
         // Also where the candidate is refused: what waits in reserve may have run out of time.
@@ -346,13 +350,18 @@ impl Worker {
         train: &Train<'_>,
         ready: &Ready,
         run: Run<'_>,
-        probe: bool,
+        admitted: Admitted,
         note: Option<FlowNote>,
     ) -> Result<(), DropReason> {
-        if probe {
-            self.counters.add_class(ready.candidate.priority, ClassField::Probes, 1);
+        let counted = match admitted {
+            Admitted::Expected => None,
+            Admitted::Probe => Some(ClassField::Probes),
+            Admitted::Audit => Some(ClassField::Audits),
+        };
+        if let Some(field) = counted {
+            self.counters.add_class(ready.candidate.priority, field, 1);
         }
-        self.queue_packet(train, ready, run, probe, note)
+        self.queue_packet(train, ready, run, admitted, note)
     }
 
     /// A datagram was refused: once a device has taken something, there may be room for it.
@@ -368,8 +377,8 @@ impl Worker {
         if !self.relieved(now, reason) {
             return Err(reason);
         }
-        let probe = self.admission.admit_again(now, &ready.candidate)?;
-        self.queue_admitted(train, ready, run, probe, note)
+        let admitted = self.admission.admit_again(now, &ready.candidate)?;
+        self.queue_admitted(train, ready, run, admitted, note)
     }
 
     /// Copies admitted datagrams into a slot, queues them as one packet and counts them.
@@ -379,7 +388,7 @@ impl Worker {
         train: &Train<'_>,
         ready: &Ready,
         run: Run<'_>,
-        probe: bool,
+        admitted: Admitted,
         note: Option<FlowNote>,
     ) -> Result<(), DropReason> {
         let Ready { request, bucket, candidate } = ready;
@@ -401,7 +410,8 @@ impl Worker {
             bucket: *bucket,
             priority: candidate.priority,
             flags: PacketFlags {
-                probe,
+                probe: admitted != Admitted::Expected,
+                audit: admitted == Admitted::Audit,
                 noted: note.is_some(),
                 bound: candidate.bound,
                 ..request.flags

@@ -8,6 +8,7 @@ mod door;
 pub mod egress;
 pub mod event_loop;
 mod guard;
+mod honesty;
 mod intake;
 mod observe;
 pub mod offload;

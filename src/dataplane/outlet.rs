@@ -169,6 +169,9 @@ impl Worker {
         if packet.count == 1 && row.status == RowStatus::Failed {
             return self.drop_packet(now, packet, DropReason::KernelError);
         }
+        if packet.flags.probe {
+            self.judge_unpromised(&packet, late);
+        }
         if late && way.late == Late::Drop {
             return self.drop_packet(now, packet, DropReason::LateAfterKernel);
         }

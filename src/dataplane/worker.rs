@@ -91,6 +91,7 @@ pub struct Worker {
     pub(super) rooms: Rooms,
     pub(super) guard: super::guard::Guard,
     pub(super) offload: Offload,
+    pub(super) reached: super::honesty::Reached,
     room_table: Vec<u32>,
     intake_open: bool,
     pub(super) running: Vec<Packet>,
@@ -130,6 +131,7 @@ impl Worker {
             rooms: Rooms::default(),
             guard: super::guard::Guard::new(options),
             offload: Offload::none(),
+            reached: super::honesty::Reached::default(),
             room_table: vec![0; sockets.len()],
             sockets: sockets.clone().into_boxed_slice(),
             kernels: options.kernels.clone().into_boxed_slice(),
@@ -262,6 +264,7 @@ impl Worker {
         self.rooms.tick(now);
         let arrived = PerPriority::from_fn(|p| self.counters.class(p, ClassField::Arrivals));
         self.admission.tick(now, &self.rooms.starving(), &arrived);
+        self.compare_with_possible(now);
         if now.since(self.decayed) >= DECAY_EVERY {
             self.decayed = now;
             self.admission.estimate.decay(now);
@@ -347,6 +350,9 @@ impl Worker {
                     return Some(self.take(starts, Packet { count: in_time, ..packet }));
                 }
                 Dispatch::TooLate(&packet, reason) => {
+                    if let Some(audit) = self.audit(starts, packet, reason) {
+                        return Some(self.take(starts, audit));
+                    }
                     self.leave_queue(&packet);
                     self.drop_packet(starts, packet, reason);
                 }
@@ -467,6 +473,9 @@ impl Worker {
 
     /// Counts a drop of so many of the packet's datagrams.
     pub(super) fn count_drop(&mut self, packet: &Packet, count: u16, reason: DropReason) {
+        if packet.flags.probe {
+            self.judge_unpromised_drop(packet, reason);
+        }
         let count = u64::from(count);
         self.handled += count;
         let mut cell = self.counters.cell(packet.ingress, packet.priority);

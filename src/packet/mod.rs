@@ -70,6 +70,8 @@ pub struct PacketFlags {
     pub wants_refusal: bool,
     /// Admitted as a probe: predictions do not drop it, only an expired deadline does.
     pub probe: bool,
+    /// And that is to see whether it ends in time.
+    pub audit: bool,
     /// Its flow is noted until it leaves the queue.
     pub noted: bool,
     /// Its flow's order counts.

@@ -4,17 +4,20 @@
 //! packet's deadline is never charged to it, are in SEMANTICS ("Admission"): charging all queued work, as seed 002's
 //! sentence can be read, drops two of three High packets at load 1.
 
+mod audit;
 mod by_value;
 mod dispatch;
 mod relief;
 mod worth;
 
+pub use audit::Admitted;
 pub use dispatch::Dispatch;
 pub use relief::Offer;
 
 use super::demand::Demand;
 use super::edf::{EdfQueue, Key};
 use super::estimate::{RISE_MAX, ServiceEstimate};
+use super::possible::{Most, Possible};
 use crate::base::limits::QUEUE_TOTAL_MAX;
 use crate::base::token_bucket::TokenBucket;
 use crate::base::{DropReason, Ema, Instant, Nanos, PerPriority, Priority};
@@ -69,6 +72,8 @@ pub struct Options {
     pub values: PerPriority<u32>,
     /// Time between two probes of a class; `None`: no probes. Default one control interval, 100 ms.
     pub probe_interval: Option<Nanos>,
+    /// One in so many predicted misses is let in all the same, to see whether it would have been in time. 0: none; default 1,000.
+    pub audit_one_in: u32,
 }
 
 impl Options {
@@ -92,6 +97,7 @@ impl Default for Options {
             overload: Overload::Value,
             values: PerPriority::new([1_000, 100, 10, 1]),
             probe_interval: Some(Nanos::from_millis(100)),
+            audit_one_in: 1_000,
         }
     }
 }
@@ -146,6 +152,9 @@ pub struct Admission {
     /// Packets may be taken out before the head.
     overtaking_allowed: bool,
     probed: u64,
+    audits: audit::Audits,
+    /// What was offered, admitted or not.
+    pub possible: Possible,
     victims: Vec<(u64, Key, Nanos)>,
     evicted: Vec<Packet>,
     /// Where a packet lies that was taken out from behind the head.
@@ -162,6 +171,7 @@ impl Admission {
         let interval = options.probe_interval.unwrap_or(Nanos::MAX);
         let burst = u32::from(options.probe_interval.is_some());
         let cushion = cushions(&options, budgets);
+        let possible = Possible::new(estimate.buckets());
         Self {
             options,
             queue: EdfQueue::new(QUEUE_TOTAL_MAX),
@@ -182,6 +192,8 @@ impl Admission {
             overtaking_allowed: matches!(options.policy, Policy::Edf | Policy::Value)
                 && options.overload == Overload::Value,
             probed: 0,
+            audits: audit::Audits::new(options.audit_one_in),
+            possible,
             victims: Vec::with_capacity(QUEUE_TOTAL_MAX),
             evicted: Vec::with_capacity(QUEUE_TOTAL_MAX),
             overtaking: None,
@@ -257,6 +269,12 @@ impl Admission {
         self.estimate.record_many(now, bucket, priority, each, count);
     }
 
+    /// What an answer of each priority is worth.
+    #[must_use]
+    pub const fn values(&self) -> &PerPriority<u32> {
+        &self.options.values
+    }
+
     /// The policy in force.
     #[must_use]
     pub const fn policy(&self) -> Policy {
@@ -316,16 +334,16 @@ impl Admission {
         self.probed
     }
 
-    /// Gates G0 to G2. `Ok` tells whether the packet goes in as a probe; [`Admission::push`] must follow before the next
+    /// Gates G0 to G2. `Ok` tells what the packet goes in as; [`Admission::push`] must follow before the next
     /// call. Packets that gave way are then to be had from [`Admission::next_evicted`].
     ///
     /// # Errors
     /// The reason why it is dropped.
     #[inline]
-    pub fn admit(&mut self, now: Instant, candidate: &Candidate) -> Result<bool, DropReason> {
+    pub fn admit(&mut self, now: Instant, candidate: &Candidate) -> Result<Admitted, DropReason> {
         if self.surely_fits(now, candidate) {
             self.demand.add(candidate.priority, candidate.service, 1);
-            return Ok(false);
+            return Ok(Admitted::Expected);
         }
         // A copy, so that a candidate that surely fits never has to lie in memory.
         let candidate = *candidate;
@@ -349,7 +367,11 @@ impl Admission {
 
     /// [`Admission::admit`] for whom it is not as simple as that.
     #[inline(never)]
-    fn admit_closely(&mut self, now: Instant, candidate: &Candidate) -> Result<bool, DropReason> {
+    fn admit_closely(
+        &mut self,
+        now: Instant,
+        candidate: &Candidate,
+    ) -> Result<Admitted, DropReason> {
         let expired = candidate.priority.enforces_deadline() && now >= candidate.deadline;
         match self.options.policy {
             Policy::Edf | Policy::Value | Policy::EdfExpiry if expired => {
@@ -357,16 +379,19 @@ impl Admission {
             }
             Policy::Value => return self.promise(now, candidate),
             Policy::Edf => {}
-            Policy::EdfExpiry | Policy::Fifo if self.capacity_left() > 0 => return Ok(false),
+            Policy::EdfExpiry | Policy::Fifo if self.capacity_left() > 0 => {
+                return Ok(Admitted::Expected);
+            }
             Policy::EdfExpiry | Policy::Fifo => return Err(DropReason::QuotaTotal),
         }
         self.demand.add(candidate.priority, candidate.service, 1);
         match self.gates(now, candidate) {
-            Ok(()) => Ok(false),
+            Ok(()) => Ok(Admitted::Expected),
             Err(reason) if self.probe(now, candidate.priority) => {
                 debug_assert!(reason != DropReason::ExpiredOnArrival);
-                Ok(true)
+                Ok(Admitted::Probe)
             }
+            Err(DropReason::PredictedMiss) if self.audit(now, candidate) => Ok(Admitted::Audit),
             Err(reason) => Err(reason),
         }
     }
@@ -609,6 +634,13 @@ impl Admission {
         if let Some(worth) = &mut self.worth {
             worth.withdraw();
         }
+    }
+
+    /// At the end of a window of offers: the most that it could have held.
+    pub fn most_possible(&mut self, now: Instant) -> Option<Most> {
+        let Self { possible, estimate, each, options, .. } = self;
+        let values = &options.values;
+        possible.tick(now, values, |bucket, p| estimate.predict(bucket, p) + *each)
     }
 
     /// Time has passed, and so many of each class have arrived by now: notes how much of it the work offered by each class would take.

@@ -58,6 +58,12 @@ pub enum ClassField {
     StartedExpired,
     /// Probes admitted against the prediction.
     Probes,
+    /// Packets run against the prediction that they would be late, to see whether they are.
+    Audits,
+    /// Of those, in time: they would have been dropped wrongly.
+    AuditsInTime,
+    /// Probes and audits that were late or dropped for it: nothing had been promised to them.
+    UnpromisedLate,
     /// Times that this class waited within its guard window for High.
     Guarded,
     /// Gauge: the quota in force.
@@ -66,7 +72,7 @@ pub enum ClassField {
     GuardWindow,
 }
 
-const CLASS_FIELDS: usize = 13;
+const CLASS_FIELDS: usize = 16;
 
 /// Figures of the worker as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +112,17 @@ pub enum WorkerField {
     AwayLate,
     /// Packets away that their flows have gone on without.
     GapsGivenUp,
+    /// Gauge: the most packets that the last window could have had on time.
+    Possible,
+    /// Gauge: those that it had.
+    OnTime,
+    /// Gauge: the most value that the last window could have had on time.
+    ValuePossible,
+    /// Gauge: that which it had.
+    ValueOnTime,
 }
 
-const WORKER_FIELDS: usize = 17;
+const WORKER_FIELDS: usize = 21;
 
 /// Where each figure stands in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -332,7 +346,7 @@ const _: () = assert!(
     "CLASS_FIELDS sizes the class block"
 );
 const _: () = assert!(
-    WorkerField::GapsGivenUp as usize + 1 == WORKER_FIELDS,
+    WorkerField::ValueOnTime as usize + 1 == WORKER_FIELDS,
     "WORKER_FIELDS sizes the worker block"
 );
 

@@ -3,8 +3,8 @@
 //! Knows no format.
 
 use crate::base::drop_reason::DropStage;
-use crate::base::{DropReason, Nanos};
-use crate::stats::{Cell, CellWords, Field, latency};
+use crate::base::{DropReason, IngressId, Nanos, Priority};
+use crate::stats::{Cell, CellWords, ClassField, Counters, Field, latency};
 
 /// Drops of received packets in the three coarse groups of seed 002.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,32 @@ impl RollUp {
         }
     }
 }
+
+/// Of the packets that were run although they had been predicted to be late, the share that was in time: as large a share of all
+/// predicted misses is dropped wrongly. `None`: none was run.
+pub(super) fn wrongful_drop_ratio(c: &Counters, p: Priority) -> Option<f64> {
+    share(c.class(p, ClassField::AuditsInTime), c.class(p, ClassField::Audits))
+}
+
+/// The share of what was admitted in the belief that it would be in time and was not. `None`: nothing was admitted.
+pub(super) fn late_after_admit_ratio(c: &Counters, p: Priority) -> Option<f64> {
+    let late_of = |i| {
+        let cell = c.view(IngressId(u16::try_from(i).unwrap_or(u16::MAX)), p);
+        let dropped: u64 = LATENESS.iter().map(|r| cell.dropped(*r)).sum();
+        cell.get(Field::Late) + dropped
+    };
+    let late: u64 = (0..c.layout().ingresses()).map(late_of).sum();
+    let unpromised = c.class(p, ClassField::UnpromisedLate);
+    share(late.saturating_sub(unpromised), c.class(p, ClassField::Admitted))
+}
+
+/// The reasons by which something admitted is dropped because it is late.
+const LATENESS: [DropReason; 4] = [
+    DropReason::LateAtDispatch,
+    DropReason::LateBeforeOffload,
+    DropReason::LateAfterKernel,
+    DropReason::ReorderLate,
+];
 
 /// Whether anything has ever come in here.
 pub(super) fn is_used(cell: &Cell<&CellWords>) -> bool {

@@ -96,6 +96,7 @@ struct WorkerBody {
     overhead_ema_us: f64,
     gaps: Gaps,
     away: Away,
+    last_window: LastWindow,
     priorities: Table<&'static str, ClassBody>,
 }
 
@@ -110,6 +111,16 @@ struct Away {
     late: u64,
     /// Packets that their flows have gone on without.
     given_up: u64,
+}
+
+/// What was on time in the last second, beside the most that could have been by what was offered and what it takes.
+#[derive(Serialize)]
+struct LastWindow {
+    on_time: u64,
+    possible: u64,
+    of_possible: Option<f64>,
+    /// The same by value: what the default policy goes by.
+    of_possible_value: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -128,6 +139,11 @@ struct ClassBody {
     admitted: u64,
     samples: u64,
     probes: u64,
+    audits: u64,
+    /// Of the predicted misses, those that would have been in time, by the audits; `null`: no audit.
+    wrongful_drop_ratio: Option<f64>,
+    /// Of what was admitted, what was late all the same; `null`: nothing was admitted.
+    late_after_admit_ratio: Option<f64>,
     guarded: u64,
     started_expired: u64,
     kernel_us: f64,
@@ -254,6 +270,18 @@ fn worker_body(worker: usize, c: &Counters, now: Instant, uptime: Nanos) -> Work
             late: c.worker(WorkerField::AwayLate),
             given_up: c.worker(WorkerField::GapsGivenUp),
         },
+        last_window: LastWindow {
+            on_time: c.worker(WorkerField::OnTime),
+            possible: c.worker(WorkerField::Possible),
+            of_possible: figures::share(
+                c.worker(WorkerField::OnTime),
+                c.worker(WorkerField::Possible),
+            ),
+            of_possible_value: figures::share(
+                c.worker(WorkerField::ValueOnTime),
+                c.worker(WorkerField::ValuePossible),
+            ),
+        },
         priorities: Table(Priority::ALL.into_iter().map(class).collect()),
     }
 }
@@ -270,6 +298,9 @@ fn class_body(c: &Counters, p: Priority) -> ClassBody {
         admitted: n(ClassField::Admitted),
         samples: n(ClassField::Samples),
         probes: n(ClassField::Probes),
+        audits: n(ClassField::Audits),
+        wrongful_drop_ratio: figures::wrongful_drop_ratio(c, p),
+        late_after_admit_ratio: figures::late_after_admit_ratio(c, p),
         guarded: n(ClassField::Guarded),
         started_expired: n(ClassField::StartedExpired),
         kernel_us: us(ClassField::KernelTime),
@@ -327,19 +358,22 @@ mod tests {
         let body = stats(&testing::snapshot());
         let idle = json!({
             "depth": 0, "quota": 0, "guard_us": 0.0, "ema_us": 0.0, "arrivals": 0, "admitted": 0,
-            "samples": 0, "probes": 0, "guarded": 0, "started_expired": 0, "kernel_us": 0.0,
+            "samples": 0, "probes": 0, "audits": 0, "wrongful_drop_ratio": null,
+            "late_after_admit_ratio": null, "guarded": 0, "started_expired": 0, "kernel_us": 0.0,
             "useful_share": null,
         });
         let high = json!({
             "depth": 2, "quota": 7, "guard_us": 80.0, "ema_us": 100.0, "arrivals": 0,
-            "admitted": 0, "samples": 5, "probes": 0, "guarded": 0, "started_expired": 0,
-            "kernel_us": 400.0, "useful_share": 0.75,
+            "admitted": 20, "samples": 5, "probes": 3, "audits": 4, "wrongful_drop_ratio": 0.25,
+            "late_after_admit_ratio": 0.05, "guarded": 0, "started_expired": 0, "kernel_us": 400.0, "useful_share": 0.75,
         });
         let expected = json!({
             "worker": 0, "plan_generation": 9, "snapshot_age_us": 1000.0, "turns": 1000,
             "parks": 0, "receives": 0, "sends": 0, "runs": 0, "rearms": 0, "busy_us": 500_000.0,
             "busy_share": 0.25, "overhead_ema_us": 0.0, "gaps": {"count": 0, "max_us": 1.5},
             "away": {"batches": 3, "rows": 0, "lost": 0, "late": 0, "given_up": 0},
+            "last_window": {"on_time": 9, "possible": 10, "of_possible": 0.9,
+                            "of_possible_value": 0.75},
             "priorities": {"high": high, "medium": idle, "low": idle, "best-effort": idle},
         });
         assert_eq!(body["workers"][0], expected);

@@ -203,6 +203,10 @@ fn classes(workers: &[Worker<'_>], out: &mut Families<'_, '_>) -> fmt::Result {
     for (head, field) in CLASS_COUNTERS {
         out.counter(head, None, rows(field))?;
     }
+    for (head, ratio) in CLASS_RATIOS {
+        let known = each_class(workers).filter_map(|(l, c, p)| Some((l, ratio(c, p)?)));
+        out.gauge(head, None, known)?;
+    }
     Ok(())
 }
 
@@ -219,13 +223,33 @@ const CLASS_GAUGES: [(Head, ClassField); 2] = [
     (("punctual_quota", "Packets that may be queued."), ClassField::Quota),
 ];
 
-const CLASS_COUNTERS: [(Head, ClassField); 5] = [
+type Ratio = fn(&Counters, Priority) -> Option<f64>;
+const CLASS_RATIOS: [(Head, Ratio); 2] = [
+    (
+        ("punctual_wrongful_drop_ratio", "Share of the audits that was in time."),
+        figures::wrongful_drop_ratio,
+    ),
+    (
+        (
+            "punctual_late_after_admit_ratio",
+            "Share of what was admitted that was late all the same.",
+        ),
+        figures::late_after_admit_ratio,
+    ),
+];
+
+const CLASS_COUNTERS: [(Head, ClassField); 7] = [
     (
         ("punctual_arrivals", "Packets that came to the queue, admitted or not."),
         ClassField::Arrivals,
     ),
     (("punctual_admitted", "Packets that went into the queue."), ClassField::Admitted),
     (("punctual_probes", "Packets admitted against the prediction."), ClassField::Probes),
+    (
+        ("punctual_audits", "Packets run although they had been predicted to be late."),
+        ClassField::Audits,
+    ),
+    (("punctual_audits_in_time", "Of those, packets in time."), ClassField::AuditsInTime),
     (("punctual_guarded", "Waits within the guard window."), ClassField::Guarded),
     (
         ("punctual_started_expired", "Packets started after their deadline."),
@@ -270,6 +294,15 @@ fn loops(snapshot: &Snapshot, workers: &[Worker<'_>], out: &mut Families<'_, '_>
     let gap = ("punctual_gap_max", "The longest time that was taken from the loop.");
     out.gauge(gap, seconds, span(WorkerField::GapMax))?;
 
+    let of_possible = workers.iter().flat_map(|(id, c)| {
+        OF_POSSIBLE.into_iter().filter_map(|(by, reached, possible)| {
+            let ratio = figures::share(c.worker(reached), c.worker(possible))?;
+            Some(([("worker", *id), ("by", by)], ratio))
+        })
+    });
+    let help = "What the last second had on time, by the most that it could have had.";
+    out.gauge(("punctual_of_possible_ratio", help), None, of_possible)?;
+
     let now = snapshot.now().as_nanos();
     let age = workers.iter().map(|(id, c)| {
         let age = now.saturating_sub(c.worker(WorkerField::PublishedAt));
@@ -277,6 +310,11 @@ fn loops(snapshot: &Snapshot, workers: &[Worker<'_>], out: &mut Families<'_, '_>
     });
     out.gauge(("punctual_snapshot_age", "How old the worker's figures are."), seconds, age)
 }
+
+const OF_POSSIBLE: [(&str, WorkerField, WorkerField); 2] = [
+    ("packets", WorkerField::OnTime, WorkerField::Possible),
+    ("value", WorkerField::ValueOnTime, WorkerField::ValuePossible),
+];
 
 const WORKER_COUNTERS: [(Head, WorkerField); 11] = [
     (("punctual_worker_turns", "Loop turns."), WorkerField::Turns),
@@ -325,6 +363,11 @@ mod tests {
             r#"punctual_service_seconds{priority="high",kernel="all"} 0.0001"#,
             r#"punctual_packets_received_total{ingress="idle",priority="low"} 0"#,
             r#"punctual_kernel_time_seconds_total{worker="0",priority="high",useful="false"} 0.0001"#,
+            r#"punctual_audits_in_time_total{worker="0",priority="high"} 1"#,
+            r#"punctual_wrongful_drop_ratio{worker="0",priority="high"} 0.25"#,
+            r#"punctual_late_after_admit_ratio{worker="0",priority="high"} 0.05"#,
+            r#"punctual_of_possible_ratio{worker="0",by="packets"} 0.9"#,
+            r#"punctual_of_possible_ratio{worker="0",by="value"} 0.75"#,
             r#"punctual_worker_busy_seconds_total{worker="0"} 0.5"#,
             r#"punctual_snapshot_age_seconds{worker="0"} 0.001"#,
             r#"punctual_backend_dispatches_total{worker="0",backend="cpu"} 0"#,

@@ -36,6 +36,12 @@ fn first_worker() -> Counters {
         (ClassField::Depth, 2),
         (ClassField::Quota, 7),
         (ClassField::Samples, 5),
+        (ClassField::Admitted, 20),
+        (ClassField::Probes, 3),
+        (ClassField::Audits, 4),
+        (ClassField::AuditsInTime, 1),
+        // One was late, one was dropped for it, and one of the two was a probe.
+        (ClassField::UnpromisedLate, 1),
         (ClassField::ServiceEma, 100_000),
         (ClassField::KernelTime, 400_000),
         (ClassField::KernelTimeUseful, 300_000),
@@ -50,6 +56,10 @@ fn first_worker() -> Counters {
         (WorkerField::PlanGeneration, 9),
         (WorkerField::GapMax, 1_500),
         (WorkerField::AwayBatches, 3),
+        (WorkerField::Possible, 10),
+        (WorkerField::OnTime, 9),
+        (WorkerField::ValuePossible, 4_000),
+        (WorkerField::ValueOnTime, 3_000),
     ] {
         c.set_worker(field, n);
     }

@@ -143,6 +143,7 @@ fn controller(
         predictor: file.predictor.or(Predictor::Prefix),
         margin: file.margin.or(Nanos::ZERO),
         probes: file.probes.or(true),
+        audit_one_in: file.audit_one_in.or(1_000),
         overload: file.overload.or(Overload::Value),
         policy: file.policy.or(by_default),
         medium_split: file.medium_split.or([1, 1]),
@@ -159,6 +160,7 @@ fn controller(
                 "margin",
                 file.margin.given().filter(|(m, _)| !value && **m > Nanos::ZERO).map(second),
             ),
+            ("audit_one_in", file.audit_one_in.given().filter(|_| !value).map(second)),
             ("overload", file.overload.given().filter(|(o, _)| **o != overload).map(second)),
         ];
         for (key, place) in unused {

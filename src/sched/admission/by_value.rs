@@ -6,7 +6,7 @@
 //! the line, the next is queued again.
 
 use super::worth::{Found, Worth};
-use super::{Admission, Candidate, Policy};
+use super::{Admission, Admitted, Candidate, Policy};
 use crate::base::{DropReason, Instant, Nanos, PerPriority, Priority};
 
 impl Admission {
@@ -19,7 +19,7 @@ impl Admission {
     }
 
     /// The gates of [`Policy::Value`].
-    pub(super) fn promise(&mut self, now: Instant, c: &Candidate) -> Result<bool, DropReason> {
+    pub(super) fn promise(&mut self, now: Instant, c: &Candidate) -> Result<Admitted, DropReason> {
         self.demand.add(c.priority, c.service, 1);
         let blocks = self.worth.as_ref().is_some_and(|w| w.blocks(c));
         if blocks {
@@ -27,26 +27,27 @@ impl Admission {
         }
         if self.is_calm() {
             if self.fits(now, c) {
-                return Ok(false);
+                return Ok(Admitted::Expected);
             }
             self.go_by_value();
         }
         let found = self.found(now, c, 1);
         match self.worth.as_mut().map(|w| w.promise(now, c, &found)) {
             Some(Err(reason)) => self.probe_by_value(now, c, reason),
-            _ => Ok(false),
+            _ => Ok(Admitted::Expected),
         }
     }
 
-    /// Refused for that reason, unless a probe is due.
+    /// Refused for that reason, unless a probe or an audit is due.
     fn probe_by_value(
         &mut self,
         now: Instant,
         c: &Candidate,
         reason: DropReason,
-    ) -> Result<bool, DropReason> {
+    ) -> Result<Admitted, DropReason> {
         if !self.probes[c.priority].try_take(now) {
-            return Err(reason);
+            let audited = reason == DropReason::PredictedMiss && self.audit(now, c);
+            return if audited { Ok(Admitted::Audit) } else { Err(reason) };
         }
         if self.is_calm() {
             self.go_by_value();
@@ -55,7 +56,7 @@ impl Admission {
         let Some(worth) = &mut self.worth else { return Err(reason) };
         worth.probe(now, c, &found)?;
         self.probed += 1;
-        Ok(true)
+        Ok(Admitted::Probe)
     }
 
     /// Whether so many alike surely fit in the line.
@@ -68,7 +69,7 @@ impl Admission {
         fits
     }
 
-    fn found(&self, now: Instant, c: &Candidate, count: u32) -> Found {
+    pub(super) fn found(&self, now: Instant, c: &Candidate, count: u32) -> Found {
         Found {
             allowed: self.allowed(now, c),
             yields: self.demand.yields(c.priority),

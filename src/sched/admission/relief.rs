@@ -3,7 +3,7 @@
 //! Knows no device: what it costs is told by an [`Offer`]. A packet goes only if the device will have done it by the time
 //! that this worker would begin with it, so that nothing is delayed that the worker could have finished.
 
-use super::{Admission, Candidate};
+use super::{Admission, Admitted, Candidate};
 use crate::base::limits::QUEUE_TOTAL_MAX;
 use crate::base::{DropReason, Instant, KernelId, Nanos};
 use crate::packet::Packet;
@@ -214,7 +214,11 @@ impl Admission {
     ///
     /// # Errors
     /// As there.
-    pub fn admit_again(&mut self, now: Instant, candidate: &Candidate) -> Result<bool, DropReason> {
+    pub fn admit_again(
+        &mut self,
+        now: Instant,
+        candidate: &Candidate,
+    ) -> Result<Admitted, DropReason> {
         self.demand.take_back(candidate.priority, candidate.service);
         self.admit(now, candidate)
     }

@@ -172,11 +172,11 @@ fn work_is_charged_in_the_order_in_which_it_is_run() {
     };
     let mut calm = Bench::new();
     fill(&mut calm);
-    assert_eq!(high(&mut calm), Ok(false));
+    assert_eq!(high(&mut calm), Ok(Admitted::Expected));
     assert!(calm.admission.has_evicted(), "105 us of Medium are due before: some give way");
     let mut flooded = Bench::new().flood();
     fill(&mut flooded);
-    assert_eq!(high(&mut flooded), Ok(false));
+    assert_eq!(high(&mut flooded), Ok(Admitted::Expected));
     assert!(!flooded.admission.has_evicted(), "Medium goes behind it: nobody has to give way");
 }
 
@@ -221,7 +221,7 @@ fn a_full_queue_is_weighed_without_losing_anybody() {
     bench.admission.set_quota(PerPriority::new([1_024; Priority::COUNT]), 4_096);
     let late = us(60_000_000);
     let high = Candidate { priority: Priority::High, deadline: late, queued_by: late, ..c };
-    assert_eq!(bench.admission.admit(us(0), &high), Ok(false));
+    assert_eq!(bench.admission.admit(us(0), &high), Ok(Admitted::Expected));
     bench.admission.withdraw();
     out += std::iter::from_fn(|| bench.admission.next_evicted()).count();
     assert_eq!((bench.admission.len(), out), (2_047, 1));
@@ -261,7 +261,7 @@ proptest! {
         };
         if bench.admission.surely_fits(us(0), &candidate) {
             prop_assert!(us(0) < candidate.deadline);
-            prop_assert_eq!(bench.admission.admit_closely(us(0), &candidate), Ok(false));
+            prop_assert_eq!(bench.admission.admit_closely(us(0), &candidate), Ok(Admitted::Expected));
             prop_assert!(!bench.admission.has_evicted());
         } else if !flooded && bench.admission.queue.is_empty() {
             let slack = candidate.deadline.since(us(0));

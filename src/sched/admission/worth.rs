@@ -256,6 +256,15 @@ impl Worth {
         self.admit(now, entry, &Found { full: false, ..*found })
     }
 
+    /// The same if it is predicted to be late in its own place, and there is room.
+    pub(super) fn audit(&mut self, now: Instant, c: &Candidate, found: &Found) -> bool {
+        let Some(at) = self.free.last().copied() else { return false };
+        let entry = self.entry(c, found.yields, 1, at);
+        self.len() < LINE_MAX
+            && !self.promises.would_be_in_time(now, &entry, entry.deadline)
+            && self.probe(now, c, found).is_ok()
+    }
+
     fn admit(&mut self, now: Instant, entry: Entry<u16>, found: &Found) -> Result<(), DropReason> {
         if !self.promises.admit_within(now, entry, &found.terms(now, &entry))
             && let Some(reason) = self.promises.strike(|item| *item == entry.item)

@@ -225,6 +225,14 @@ impl<T: Copy> Promises<T> {
             && self.line.surely_fits(&self.ahead(now), newcomer, by)
     }
 
+    /// Whether a newcomer would be done by then in its place behind all that is promised, with nobody giving way.
+    #[must_use]
+    pub fn would_be_in_time(&self, now: Instant, newcomer: &Entry<T>, by: Instant) -> bool {
+        let ahead = self.ahead(now);
+        let last = Entry { key: Key { seq: self.next_seq, ..newcomer.key }, ..*newcomer };
+        self.line.up_to(&ahead, &last).is_done_by(&ahead, by)
+    }
+
     /// The next to be run, if it is started at `start`. Whoever can no longer make it is given up on the way.
     ///
     /// Looks at each block, at each spare, and at those of the first 256 entries that are in doubt; as often again for each that is given up.

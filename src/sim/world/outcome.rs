@@ -50,6 +50,10 @@ pub struct ClassSums {
     pub useful_ns: u64,
     /// Let in against the prediction.
     pub probes: u64,
+    /// Run although they were predicted to be late; and of those, in time.
+    pub audits: (u64, u64),
+    /// Probes and audits that were late.
+    pub unpromised_late: u64,
 }
 
 impl ClassSums {
@@ -58,6 +62,9 @@ impl ClassSums {
         self.kernel_ns += worker.class(p, ClassField::KernelTime);
         self.useful_ns += worker.class(p, ClassField::KernelTimeUseful);
         self.probes += worker.class(p, ClassField::Probes);
+        self.audits.0 += worker.class(p, ClassField::Audits);
+        self.audits.1 += worker.class(p, ClassField::AuditsInTime);
+        self.unpromised_late += worker.class(p, ClassField::UnpromisedLate);
     }
 }
 
@@ -86,12 +93,41 @@ impl Outcome {
         share(useful, spent)
     }
 
+    /// Packets run although they were predicted to be late, and how many of those were in time.
+    #[must_use]
+    pub fn audits(&self) -> (u64, u64) {
+        self.classes.iter().fold((0, 0), |sum, (_, c)| (sum.0 + c.audits.0, sum.1 + c.audits.1))
+    }
+
+    /// Of what was admitted in the belief that it would be in time, the share that was not.
+    #[must_use]
+    pub fn late_after_admit(&self) -> f64 {
+        let late = |p| {
+            let dropped: u64 = LATENESS.iter().map(|r| self.dropped(p, *r)).sum();
+            let unpromised = self.classes[p].unpromised_late;
+            (self.figure(p, Field::Late) + dropped).saturating_sub(unpromised)
+        };
+        let admitted: u64 = self.classes.iter().map(|(_, c)| c.admitted).sum();
+        if admitted == 0 {
+            return 0.0;
+        }
+        share(Priority::ALL.into_iter().map(late).sum(), admitted)
+    }
+
     /// Datagrams that clients sent.
     #[must_use]
     pub fn offered(&self) -> u64 {
         self.tally.streams.iter().map(|s| s.offered).sum()
     }
 }
+
+/// The reasons by which something admitted is dropped because it is late.
+const LATENESS: [DropReason; 4] = [
+    DropReason::LateAtDispatch,
+    DropReason::LateBeforeOffload,
+    DropReason::LateAfterKernel,
+    DropReason::ReorderLate,
+];
 
 /// `part` of `whole`; 1 where there is nothing to be a part of.
 #[expect(clippy::cast_precision_loss, reason = "a share")]

@@ -56,6 +56,10 @@ pub(super) fn single(
         run.insert("checks".into(), o.checks.into());
         run.insert("virtual_ns".into(), o.virtual_time.get().into());
         run.insert("useful_share".into(), o.useful_share().into());
+        let (audits, in_time) = o.audits();
+        run.insert("audits".into(), audits.into());
+        run.insert("audits_in_time".into(), in_time.into());
+        run.insert("late_after_admit_ratio".into(), o.late_after_admit().into());
         run.insert("unread".into(), o.unread.into());
         run.insert("breach".into(), json!(o.breach));
         run.insert("classes".into(), classes(done).iter().map(class).collect());

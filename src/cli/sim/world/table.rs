@@ -178,6 +178,9 @@ pub(super) fn single(
         useful(all)
     )?;
     for done in all {
+        writeln!(out, "{}", honesty(done))?;
+    }
+    for done in all {
         if let Some(breach) = &done.outcome.breach {
             writeln!(out, "{} at {}x: {breach}", done.point.policy.word(), done.point.load)?;
         }
@@ -201,6 +204,21 @@ pub(super) fn single(
         )?;
     }
     Ok(())
+}
+
+/// What the predictions of one run were worth.
+fn honesty(done: &Done) -> String {
+    let (audits, in_time) = done.outcome.audits();
+    let wrongful = match audits {
+        0 => "no predicted miss audited".to_owned(),
+        _ => format!("{} of {audits} audited misses were in time", percent(in_time, audits)),
+    };
+    format!(
+        "{} at {}x: {wrongful}; {:.2} % of what was admitted was late",
+        done.point.policy.word(),
+        done.point.load,
+        done.outcome.late_after_admit() * 100.0
+    )
 }
 
 fn useful(all: &[Done]) -> String {

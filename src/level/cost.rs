@@ -223,6 +223,13 @@ impl CostModel {
         self.usual = (7 * self.usual + seen) / 8;
     }
 
+    /// Takes over what was seen of another form of the same kernel on the same core: what slows a core slows all its forms, and only
+    /// the one that runs is seen. If each were corrected by its own runs alone, a pause in one would make the others look cheap.
+    pub const fn follow(&mut self, seen: &Self) {
+        self.usual = seen.usual;
+        self.margin = seen.margin;
+    }
+
     /// In thousandths: seen by measured as is usual, and on a bad day.
     #[must_use]
     pub const fn ratios_per_mille(&self) -> [u64; 2] {
@@ -329,6 +336,18 @@ mod tests {
         m.observe(1, Nanos::from_secs(10));
         assert_eq!(m.predict(1).get(), 1_471);
         assert!(m.predict_high(1) > m.predict(1));
+    }
+
+    #[test]
+    fn a_core_that_became_slow_does_not_make_its_other_forms_look_cheap() {
+        let (mut wide, mut narrow) = (model(&[(1, 1_000)]), model(&[(1, 1_200)]));
+        for _ in 0..20 {
+            wide.observe(1, Nanos::new(1_600));
+            narrow.follow(&wide);
+        }
+        assert!(narrow.predict(1) > wide.predict(1), "{} {}", narrow.predict(1), wide.predict(1));
+        assert!(narrow.predict_high(1) > wide.predict_high(1));
+        assert_eq!(narrow.measured_ps(1), 1_200_000, "what was measured stays");
     }
 
     #[test]

@@ -56,16 +56,19 @@ impl Measured {
         let sizes: Vec<Vec<u32>> =
             samples.iter().map(|(_, s)| sizes(s.batch_max() as u32, ROWS_MAX)).collect();
         let (points, times) = all_times(&mut samples, &sizes, rounds);
-        let forms =
-            samples.iter().zip(points).zip(&times).map(|(((simd, sample), points), times)| {
-                let most = sample.batch_max() as u32;
-                let mut model = CostModel::new(points).expect("a model").in_runs_of(most);
-                correct(&mut model, times);
-                let least = |t: &Vec<f64>| t.iter().copied().fold(f64::INFINITY, f64::min);
-                let usual = times.iter().map(|t| quartiles(t.iter().copied())[1]).collect();
-                let least = times.iter().map(least).collect();
-                Form { simd: *simd, model, usual, least, step: least_step(times) }
-            });
+        let model = |((_, sample), points): (&(SimdChoice, Sample), Vec<Point>)| {
+            let model = CostModel::new(points).expect("a model");
+            model.in_runs_of(sample.batch_max() as u32)
+        };
+        let mut models: Vec<CostModel> = samples.iter().zip(points).map(model).collect();
+        correct(&mut models, &times);
+        let named = samples.iter().map(|(simd, _)| *simd);
+        let forms = named.zip(models).zip(&times).map(|((simd, model), times)| {
+            let least = |t: &Vec<f64>| t.iter().copied().fold(f64::INFINITY, f64::min);
+            let usual = times.iter().map(|t| quartiles(t.iter().copied())[1]).collect();
+            let least = times.iter().map(least).collect();
+            Form { simd, model, usual, least, step: least_step(times) }
+        });
         let forms = forms.collect();
         for (_, sample) in &mut samples {
             let most = sample.batch_max();
@@ -76,12 +79,16 @@ impl Measured {
     }
 }
 
-/// What a service would see in its first moments: batches of sizes that are not judged.
-fn correct(model: &mut CostModel, times: &[Vec<f64>]) {
+/// What a service would see in its first moments: batches of sizes that are not judged, of one form after another; the others
+/// follow the one that ran.
+fn correct(models: &mut [CostModel], times: &Times) {
     let seen = (1..=ROWS_MAX).filter(|rows| !crate::regret::ROWS.contains(rows));
     for (i, rows) in seen.enumerate() {
-        let rounds = &times[rows as usize - 1];
-        model.observe(rows, Nanos::new(rounds[i % rounds.len()].round() as u64));
+        let ran = i % models.len();
+        let rounds = &times[ran][rows as usize - 1];
+        models[ran].observe(rows, Nanos::new(rounds[i % rounds.len()].round() as u64));
+        let seen = models[ran].clone();
+        models.iter_mut().for_each(|m| m.follow(&seen));
     }
 }
 

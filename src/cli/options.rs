@@ -8,7 +8,7 @@ use crate::io::DriverKind;
 use crate::level;
 use crate::runtime::{self, EgressPlan, EgressTarget, IngressPlan, SocketsPerWorker};
 use crate::sched::quota::Split;
-use crate::sched::{Layout, admission, controller};
+use crate::sched::{Layout, admission, batch, controller};
 
 /// The service's options. `seed` decides all draws and keys the session tables.
 pub(super) fn service_options(settings: &Settings, seed: u64) -> runtime::Options {
@@ -43,6 +43,12 @@ pub(super) fn service_options(settings: &Settings, seed: u64) -> runtime::Option
         guard: settings.guard.enabled,
         guard_requires_expected_high: settings.guard.require_expected_high,
         kernels: settings.kernels.clone(),
+        batch: match settings.level.batch {
+            config::BatchRule::Cost => batch::Mode::Cost,
+            config::BatchRule::Single => batch::Mode::Single,
+            config::BatchRule::Average => batch::Mode::Average,
+            config::BatchRule::Rows(rows) => batch::Mode::Fixed(rows),
+        },
         ingresses: settings.ingress.iter().map(|i| ingress(settings, i)).collect(),
         egresses: settings.egress.iter().map(egress).collect(),
         seed,

@@ -97,6 +97,12 @@ impl Subject {
         sizes(self.run, ROWS_MAX)
     }
 
+    /// What one row took, the least of a few runs.
+    pub fn alone(&mut self, clock: &impl Clock) -> Nanos {
+        let mut run = |rows| self.run(rows);
+        (0..5).map(|_| time(clock, 1, 1, &mut run)).min().unwrap_or(Nanos::MAX)
+    }
+
     /// Runs the first `rows` payloads.
     pub fn run(&mut self, rows: u32) {
         self.sample.run(rows as usize);

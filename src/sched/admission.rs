@@ -12,6 +12,7 @@ mod worth;
 pub use dispatch::Dispatch;
 pub use relief::Offer;
 
+use super::batch::Batches;
 use super::demand::Demand;
 use super::edf::{EdfQueue, Key};
 use super::estimate::{RISE_MAX, ServiceEstimate};
@@ -132,6 +133,10 @@ pub struct Admission {
     at_once: Nanos,
     /// What packets are expected to cost in their kernels.
     pub estimate: ServiceEstimate,
+    /// What they add to the batches that they will ride in, where that is known.
+    pub batches: Batches,
+    /// What each packet of the batch that is being taken in was expected to cost in its kernel.
+    expected: Option<Nanos>,
     overhead: Ema,
     /// The average of the overhead, ready to be added.
     each: Nanos,
@@ -171,6 +176,8 @@ impl Admission {
             predicts: matches!(options.policy, Policy::Edf | Policy::Value),
             at_once: Self::at_once(options.policy),
             estimate,
+            batches: Batches::default(),
+            expected: None,
             overhead: Ema::new(Nanos::new(1)),
             each: Nanos::new(1),
             quota: PerPriority::new([1; Priority::COUNT]),
@@ -310,6 +317,34 @@ impl Admission {
         self.estimate.predict(bucket, priority) + self.each
     }
 
+    /// What each of `count` packets that are alike would add to the work that waits, until its result has left: by the batch that
+    /// it would ride in, where that is known, else as [`Admission::predict`].
+    #[must_use]
+    #[inline]
+    pub fn charge(&self, bucket: u16, priority: Priority, count: u32) -> Nanos {
+        if self.batches.any()
+            && let Some(each) = self.batches.charge(bucket, priority, self.depth(priority), count)
+        {
+            return each + self.each;
+        }
+        self.predict(bucket, priority)
+    }
+
+    /// How long the batch of a candidate may take beyond its own row: others that come behind it join it.
+    #[inline]
+    fn company(&self, candidate: &Candidate) -> Nanos {
+        if !self.batches.any() {
+            return Nanos::ZERO;
+        }
+        let Candidate { bucket, priority, .. } = *candidate;
+        self.batches.company(bucket, priority, self.depth(priority))
+    }
+
+    /// A batch was run: `expected` by packets of `rows` rows together, in their kernel.
+    pub const fn expect(&mut self, expected: Option<Nanos>) {
+        self.expected = expected;
+    }
+
     /// How many probes have been let in.
     #[must_use]
     pub const fn probed(&self) -> u64 {
@@ -341,6 +376,7 @@ impl Admission {
     fn surely_fits(&self, now: Instant, candidate: &Candidate) -> bool {
         let Candidate { priority, deadline, service, .. } = *candidate;
         let slack = deadline.since(now).saturating_sub(self.headroom[priority]);
+        let slack = slack.saturating_sub(self.company(candidate));
         self.queue.depth(priority) < self.quota[priority]
             && self.queue.len() < self.quota_total as usize
             && self.queue.backlog() + service <= self.demand.surely_left_of(slack, priority)
@@ -453,7 +489,7 @@ impl Admission {
     /// deadline, with fresh packets of the class above.
     #[inline]
     fn allowed(&self, now: Instant, candidate: &Candidate) -> Nanos {
-        let slack = candidate.deadline.since(now);
+        let slack = candidate.deadline.since(now).saturating_sub(self.company(candidate));
         let whole = slack.saturating_sub(self.options.margin);
         if self.options.overload == Overload::None || candidate.priority == Priority::High {
             return whole;
@@ -517,18 +553,26 @@ impl Admission {
             return false;
         }
         let key = self.key(candidate);
-        let own = density(self.options.values[candidate.priority], candidate.service);
+        // What rows of a batch are charged differs by their places: what they are worth for their time does not.
+        let Self { queue, estimate, batches, victims, .. } = self;
+        let time = |bucket: u16, priority, charged| match batches.any() && batches.has(bucket) {
+            true => estimate.predict(bucket, priority),
+            false => charged,
+        };
+        let Candidate { bucket, priority, service, .. } = *candidate;
+        let own = density(self.options.values[priority], time(bucket, priority, service));
         let mut freed = Nanos::ZERO;
-        self.victims.clear();
-        for entry in self.queue.in_order().take_while(|e| e.key < key) {
-            let worth = density(self.options.values[entry.key.priority], entry.service);
+        victims.clear();
+        for entry in queue.in_order().take_while(|e| e.key < key) {
+            let takes = time(entry.item.bucket, entry.key.priority, entry.service);
+            let worth = density(self.options.values[entry.key.priority], takes);
             // Within a class estimates drift a little from packet to packet: only a clear difference is one of size.
             let limit = if entry.key.priority == candidate.priority { own / 2 } else { own };
             let may = entry.key.priority >= candidate.priority
                 && entry.key.priority.index() < fitting
                 && !entry.item.flags.probe;
             if may && worth < limit {
-                self.victims.push((worth, entry.key, entry.service));
+                victims.push((worth, entry.key, entry.service));
                 freed += entry.service;
             }
         }
@@ -562,6 +606,9 @@ impl Admission {
     /// When it was not: the queue has no room.
     #[inline]
     pub fn push(&mut self, packet: Packet, candidate: &Candidate) {
+        if self.batches.any() {
+            self.batches.pushed(packet.bucket, packet.priority, u32::from(packet.count));
+        }
         if self.in_order {
             self.queue_by(candidate.queued_by, packet, candidate.service);
         } else {

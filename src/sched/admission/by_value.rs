@@ -112,7 +112,8 @@ impl Admission {
     /// How far estimates are to be trusted is learnt from packets, not from warming up: those runs are longer.
     #[inline(never)]
     pub(super) fn learn(&mut self, bucket: u16, priority: Priority, each: Nanos) {
-        let expected = self.predict(bucket, priority);
+        let in_batch = self.expected.map(|each| each + self.each);
+        let expected = in_batch.unwrap_or_else(|| self.predict(bucket, priority));
         let took = (each + self.each).min(expected.saturating_mul(super::RISE_MAX));
         if let Some(worth) = &mut self.worth {
             worth.record(bucket, took, expected);

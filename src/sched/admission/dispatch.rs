@@ -6,6 +6,7 @@ use super::{Admission, Policy};
 use crate::base::{DropReason, Instant, Nanos, Priority};
 use crate::packet::Packet;
 use crate::sched::ServiceEstimate;
+use crate::sched::batch::Batches;
 use crate::sched::edf::{Key, Visit};
 
 /// The part of its budget, as one over this, that a packet may spend behind packets of lower priorities that are due earlier.
@@ -46,8 +47,9 @@ impl Admission {
         if let Some((key, packet)) = self.overtakes(start) {
             return if wanted(&packet) { self.take_out(start, &key) } else { Dispatch::Empty };
         }
-        let Self { predicts, options, estimate, each, queue, .. } = self;
-        let judge = Judge { predicts: *predicts, policy: options.policy, estimate, each: *each };
+        let Self { predicts, options, estimate, batches, each, queue, .. } = self;
+        let (predicts, policy, each) = (*predicts, options.policy, *each);
+        let judge = Judge { predicts, policy, estimate, batches, each };
         match queue.take_if(|p| wanted(p).then(|| judge.of(start, p))) {
             Some((verdict, packet)) => verdict.on(packet, DropReason::LateAtDispatch),
             None => Dispatch::Empty,
@@ -71,8 +73,9 @@ impl Admission {
 
     /// Takes out a packet from wherever it stands.
     fn take_out(&mut self, start: Instant, key: &Key) -> Dispatch<'_> {
-        let Self { predicts, options, estimate, each, queue, overtaking, .. } = self;
-        let judge = Judge { predicts: *predicts, policy: options.policy, estimate, each: *each };
+        let Self { predicts, options, estimate, batches, each, queue, overtaking, .. } = self;
+        let (predicts, policy, each) = (*predicts, options.policy, *each);
+        let judge = Judge { predicts, policy, estimate, batches, each };
         *overtaking = queue.remove(key).map(|e| e.item);
         let late = DropReason::LateAtDispatch;
         overtaking.as_ref().map_or(Dispatch::Empty, |p| judge.of(start, p).on(p, late))
@@ -122,8 +125,9 @@ impl Admission {
 
     /// What becomes of a packet that was taken out; why it is dropped if it is.
     fn judged(&mut self, start: Instant, packet: Packet, why: DropReason) -> Dispatch<'_> {
-        let Self { predicts, options, estimate, each, overtaking, .. } = self;
-        let judge = Judge { predicts: *predicts, policy: options.policy, estimate, each: *each };
+        let Self { predicts, options, estimate, batches, each, overtaking, .. } = self;
+        let (predicts, policy, each) = (*predicts, options.policy, *each);
+        let judge = Judge { predicts, policy, estimate, batches, each };
         let packet = &*overtaking.insert(packet);
         judge.of(start, packet).on(packet, why)
     }
@@ -190,6 +194,7 @@ struct Judge<'a> {
     predicts: bool,
     policy: Policy,
     estimate: &'a ServiceEstimate,
+    batches: &'a Batches,
     each: Nanos,
 }
 
@@ -219,6 +224,9 @@ impl Judge<'_> {
             return Verdict::Run;
         }
         let each = if self.predicts && !packet.flags.probe {
+            if self.batches.any() && self.batches.has(packet.bucket) {
+                return self.in_batch(start, packet);
+            }
             self.estimate.predict(packet.bucket, packet.priority) + self.each
         } else if self.policy == Policy::Fifo {
             return Verdict::Run;
@@ -234,5 +242,20 @@ impl Judge<'_> {
             0 => Verdict::TooLate,
             in_time => Verdict::Part(in_time),
         }
+    }
+
+    /// By what its rows take together.
+    #[inline(never)]
+    fn in_batch(&self, start: Instant, packet: &Packet) -> Verdict {
+        let slack = packet.deadline.since(start);
+        let ends = |rows: u16| {
+            let in_kernel = self.batches.whole(packet.bucket, usize::from(rows));
+            in_kernel.unwrap_or(Nanos::ZERO) + self.each.saturating_mul(u64::from(rows))
+        };
+        if ends(packet.count) <= slack {
+            return Verdict::Run;
+        }
+        let in_time = (1..packet.count).rev().find(|rows| ends(*rows) <= slack);
+        in_time.map_or(Verdict::TooLate, Verdict::Part)
     }
 }

@@ -566,10 +566,12 @@ impl Worker {
     pub fn record_warm_up(&mut self, now: Instant, kernel: KernelId, len: usize, elapsed: Nanos) {
         let bucket = estimate::bucket(kernel, len);
         let Self { ingresses, admission, counters, .. } = self;
+        let in_full_batch = admission.batches.in_full_batch(bucket).unwrap_or(elapsed);
+        let times = (elapsed, in_full_batch);
         for ingress in ingresses.iter().filter(|i| i.kernel == kernel) {
             for priority in Priority::ALL {
                 if ingress.is_mixed() || priority == ingress.fallback() {
-                    admission.estimate.record(now, bucket, priority, elapsed);
+                    admission.estimate.record_two(now, (bucket, priority), times, 1);
                     counters.add_class(priority, ClassField::Samples, 1);
                 }
             }

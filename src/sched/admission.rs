@@ -261,6 +261,12 @@ impl Admission {
         if self.worth.is_some() {
             self.learn(bucket, priority, each);
         }
+        if self.expected.is_some()
+            && let Some(in_full_batch) = self.batches.in_full_batch(bucket)
+        {
+            self.estimate.record_two(now, (bucket, priority), (each, in_full_batch), count);
+            return;
+        }
         self.estimate.record_many(now, bucket, priority, each, count);
     }
 
@@ -340,7 +346,7 @@ impl Admission {
         self.batches.company(bucket, priority, self.depth(priority))
     }
 
-    /// A batch was run: `expected` by packets of `rows` rows together, in their kernel.
+    /// A batch was run, of which each packet was expected to cost that much in its kernel; none: it is not known.
     pub const fn expect(&mut self, expected: Option<Nanos>) {
         self.expected = expected;
     }

@@ -8,6 +8,7 @@
 //! of one, corrected by every batch that is run: `s := (7 s + seen / measured) / 8`.
 
 use super::estimate::SIZES;
+use super::guard::SLICE_MAX;
 use crate::base::limits::{KERNEL_BATCH_MAX, KERNELS_MAX};
 use crate::base::{KernelId, Nanos, PerPriority, Priority};
 
@@ -24,6 +25,11 @@ const FLAT_PART: u64 = 20;
 /// A batch may take longer than a slice by as much as the first row alone does, and a quarter: rows on the same step of the
 /// staircase are nearly free, and to leave them queued would only pay for the step once more.
 const STEP_PART: u64 = 4;
+/// A batch may also last so many slices, but no longer than a slice may ever be, until its rows are within a thirtieth as cheap as
+/// in any batch of that length: a slice of 5 us may end between two steps of the vectors.
+const STRETCH: u64 = 4;
+const STRETCHED_MAX: Nanos = SLICE_MAX;
+const NEAR_PART: u64 = 30;
 /// One batch counts for at most so many times what was expected, and for at least that part of it.
 const SEEN_MAX: u64 = 4;
 
@@ -249,6 +255,14 @@ impl Batches {
         *run = Run { kernel, rows: before.saturating_add(count) };
     }
 
+    /// What each packet of that bucket takes where many wait: its part of a full batch.
+    #[must_use]
+    pub fn in_full_batch(&self, bucket: u16) -> Option<Nanos> {
+        let kernel = self.of(bucket)?;
+        let all: u64 = kernel.charges.iter().take(kernel.cap as usize).sum();
+        Some(self.in_bucket(bucket, all.div_ceil(u64::from(kernel.cap))))
+    }
+
     /// What a batch of `rows` in that bucket takes.
     #[must_use]
     pub fn whole(&self, bucket: u16, rows: usize) -> Option<Nanos> {
@@ -282,12 +296,28 @@ impl Kernel {
             _ => {
                 let units = |t: Nanos| (t.get() << 16) / one.get().max(1);
                 let bound = units(slice.min(Nanos::from_secs(1))).max(ONE + ONE / STEP_PART);
-                (1..=self.shape.worth)
-                    .take_while(|rows| self.shape.whole(*rows) <= bound)
-                    .last()
-                    .unwrap_or(1)
+                let stretched = slice.saturating_mul(STRETCH).min(STRETCHED_MAX).max(slice);
+                let long = self.within(units(stretched.min(Nanos::from_secs(1))).max(bound));
+                self.within(bound).max(self.cheap_from(long))
             }
         };
+        self.fill(mode, within);
+    }
+
+    /// The most rows that take no longer than so many units.
+    fn within(&self, bound: u64) -> usize {
+        let fits = |rows: &usize| self.shape.whole(*rows) <= bound;
+        (1..=self.shape.worth).take_while(fits).last().unwrap_or(1)
+    }
+
+    /// The least rows up to `most` from which on a larger batch makes them hardly cheaper.
+    fn cheap_from(&self, most: usize) -> usize {
+        let each = |rows: usize| self.shape.whole(rows) / rows as u64;
+        let least = (1..=most).map(each).min().unwrap_or(0);
+        (1..=most).find(|rows| each(*rows) <= least + least / NEAR_PART).unwrap_or(1)
+    }
+
+    fn fill(&mut self, mode: Mode, within: usize) {
         self.cap = u32::try_from(within).unwrap_or(1);
         let full = self.shape.whole(within);
         for n in 0..within {

@@ -149,3 +149,15 @@ fn company_is_what_the_rest_of_the_batch_takes() {
     queued(&mut all, bucket, 23);
     assert_eq!(all.company(bucket, HIGH, 23), Nanos::ZERO, "it is the last of its batch");
 }
+
+#[test]
+fn a_slice_that_ends_just_before_a_step_is_stretched_to_it() {
+    // Four rows at a time: 2 us the first four, 3 us eight, 17 us all 64.
+    let cost = |rows: u64| Nanos::new(1_000 + 1_000 * rows.div_ceil(4));
+    let mut all = Batches::new(Mode::Cost, vec![Shape::new(&times(cost), 64)]);
+    all.set_slice(Nanos::from_micros(5));
+    // In 5 us fit 16, at 312 ns a row. In 20 us fit 64, at 266; from 44 on, 12 us, they are within a thirtieth of that.
+    assert_eq!(all.rows_of(KernelId(0)), Some(44));
+    all.set_slice(Nanos::from_micros(15));
+    assert_eq!(all.rows_of(KernelId(0)), Some(56), "the slice itself holds more");
+}

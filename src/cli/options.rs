@@ -228,6 +228,22 @@ mod tests {
     }
 
     #[test]
+    fn how_batches_are_formed_arrives_and_nobody_is_warned() {
+        for (word, mode) in [
+            ("\"cost\"", batch::Mode::Cost),
+            ("\"single\"", batch::Mode::Single),
+            ("\"average\"", batch::Mode::Average),
+            ("32", batch::Mode::Fixed(32)),
+        ] {
+            let ingress = "[[ingress]]\nname = \"a\"\nlisten = \"127.0.0.1:0\"\n";
+            let text = format!("{ingress}[level]\nbatch = {word}\n");
+            let loaded = config::parse("it.toml", &text).expect("a good config");
+            assert_eq!(service_options(&loaded.settings, 1).batch, mode);
+            assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+        }
+    }
+
+    #[test]
     fn every_key_about_levels_arrives() {
         let said = level_of(
             "[level]\nmode = \"seed\"\ntransfer_rule = 2.5\nhysteresis = 0.35\nspill_threshold = 7\n\

@@ -179,17 +179,20 @@ impl Worker {
         let mut at = 0;
         while at < run.count {
             let count = most.min(run.count - at);
-            let together = self.charged(ready, count);
+            let charged = self.charged(ready, count);
+            let together = charged.as_ref().unwrap_or(ready);
             if count > 1
                 && self.admission.admits_all(now, &together.candidate, count)
-                && self.queue_packet(train, &together, run.part(at, count), false, None).is_ok()
+                && self.queue_packet(train, together, run.part(at, count), false, None).is_ok()
             {
                 at += count;
                 continue;
             }
             for one in at..at + count {
                 let alone = self.charged(ready, 1);
-                if let Err(reason) = self.admit(now, train, &alone, run.part(one, 1)) {
+                if let Err(reason) =
+                    self.admit(now, train, alone.as_ref().unwrap_or(ready), run.part(one, 1))
+                {
                     let rest = run.count - one;
                     self.admission.note_refused(&ready.candidate, rest - 1);
                     return self.refuse_run(train, ready.candidate.priority, reason, rest);
@@ -199,15 +202,14 @@ impl Worker {
         }
     }
 
-    /// The same for `count` of them, by what has been queued meanwhile.
+    /// The same for `count` of them, by what has been queued meanwhile; none where nothing hangs on that.
     #[inline]
-    fn charged(&self, ready: &Ready, count: u32) -> Ready {
-        let mut ready = *ready;
-        if self.admission.batches.any() {
+    fn charged(&self, ready: &Ready, count: u32) -> Option<Ready> {
+        self.admission.batches.any().then(|| {
             let Candidate { bucket, priority, .. } = ready.candidate;
-            ready.candidate.service = self.admission.charge(bucket, priority, count);
-        }
-        ready
+            let service = self.admission.charge(bucket, priority, count);
+            Ready { candidate: Candidate { service, ..ready.candidate }, ..*ready }
+        })
     }
 
     /// The most of them that may be one packet: they must fit a slot and a send, and be run within a slice.

@@ -558,7 +558,7 @@ impl Worker {
 
     /// How batches are formed and predicted, by what those of each kernel were measured to cost.
     pub fn set_batches(&mut self, batches: Batches) {
-        self.admission.batches = batches;
+        self.admission.set_batches(batches);
         self.admission.batches.set_slice(self.plan.slice);
     }
 

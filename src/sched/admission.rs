@@ -127,6 +127,11 @@ pub struct Admission {
     by_value: bool,
     /// What is pushed is queued by its deadline: not by arrival, and not by value.
     in_order: bool,
+    /// The ways that nearly every packet goes, each decided by one word: it is taken out of the queue and judged by its own average;
+    /// it is queued by its deadline and counted nowhere else; what takes no longer than this may surely fit.
+    plain: bool,
+    queued_plainly: bool,
+    sure_up_to: Nanos,
     /// Predictions decide at dispatch.
     predicts: bool,
     /// What surely fits is let in without another look, if it takes no longer than this.
@@ -134,7 +139,7 @@ pub struct Admission {
     /// What packets are expected to cost in their kernels.
     pub estimate: ServiceEstimate,
     /// What they add to the batches that they will ride in, where that is known.
-    pub batches: Batches,
+    pub(crate) batches: Batches,
     /// What each packet of the batch that is being taken in was expected to cost in its kernel.
     expected: Option<Nanos>,
     overhead: Ema,
@@ -173,6 +178,9 @@ impl Admission {
             worth: by_value::line(&options, estimate.buckets()),
             by_value: false,
             in_order: options.policy != Policy::Fifo,
+            plain: true,
+            queued_plainly: options.policy != Policy::Fifo,
+            sure_up_to: Self::at_once(options.policy),
             predicts: matches!(options.policy, Policy::Edf | Policy::Value),
             at_once: Self::at_once(options.policy),
             estimate,
@@ -328,20 +336,40 @@ impl Admission {
     #[must_use]
     #[inline]
     pub fn charge(&self, bucket: u16, priority: Priority, count: u32) -> Nanos {
-        if self.batches.any()
-            && let Some(each) = self.batches.charge(bucket, priority, self.depth(priority), count)
-        {
-            return each + self.each;
+        if self.batches.any() {
+            return self.charge_in_batch(bucket, priority, count);
         }
         self.predict(bucket, priority)
+    }
+
+    #[inline(never)]
+    fn charge_in_batch(&self, bucket: u16, priority: Priority, count: u32) -> Nanos {
+        let charge = self.batches.charge(bucket, priority, self.depth(priority), count);
+        charge.map_or_else(|| self.predict(bucket, priority), |each| each + self.each)
+    }
+
+    /// Puts in force what batches cost.
+    pub fn set_batches(&mut self, batches: Batches) {
+        self.batches = batches;
+        self.settle_ways();
+    }
+
+    /// After any change of how packets are queued, and of what is known of batches.
+    fn settle_ways(&mut self) {
+        let any = self.batches.any();
+        self.plain = !self.by_value && !any;
+        self.queued_plainly = self.in_order && !any;
+        self.sure_up_to = if any { Nanos::ZERO } else { self.at_once };
     }
 
     /// How long the batch of a candidate may take beyond its own row: others that come behind it join it.
     #[inline]
     fn company(&self, candidate: &Candidate) -> Nanos {
-        if !self.batches.any() {
-            return Nanos::ZERO;
-        }
+        if self.batches.any() { self.company_in_batch(candidate) } else { Nanos::ZERO }
+    }
+
+    #[inline(never)]
+    fn company_in_batch(&self, candidate: &Candidate) -> Nanos {
         let Candidate { bucket, priority, .. } = *candidate;
         self.batches.company(bucket, priority, self.depth(priority))
     }
@@ -382,16 +410,29 @@ impl Admission {
     fn surely_fits(&self, now: Instant, candidate: &Candidate) -> bool {
         let Candidate { priority, deadline, service, .. } = *candidate;
         let slack = deadline.since(now).saturating_sub(self.headroom[priority]);
-        let slack = slack.saturating_sub(self.company(candidate));
         self.queue.depth(priority) < self.quota[priority]
             && self.queue.len() < self.quota_total as usize
             && self.queue.backlog() + service <= self.demand.surely_left_of(slack, priority)
-            && service <= self.at_once
+            && service <= self.sure_up_to
+    }
+
+    /// The same where batches are known.
+    fn surely_fits_in_batches(&self, now: Instant, candidate: &Candidate) -> bool {
+        self.batches.any()
+            && candidate.service <= self.at_once
+            && self.queue.depth(candidate.priority) < self.quota[candidate.priority]
+            && self.queue.len() < self.quota_total as usize
+            && self.backlog_fits(now, candidate)
+            && now < candidate.deadline
     }
 
     /// [`Admission::admit`] for whom it is not as simple as that.
     #[inline(never)]
     fn admit_closely(&mut self, now: Instant, candidate: &Candidate) -> Result<bool, DropReason> {
+        if self.surely_fits_in_batches(now, candidate) {
+            self.demand.add(candidate.priority, candidate.service, 1);
+            return Ok(false);
+        }
         let expired = candidate.priority.enforces_deadline() && now >= candidate.deadline;
         match self.options.policy {
             Policy::Edf | Policy::Value | Policy::EdfExpiry if expired => {
@@ -612,10 +653,7 @@ impl Admission {
     /// When it was not: the queue has no room.
     #[inline]
     pub fn push(&mut self, packet: Packet, candidate: &Candidate) {
-        if self.batches.any() {
-            self.batches.pushed(packet.bucket, packet.priority, u32::from(packet.count));
-        }
-        if self.in_order {
+        if self.queued_plainly {
             self.queue_by(candidate.queued_by, packet, candidate.service);
         } else {
             let candidate = *candidate;
@@ -631,9 +669,13 @@ impl Admission {
         assert!(pushed.is_ok(), "a packet was pushed that had not been admitted");
     }
 
-    /// In order of arrival, or by value.
+    /// In order of arrival, by value, or where batches are known.
     #[inline(never)]
     fn push_otherwise(&mut self, packet: Packet, candidate: &Candidate) {
+        self.batches.pushed(packet.bucket, packet.priority, u32::from(packet.count));
+        if self.in_order {
+            return self.queue_by(candidate.queued_by, packet, candidate.service);
+        }
         match self.worth.as_mut().filter(|_| self.by_value) {
             Some(worth) => worth.put(packet),
             None => self.queue_by(candidate.released, packet, candidate.service),

@@ -82,6 +82,7 @@ impl Admission {
             self.by_value = false;
             self.in_order = true;
             self.at_once = self.worth.as_ref().map_or(Nanos::MAX, |w| w.patience());
+            self.settle_ways();
         }
         !self.by_value
     }
@@ -98,6 +99,7 @@ impl Admission {
         *by_value = true;
         *in_order = false;
         *at_once = Nanos::ZERO;
+        self.settle_ways();
     }
 
     /// Time has passed.
@@ -106,6 +108,7 @@ impl Admission {
         worth.tick(now, arrived, |p| queue.newest(p));
         if !self.by_value {
             self.at_once = worth.patience();
+            self.settle_ways();
         }
     }
 

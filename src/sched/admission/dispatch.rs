@@ -41,6 +41,28 @@ impl Admission {
         start: Instant,
         wanted: impl FnOnce(&Packet) -> bool,
     ) -> Dispatch<'_> {
+        if !self.plain {
+            return self.dispatch_otherwise(start, wanted);
+        }
+        if let Some((key, packet)) = self.overtakes(start) {
+            return if wanted(&packet) { self.take_out(start, &key) } else { Dispatch::Empty };
+        }
+        let Self { predicts, options, estimate, each, queue, .. } = self;
+        let (predicts, policy, each) = (*predicts, options.policy, *each);
+        let judge = Judge { predicts, policy, estimate, batches: None, each };
+        match queue.take_if(|p| wanted(p).then(|| judge.of(start, p))) {
+            Some((verdict, packet)) => verdict.on(packet, DropReason::LateAtDispatch),
+            None => Dispatch::Empty,
+        }
+    }
+
+    /// The same by value, or where batches are known.
+    #[inline(never)]
+    fn dispatch_otherwise(
+        &mut self,
+        start: Instant,
+        wanted: impl FnOnce(&Packet) -> bool,
+    ) -> Dispatch<'_> {
         if self.by_value {
             return self.next_by_value(start, wanted);
         }
@@ -49,7 +71,7 @@ impl Admission {
         }
         let Self { predicts, options, estimate, batches, each, queue, .. } = self;
         let (predicts, policy, each) = (*predicts, options.policy, *each);
-        let judge = Judge { predicts, policy, estimate, batches, each };
+        let judge = Judge { predicts, policy, estimate, batches: Some(batches), each };
         match queue.take_if(|p| wanted(p).then(|| judge.of(start, p))) {
             Some((verdict, packet)) => verdict.on(packet, DropReason::LateAtDispatch),
             None => Dispatch::Empty,
@@ -75,7 +97,7 @@ impl Admission {
     fn take_out(&mut self, start: Instant, key: &Key) -> Dispatch<'_> {
         let Self { predicts, options, estimate, batches, each, queue, overtaking, .. } = self;
         let (predicts, policy, each) = (*predicts, options.policy, *each);
-        let judge = Judge { predicts, policy, estimate, batches, each };
+        let judge = Judge { predicts, policy, estimate, batches: Some(batches), each };
         *overtaking = queue.remove(key).map(|e| e.item);
         let late = DropReason::LateAtDispatch;
         overtaking.as_ref().map_or(Dispatch::Empty, |p| judge.of(start, p).on(p, late))
@@ -127,7 +149,7 @@ impl Admission {
     fn judged(&mut self, start: Instant, packet: Packet, why: DropReason) -> Dispatch<'_> {
         let Self { predicts, options, estimate, batches, each, overtaking, .. } = self;
         let (predicts, policy, each) = (*predicts, options.policy, *each);
-        let judge = Judge { predicts, policy, estimate, batches, each };
+        let judge = Judge { predicts, policy, estimate, batches: Some(batches), each };
         let packet = &*overtaking.insert(packet);
         judge.of(start, packet).on(packet, why)
     }
@@ -194,7 +216,8 @@ struct Judge<'a> {
     predicts: bool,
     policy: Policy,
     estimate: &'a ServiceEstimate,
-    batches: &'a Batches,
+    /// None: no batch is known.
+    batches: Option<&'a Batches>,
     each: Nanos,
 }
 
@@ -224,8 +247,8 @@ impl Judge<'_> {
             return Verdict::Run;
         }
         let each = if self.predicts && !packet.flags.probe {
-            if self.batches.any() && self.batches.has(packet.bucket) {
-                return self.in_batch(start, packet);
+            if let Some(batches) = self.batches.filter(|b| b.has(packet.bucket)) {
+                return self.in_batch(batches, start, packet);
             }
             self.estimate.predict(packet.bucket, packet.priority) + self.each
         } else if self.policy == Policy::Fifo {
@@ -246,10 +269,10 @@ impl Judge<'_> {
 
     /// By what its rows take together.
     #[inline(never)]
-    fn in_batch(&self, start: Instant, packet: &Packet) -> Verdict {
+    fn in_batch(&self, batches: &Batches, start: Instant, packet: &Packet) -> Verdict {
         let slack = packet.deadline.since(start);
         let ends = |rows: u16| {
-            let in_kernel = self.batches.whole(packet.bucket, usize::from(rows));
+            let in_kernel = batches.whole(packet.bucket, usize::from(rows));
             in_kernel.unwrap_or(Nanos::ZERO) + self.each.saturating_mul(u64::from(rows))
         };
         if ends(packet.count) <= slack {

@@ -247,19 +247,6 @@ pub(crate) fn run<C: Clock>(
     let took = turns.driver_mut().sent.since(start);
     let counters = turns.worker().counters();
     let cell = counters.view(IngressId(0), CLASS);
-    if std::env::var("DROPS").is_ok() {
-        let all = punctual::base::DropReason::ALL.iter().map(|r| (r.label(), cell.dropped(*r)));
-        let w = turns.worker().admission();
-        eprintln!(
-            "{} {:?} depth quota {} rows {:?} ema {} ov {}",
-            variant.name,
-            all.filter(|(_, n)| *n > 0).collect::<Vec<_>>(),
-            counters.class(CLASS, ClassField::Quota),
-            w.batches.rows_of(KernelId(0)),
-            w.estimate.ema(CLASS),
-            w.overhead()
-        );
-    }
     let runs = counters.worker(punctual::stats::WorkerField::Runs);
     let late = cell.dropped(punctual::base::DropReason::LateAfterKernel);
     Outcome {

@@ -69,11 +69,11 @@ impl Admission {
         if let Some((key, packet)) = self.overtakes(start) {
             return if wanted(&packet) { self.take_out(start, &key) } else { Dispatch::Empty };
         }
-        let Self { predicts, options, estimate, batches, each, queue, .. } = self;
-        let (predicts, policy, each) = (*predicts, options.policy, *each);
-        let judge = Judge { predicts, policy, estimate, batches: Some(batches), each };
-        match queue.take_if(|p| wanted(p).then(|| judge.of(start, p))) {
-            Some((verdict, packet)) => verdict.on(packet, DropReason::LateAtDispatch),
+        if !self.queue.peek_item().is_some_and(wanted) {
+            return Dispatch::Empty;
+        }
+        match self.queue.pop() {
+            Some(first) => self.judged(start, first.item, DropReason::LateAtDispatch),
             None => Dispatch::Empty,
         }
     }
@@ -94,6 +94,7 @@ impl Admission {
     }
 
     /// Takes out a packet from wherever it stands.
+    #[inline(never)]
     fn take_out(&mut self, start: Instant, key: &Key) -> Dispatch<'_> {
         let Self { predicts, options, estimate, batches, each, queue, overtaking, .. } = self;
         let (predicts, policy, each) = (*predicts, options.policy, *each);
@@ -146,6 +147,7 @@ impl Admission {
     }
 
     /// What becomes of a packet that was taken out; why it is dropped if it is.
+    #[inline(never)]
     fn judged(&mut self, start: Instant, packet: Packet, why: DropReason) -> Dispatch<'_> {
         let Self { predicts, options, estimate, batches, each, overtaking, .. } = self;
         let (predicts, policy, each) = (*predicts, options.policy, *each);
@@ -241,7 +243,11 @@ impl Verdict {
 }
 
 impl Judge<'_> {
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "where no batch is known, nothing of them is to be left: 25 instructions a packet"
+    )]
+    #[inline(always)]
     fn of(&self, start: Instant, packet: &Packet) -> Verdict {
         if !packet.priority.enforces_deadline() {
             return Verdict::Run;

@@ -3,9 +3,9 @@
 use punctual::base::{Clock as _, Nanos};
 use punctual::kernel::sample::Sample;
 use punctual::kernel::simd::SimdChoice;
-use punctual::level::CostModel;
-use punctual::level::calibrate::{self, measure};
+use punctual::level::calibrate::{Course, LIMIT};
 use punctual::level::cost::sizes;
+use punctual::level::{CostModel, Point};
 use punctual::sys::clock::MonotonicClock;
 
 use crate::quartiles::quartiles;
@@ -15,6 +15,8 @@ use crate::works::Work;
 pub(crate) const ROWS_MAX: u32 = 64;
 /// A turn is at least so long, in nanoseconds.
 const TURN: u64 = 20_000;
+/// About so many rounds a calibration has.
+const ROUNDS: usize = 100;
 
 /// A backend with what it was taken to cost, and what it costs.
 pub(crate) struct Form {
@@ -51,18 +53,15 @@ impl Measured {
             let sample = Sample::new(&work.spec, simd, work.wanted, rows, &MonotonicClock);
             samples.push((simd, sample));
         }
-        let mut models = Vec::new();
-        for (_, sample) in &mut samples {
-            let most = sample.batch_max() as u32;
-            let run = |rows: u32| sample.run(rows as usize);
-            let points = measure(&MonotonicClock, calibrate::LIMIT, &sizes(most, ROWS_MAX), run);
-            assert!(sample.all_done(most as usize), "{}: a row was refused", work.name);
-            models.push(CostModel::new(points).expect("a model").in_runs_of(most));
-        }
-        let times = all_times(&mut samples, rounds);
-        for (model, times) in models.iter_mut().zip(&times) {
-            correct(model, times);
-        }
+        let sizes: Vec<Vec<u32>> =
+            samples.iter().map(|(_, s)| sizes(s.batch_max() as u32, ROWS_MAX)).collect();
+        let (points, times) = all_times(&mut samples, &sizes, rounds);
+        let model = |((_, sample), points): (&(SimdChoice, Sample), Vec<Point>)| {
+            let model = CostModel::new(points).expect("a model");
+            model.in_runs_of(sample.batch_max() as u32)
+        };
+        let mut models: Vec<CostModel> = samples.iter().zip(points).map(model).collect();
+        correct(&mut models, &times);
         let named = samples.iter().map(|(simd, _)| *simd);
         let forms = named.zip(models).zip(&times).map(|((simd, model), times)| {
             let least = |t: &Vec<f64>| t.iter().copied().fold(f64::INFINITY, f64::min);
@@ -71,32 +70,54 @@ impl Measured {
             Form { simd, model, usual, least, step: least_step(times) }
         });
         let forms = forms.collect();
+        for (_, sample) in &mut samples {
+            let most = sample.batch_max();
+            sample.run(most);
+            assert!(sample.all_done(most), "{}: a row was refused", work.name);
+        }
         Self { work, forms }
     }
 }
 
-/// What a service would see in its first moments: batches of sizes that are not judged.
-fn correct(model: &mut CostModel, times: &[Vec<f64>]) {
+/// What a service would see in its first moments: batches of sizes that are not judged, of one form after another; the others
+/// follow the one that ran.
+fn correct(models: &mut [CostModel], times: &Times) {
     let seen = (1..=ROWS_MAX).filter(|rows| !crate::regret::ROWS.contains(rows));
     for (i, rows) in seen.enumerate() {
-        let rounds = &times[rows as usize - 1];
-        model.observe(rows, Nanos::new(rounds[i % rounds.len()].round() as u64));
+        let ran = i % models.len();
+        let rounds = &times[ran][rows as usize - 1];
+        models[ran].observe(rows, Nanos::new(rounds[i % rounds.len()].round() as u64));
+        let seen = models[ran].clone();
+        models.iter_mut().for_each(|m| m.follow(&seen));
     }
 }
 
-/// By backend, rows and round: nanoseconds. All sizes of all backends in turn are a round.
-fn all_times(samples: &mut [(SimdChoice, Sample)], rounds: usize) -> Vec<Vec<Vec<f64>>> {
+/// By backend, rows and round: nanoseconds.
+type Times = Vec<Vec<Vec<f64>>>;
+
+/// What calibration finds, and what batches take. All sizes of all backends in turn are a round; the calibration's own rounds are
+/// spread among them, so that both see the same machine.
+fn all_times(
+    samples: &mut [(SimdChoice, Sample)],
+    sizes: &[Vec<u32>],
+    rounds: usize,
+) -> (Vec<Vec<Point>>, Times) {
     let mut times = vec![vec![Vec::new(); ROWS_MAX as usize]; samples.len()];
     let mut runs = vec![vec![1_u64; ROWS_MAX as usize]; samples.len()];
+    let clock = &MonotonicClock;
+    let mut course = Course::begin(clock, LIMIT, sizes, &mut |i: usize, rows| {
+        samples[i].1.run(rows as usize);
+    });
+    let mut more = true;
     for round in 0..=rounds {
         for rows in 0..ROWS_MAX as usize {
             for (i, (_, sample)) in samples.iter_mut().enumerate() {
                 let count = runs[i][rows];
                 // The other forms have emptied the caches of what this one reads.
                 sample.run(rows + 1);
-                let start = MonotonicClock.now();
+                let start = clock.now();
                 (0..count).for_each(|_| sample.run(rows + 1));
-                let took = MonotonicClock.now().since(start).get();
+                let took = clock.now().since(start).get();
                 if round == 0 {
                     runs[i][rows] = (TURN / took.max(1)).clamp(1, 4_096);
                 } else {
@@ -104,8 +125,12 @@ fn all_times(samples: &mut [(SimdChoice, Sample)], rounds: usize) -> Vec<Vec<Vec
                 }
             }
         }
+        for _ in 0..ROUNDS.div_ceil(rounds) {
+            more =
+                more && course.round(clock, &mut |i: usize, rows| samples[i].1.run(rows as usize));
+        }
     }
-    times
+    (course.points(), times)
 }
 
 /// The model's error at a size, as a share of what it takes.

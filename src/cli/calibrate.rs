@@ -13,7 +13,7 @@ use super::exit;
 use crate::config::{self, Loaded};
 use crate::kernel::sample::{PAYLOAD_LEN, payload_len};
 use crate::kernel::{KernelSpec, simd::Level};
-use crate::level::calibrate::{Subject, forms};
+use crate::level::calibrate::{self, Subject, forms};
 use crate::level::saved::{Key, Saved};
 use crate::level::{Backend, CostModel};
 use crate::sys::clock::MonotonicClock;
@@ -43,13 +43,18 @@ pub struct CalibrateArgs {
 
 /// One kernel on one backend.
 #[derive(Debug)]
-struct Found {
+struct Pair {
     kernel: String,
-    kind: &'static str,
     spec: KernelSpec,
     backend: Backend,
     runs_as: String,
     payload: usize,
+}
+
+/// What is known of a pair.
+#[derive(Debug)]
+struct Found {
+    pair: Pair,
     model: CostModel,
     /// Worst (with its sign and its rows) and mean error at sizes that the model was not made of; none for kept times.
     error: Option<Misses>,
@@ -63,7 +68,7 @@ struct Misses {
     mean: f64,
 }
 
-impl Found {
+impl Pair {
     fn key(&self) -> Key<'_> {
         Key {
             kernel: &self.kernel,
@@ -71,6 +76,10 @@ impl Found {
             backend: self.backend,
             payload: self.payload,
         }
+    }
+
+    const fn found(self, model: CostModel, error: Option<Misses>) -> Found {
+        Found { pair: self, model, error }
     }
 }
 
@@ -112,7 +121,7 @@ fn calibrate(args: &CalibrateArgs, loaded: &Loaded) -> anyhow::Result<Vec<Found>
     let found = measure(loaded)?;
     if let Some(path) = &args.save {
         let mut saved = Saved::new(&cpu(), env!("CARGO_PKG_VERSION"));
-        found.iter().for_each(|f| saved.add(&f.key(), &f.model));
+        found.iter().for_each(|f| saved.add(&f.pair.key(), &f.model));
         let text = saved.to_text()?;
         std::fs::write(path, text).with_context(|| path.display().to_string())?;
     }
@@ -134,40 +143,44 @@ fn read(path: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Each kernel but busy work, whose time is what the config says, on each backend, with what the caller makes of it.
-fn each(
-    loaded: &Loaded,
-    mut model: impl FnMut(&Key<'_>, &KernelSpec) -> anyhow::Result<(CostModel, Option<Misses>)>,
-) -> anyhow::Result<Vec<Found>> {
+/// Each kernel but busy work, whose time is what the config says, on each backend; without its model.
+fn pairs(loaded: &Loaded) -> Vec<Pair> {
     let mut all = Vec::new();
     let kernels = loaded.settings.kernels.iter();
     for (name, spec) in kernels.filter(|(_, spec)| !matches!(spec, KernelSpec::Spin(_))) {
         for (backend, runs_as) in forms(spec) {
-            let payload = payload_len(spec, PAYLOAD_LEN);
-            let fingerprint = spec.fingerprint();
-            let key = Key { kernel: name, fingerprint, backend, payload };
-            let (model, error) = model(&key, spec)?;
-            let (kernel, kind, spec) = (name.to_owned(), spec.kind(), spec.clone());
-            all.push(Found { kernel, kind, spec, backend, runs_as, payload, model, error });
+            let (kernel, spec) = (name.to_owned(), spec.clone());
+            let payload = payload_len(&spec, PAYLOAD_LEN);
+            all.push(Pair { kernel, spec, backend, runs_as, payload });
         }
+    }
+    all
+}
+
+/// All in turns: a stretch in which the machine is slow meets every pair.
+fn measure(loaded: &Loaded) -> anyhow::Result<Vec<Found>> {
+    let (pairs, clock) = (pairs(loaded), &MonotonicClock);
+    let subject = |p: &Pair| Subject::new(&p.spec, p.backend, p.payload, clock);
+    let subjects: Option<Vec<Subject>> = pairs.iter().map(subject).collect();
+    let mut subjects = subjects.context("no backend of the cores")?;
+    let models = calibrate::models(clock, &mut subjects);
+    let mut all = Vec::new();
+    for ((pair, subject), model) in pairs.into_iter().zip(&mut subjects).zip(models) {
+        let model = model.context("the clock does not move")?;
+        let error = misses(subject, &model);
+        all.push(pair.found(model, error));
     }
     Ok(all)
 }
 
-fn measure(loaded: &Loaded) -> anyhow::Result<Vec<Found>> {
-    each(loaded, |key, spec| {
-        let clock = &MonotonicClock;
-        let subject = Subject::new(spec, key.backend, key.payload, clock);
-        let mut subject = subject.context("no backend of the cores")?;
-        let model = subject.model(clock).context("the clock does not move")?;
-        let error = misses(&mut subject, &model);
-        Ok((model, error))
-    })
-}
-
 fn take_up(loaded: &Loaded, kept: &Saved, cpu: &str) -> anyhow::Result<Vec<Found>> {
     kept.hold_to(cpu, env!("CARGO_PKG_VERSION"))?;
-    each(loaded, |key, _| Ok((kept.model(key)?, None)))
+    let mut all = Vec::new();
+    for pair in pairs(loaded) {
+        let model = kept.model(&pair.key())?;
+        all.push(pair.found(model, None));
+    }
+    Ok(all)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share, of times far below 2^53 picoseconds")]

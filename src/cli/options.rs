@@ -8,7 +8,7 @@ use crate::io::DriverKind;
 use crate::level;
 use crate::runtime::{self, EgressPlan, EgressTarget, IngressPlan, SocketsPerWorker};
 use crate::sched::quota::Split;
-use crate::sched::{Layout, admission, controller};
+use crate::sched::{Layout, admission, batch, controller};
 
 /// The service's options. `seed` decides all draws and keys the session tables.
 pub(super) fn service_options(settings: &Settings, seed: u64) -> runtime::Options {
@@ -43,6 +43,12 @@ pub(super) fn service_options(settings: &Settings, seed: u64) -> runtime::Option
         guard: settings.guard.enabled,
         guard_requires_expected_high: settings.guard.require_expected_high,
         kernels: settings.kernels.clone(),
+        batch: match settings.level.batch {
+            config::BatchRule::Cost => batch::Mode::Cost,
+            config::BatchRule::Single => batch::Mode::Single,
+            config::BatchRule::Average => batch::Mode::Average,
+            config::BatchRule::Rows(rows) => batch::Mode::Fixed(rows),
+        },
         ingresses: settings.ingress.iter().map(|i| ingress(settings, i)).collect(),
         egresses: settings.egress.iter().map(egress).collect(),
         seed,
@@ -220,6 +226,22 @@ mod tests {
     #[test]
     fn what_the_file_does_not_say_about_levels_is_what_the_rooms_have_by_default() {
         assert_eq!(level_of(""), level::Options::default());
+    }
+
+    #[test]
+    fn how_batches_are_formed_arrives_and_nobody_is_warned() {
+        for (word, mode) in [
+            ("\"cost\"", batch::Mode::Cost),
+            ("\"single\"", batch::Mode::Single),
+            ("\"average\"", batch::Mode::Average),
+            ("32", batch::Mode::Fixed(32)),
+        ] {
+            let ingress = "[[ingress]]\nname = \"a\"\nlisten = \"127.0.0.1:0\"\n";
+            let text = format!("{ingress}[level]\nbatch = {word}\n");
+            let loaded = config::parse("it.toml", &text).expect("a good config");
+            assert_eq!(service_options(&loaded.settings, 1).batch, mode);
+            assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+        }
     }
 
     #[test]

@@ -4,7 +4,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::settings::{Classify, Controller, Cores, Egress, Ingress, Mode, Settings, Workers};
+use super::settings::{
+    BatchRule, Classify, Controller, Cores, Egress, Ingress, Mode, Settings, Workers,
+};
 use super::units::size_text;
 use crate::base::{Nanos, Priority};
 use crate::kernel::KernelSpec;
@@ -34,6 +36,12 @@ impl Settings {
             "kernels": { "simd": self.kernels.simd().word() },
             "level": {
                 "helpers": level.helpers,
+                "batch": match level.batch {
+                    BatchRule::Cost => json!("cost"),
+                    BatchRule::Single => json!("single"),
+                    BatchRule::Average => json!("average"),
+                    BatchRule::Rows(rows) => json!(rows),
+                },
                 "mode": level.mode.word(),
                 "transfer_rule": level.transfer_rule,
                 "hysteresis": level.hysteresis,

@@ -368,11 +368,26 @@ choice! {
     }
 }
 
-/// When work is offloaded (seed 000). Takes effect with offload backends.
+/// How batches are formed, and what a packet is expected to add to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchRule {
+    /// By what batches were measured to cost.
+    Cost,
+    /// The same batches, but each packet is charged a batch of its own.
+    Single,
+    /// By the moving average of what packets did cost.
+    Average,
+    /// Up to so many rows whatever the slice, each charged its part of a full batch; 1 to 64.
+    Rows(u8),
+}
+
+/// When work is offloaded (seed 000), which but for `helpers` and `batch` takes effect with offload backends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Level {
     /// Further cores that take part of a burst from all workers; 0 to 1,023, default 0.
     pub helpers: usize,
+    /// Default cost.
+    pub batch: BatchRule,
     /// Default measured.
     pub mode: LevelMode,
     /// What is saved must exceed the transfer this many times; above 0, default 5.

@@ -15,6 +15,7 @@ use crate::base::{Clock, Ema, Instant, KernelId, Nanos, SocketId};
 use crate::io::{Driver, SendFailure};
 use crate::kernel::accel::Ended;
 use crate::kernel::{Batch, Kernels, Row, RowStatus};
+use crate::sched::batch::Batches;
 use crate::sched::{PlanCell, WorkerPlan};
 use crate::stats::{Board, Field, WorkerField};
 
@@ -138,6 +139,19 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         self
     }
 
+    /// The same, by what batches were measured to cost.
+    #[must_use]
+    pub fn with_batches(mut self, batches: Batches) -> Self {
+        self.worker.set_batches(batches);
+        self
+    }
+
+    /// A payload of `len` bytes was measured to take that kernel so long before the start: counts as much as a warm-up.
+    pub fn note_measured(&mut self, kernel: KernelId, len: usize, took: Nanos, rounds: usize) {
+        let now = self.clock.now();
+        (0..rounds).for_each(|_| self.worker.record_warm_up(now, kernel, len, took));
+    }
+
     /// The worker, to be looked at.
     #[must_use]
     pub const fn worker(&self) -> &Worker {
@@ -169,9 +183,17 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
     /// Runs each kernel on a payload of `len` zero bytes a few times and notes what it costs, so that the first packets are
     /// not judged by a guess. At most `rounds` runs and about 20 ms a kernel.
     pub fn warm_up(&mut self, len: usize, rounds: usize) {
+        self.warm_up_those(len, rounds, |_| true);
+    }
+
+    /// The same for those kernels only.
+    pub fn warm_up_those(&mut self, len: usize, rounds: usize, those: impl Fn(KernelId) -> bool) {
         let mut bytes = vec![0; len + 64];
         for k in 0..self.kernels.len() {
             let kernel = KernelId(u16::try_from(k).unwrap_or(u16::MAX));
+            if !those(kernel) {
+                continue;
+            }
             let until = self.clock.now() + WARM_UP_MAX;
             for _ in 0..rounds {
                 let mut row =

@@ -180,17 +180,22 @@ impl Worker {
         let mut at = 0;
         while at < run.count {
             let count = most.min(run.count - at);
+            let charged = self.charged(ready, count);
+            let together = charged.as_ref().unwrap_or(ready);
             if count > 1
-                && self.admission.admits_all(now, &ready.candidate, count)
+                && self.admission.admits_all(now, &together.candidate, count)
                 && self
-                    .queue_packet(train, ready, run.part(at, count), Admitted::Expected, None)
+                    .queue_packet(train, together, run.part(at, count), Admitted::Expected, None)
                     .is_ok()
             {
                 at += count;
                 continue;
             }
             for one in at..at + count {
-                if let Err(reason) = self.admit(now, train, ready, run.part(one, 1)) {
+                let alone = self.charged(ready, 1);
+                if let Err(reason) =
+                    self.admit(now, train, alone.as_ref().unwrap_or(ready), run.part(one, 1))
+                {
                     let rest = run.count - one;
                     self.admission.note_refused(&ready.candidate, rest - 1);
                     return self.refuse_run(train, ready.candidate.priority, reason, rest);
@@ -200,6 +205,16 @@ impl Worker {
         }
     }
 
+    /// The same for `count` of them, by what has been queued meanwhile; none where nothing hangs on that.
+    #[inline]
+    fn charged(&self, ready: &Ready, count: u32) -> Option<Ready> {
+        self.admission.batches.any().then(|| {
+            let Candidate { bucket, priority, .. } = ready.candidate;
+            let service = self.admission.charge(bucket, priority, count);
+            Ready { candidate: Candidate { service, ..ready.candidate }, ..*ready }
+        })
+    }
+
     /// The most of them that may be one packet: they must fit a slot and a send, and be run within a slice.
     #[inline]
     fn side_by_side(&self, train: &Train<'_>, ready: &Ready, len: usize) -> u32 {
@@ -207,7 +222,10 @@ impl Worker {
             return 1;
         }
         let each = ready.candidate.service.saturating_sub(self.admission.overhead());
-        let in_slice = self.plan.slice.get() / each.get().max(1);
+        let in_slice = match self.admission.batches.rows_of(ready.request.kernel) {
+            Some(rows) => rows as u64,
+            None => self.plan.slice.get() / each.get().max(1),
+        };
         let in_slot = self.pool.slot_len().min(GSO_BYTES_MAX) / len;
         let most = u32::from(train.door.side_by_side);
         let bytes = u32::try_from(in_slot).unwrap_or(most);
@@ -248,7 +266,7 @@ impl Worker {
             released: train.released,
             deadline,
             queued_by: deadline,
-            service: self.admission.predict(bucket, priority),
+            service: self.admission.charge(bucket, priority, 1),
             bucket,
             bound: train.door.ordered,
         };

@@ -20,6 +20,7 @@ use crate::io::{SendFailure, TxBatch};
 use crate::kernel::{Batch, Row, RowStatus};
 use crate::packet::{BufPool, Packet};
 use crate::sched::admission::{Admission, Dispatch, Policy};
+use crate::sched::batch::Batches;
 use crate::sched::flow::{FlowNote, FlowTable};
 use crate::sched::guard::InterArrival;
 use crate::sched::{ServiceEstimate, WorkerPlan, estimate};
@@ -188,6 +189,7 @@ impl Worker {
     /// Puts a plan in force.
     pub fn set_plan(&mut self, plan: WorkerPlan) {
         self.admission.set_quota(plan.quota, plan.total);
+        self.admission.batches.set_slice(plan.slice);
         for (p, quota) in plan.quota.iter() {
             self.counters.set_class(p, ClassField::Quota, u64::from(*quota));
             self.counters.set_class(p, ClassField::GuardWindow, plan.guard[p].get());
@@ -268,6 +270,7 @@ impl Worker {
         if now.since(self.decayed) >= DECAY_EVERY {
             self.decayed = now;
             self.admission.estimate.decay(now);
+            self.admission.batches.settle();
         }
     }
 
@@ -315,6 +318,10 @@ impl Worker {
     #[inline]
     fn next_batch(&mut self, now: Instant) -> Option<KernelId> {
         let first = self.next_packet(now, None)?;
+        if let Some(most) = self.admission.batches.rows_of(first.kernel) {
+            self.fill_batch(now, first, most.min(KERNEL_BATCH_MAX));
+            return Some(first.kernel);
+        }
         let most = self.kernels[first.kernel.index()].batch_max.min(KERNEL_BATCH_MAX);
         let overhead = self.admission.overhead();
         // Each member is judged by when its turn would come if each were received and sent between two runs. The slice
@@ -329,6 +336,23 @@ impl Worker {
             in_kernel += next.in_kernel(overhead);
         }
         Some(first.kernel)
+    }
+
+    /// The same for a kernel of which it is known what its batches cost: `most` rows take no longer than a slice. Each member is
+    /// judged by when its row would be done if the batch ended with it.
+    fn fill_batch(&mut self, now: Instant, first: Taken, most: usize) {
+        let overhead = self.admission.overhead();
+        while self.rows.len() < most {
+            let rows = self.rows.len();
+            let whole = |rows| self.admission.batches.whole(first.bucket, rows);
+            // Alone it would take what a batch of one does: that is added where it is judged.
+            let before = whole(rows + 1).zip(whole(1)).map(|(with, one)| with.saturating_sub(one));
+            let starts = now + before.unwrap_or(Nanos::ZERO) + overhead.saturating_mul(rows as u64);
+            let room = u16::try_from(most - rows).unwrap_or(u16::MAX);
+            if self.next_packet(starts, Some((first.kernel, room))).is_none() {
+                break;
+            }
+        }
     }
 
     /// Takes the head of the queue into the batch, if it is for the kernel that is named and has no more datagrams than there
@@ -393,7 +417,7 @@ impl Worker {
         self.running.push(packet);
         let each = packet.service;
         let whole = if packet.count == 1 { each } else { each.saturating_mul(packet.datagrams()) };
-        Taken { kernel: packet.kernel, count: packet.count, each, whole }
+        Taken { kernel: packet.kernel, bucket: packet.bucket, count: packet.count, each, whole }
     }
 
     /// The packets to be run now.
@@ -408,6 +432,9 @@ impl Worker {
         let each = Nanos::new(elapsed.get() / count.max(1));
         self.counters.add_worker(WorkerField::Runs, 1);
         self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
+        if self.admission.batches.any() {
+            self.correct_batches(elapsed);
+        }
         self.measure(now, each);
         if self.offload.bears_on_order() {
             return self.finish_all_in_order(now, each);
@@ -420,6 +447,26 @@ impl Worker {
         }
         self.running.clear();
         self.rows.clear();
+    }
+
+    /// Holds what the batch took to what it was expected to take.
+    #[inline(never)]
+    fn correct_batches(&mut self, elapsed: Nanos) {
+        let Self { running, rows, admission, .. } = self;
+        let (mut expected, count) = (Nanos::ZERO, rows.len().max(1) as u64);
+        for p in running.iter() {
+            let Some(whole) = admission.batches.whole(p.bucket, rows.len()) else {
+                return admission.expect(None);
+            };
+            expected += Nanos::new(whole.saturating_mul(p.datagrams()).get() / count);
+        }
+        admission.expect(Some(Nanos::new(expected.get() / count)));
+        let mut last = None;
+        for bucket in running.iter().map(|p| p.bucket) {
+            if last.replace(bucket) != Some(bucket) {
+                admission.batches.correct(bucket, expected, elapsed);
+            }
+        }
     }
 
     /// Takes in what each packet of the batch cost, neighbours that are alike at once.
@@ -518,14 +565,22 @@ impl Worker {
         self.ingresses[ingress.index()].fallback()
     }
 
+    /// How batches are formed and predicted, by what those of each kernel were measured to cost.
+    pub fn set_batches(&mut self, batches: Batches) {
+        self.admission.set_batches(batches);
+        self.admission.batches.set_slice(self.plan.slice);
+    }
+
     /// A kernel was run before traffic: what it cost is noted for the classes whose packets may be run through it.
     pub fn record_warm_up(&mut self, now: Instant, kernel: KernelId, len: usize, elapsed: Nanos) {
         let bucket = estimate::bucket(kernel, len);
         let Self { ingresses, admission, counters, .. } = self;
+        let in_full_batch = admission.batches.in_full_batch(bucket).unwrap_or(elapsed);
+        let times = (elapsed, in_full_batch);
         for ingress in ingresses.iter().filter(|i| i.kernel == kernel) {
             for priority in Priority::ALL {
                 if ingress.is_mixed() || priority == ingress.fallback() {
-                    admission.estimate.record(now, bucket, priority, elapsed);
+                    admission.estimate.record_two(now, (bucket, priority), times, 1);
                     counters.add_class(priority, ClassField::Samples, 1);
                 }
             }
@@ -567,6 +622,7 @@ impl Worker {
 #[derive(Clone, Copy, Debug)]
 struct Taken {
     kernel: KernelId,
+    bucket: u16,
     count: u16,
     /// What each of its datagrams is expected to cost, and all together.
     each: Nanos,

@@ -4,7 +4,7 @@
 
 use crate::base::Nanos;
 use crate::kernel::KernelSpec;
-use crate::kernel::simd::SimdChoice;
+use crate::kernel::simd::{Level, SimdChoice};
 
 /// Where a batch may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +40,13 @@ impl Backend {
     #[must_use]
     pub const fn is_simd(self) -> bool {
         matches!(self, Self::Avx2 | Self::Avx512)
+    }
+
+    /// The cores at that level; none where there is no form of its own.
+    #[must_use]
+    pub fn of(level: Level) -> Option<Self> {
+        let is_it = |b: &Self| b.simd().and_then(|s| s.resolve().ok()).map(Level::word);
+        Self::CORES.into_iter().find(|b| is_it(b) == Some(level.word()))
     }
 
     /// What the kernels are made with to run there; none for a device.

@@ -17,8 +17,9 @@ const _: () =
 pub const LIMIT: Nanos = Nanos::from_millis(50);
 /// A try lasts at least so long, in as many runs as that takes: the clock itself costs some 25 ns.
 const TRY: Nanos = Nanos::from_micros(20);
-/// Tries of each size: what disturbs a try makes it longer, so the least of several is the machine's own.
-const TRIES: u32 = 25;
+/// Tries of each size: what disturbs a try makes it longer, so the least of several is the machine's own. As many as the time
+/// allows: on a shared machine a core may be slower for tens of milliseconds on end.
+const TRIES: u32 = 100;
 /// The most runs of a try.
 const RUNS_MAX: u64 = 4_096;
 
@@ -84,18 +85,44 @@ impl Subject {
         Some(Self { sample, run })
     }
 
-    /// Its model, within about [`LIMIT`].
-    #[must_use]
-    pub fn model(&mut self, clock: &impl Clock) -> Option<CostModel> {
-        let points = self.points(clock, &sizes(self.run, ROWS_MAX));
-        Some(CostModel::new(points).ok()?.in_runs_of(self.run))
-    }
-
     /// What batches of `sizes` take, within about [`LIMIT`].
     pub fn points(&mut self, clock: &impl Clock, sizes: &[u32]) -> Vec<Point> {
         let sample = &mut self.sample;
         measure(clock, LIMIT, sizes, |rows| sample.run(rows as usize))
     }
+
+    /// The sizes that its model is made of.
+    #[must_use]
+    pub fn sizes(&self) -> Vec<u32> {
+        sizes(self.run, ROWS_MAX)
+    }
+
+    /// What one row took, the least of a few runs.
+    pub fn alone(&mut self, clock: &impl Clock) -> Nanos {
+        let mut run = |rows| self.run(rows);
+        (0..5).map(|_| time(clock, 1, 1, &mut run)).min().unwrap_or(Nanos::MAX)
+    }
+
+    /// Runs the first `rows` payloads.
+    pub fn run(&mut self, rows: u32) {
+        self.sample.run(rows as usize);
+    }
+
+    /// The model that these times make.
+    #[must_use]
+    pub fn model_of(&self, points: Vec<Point>) -> Option<CostModel> {
+        Some(CostModel::new(points).ok()?.in_runs_of(self.run))
+    }
+}
+
+/// The models of all, within about [`LIMIT`] each; measured in turns ([`Course`]).
+pub fn models(clock: &impl Clock, subjects: &mut [Subject]) -> Vec<Option<CostModel>> {
+    let sizes: Vec<Vec<u32>> = subjects.iter().map(Subject::sizes).collect();
+    let mut run = |i: usize, rows| subjects[i].run(rows);
+    let mut course = Course::begin(clock, LIMIT, &sizes, &mut run);
+    while course.round(clock, &mut run) {}
+    let points = course.points();
+    subjects.iter().zip(points).map(|(s, points)| s.model_of(points)).collect()
 }
 
 /// The least time of `run(rows)` at each of `sizes`, which grow, within about `limit`. Sizes that do not fit into what is left
@@ -106,29 +133,79 @@ pub fn measure(
     sizes: &[u32],
     mut run: impl FnMut(u32),
 ) -> Vec<Point> {
-    let end = clock.now() + limit;
-    let mut all: Vec<Tried> = Vec::new();
-    for &rows in sizes {
-        // Twice at least: the first run warms what the kernel reads.
-        let twice = all.last().map_or(Nanos::ZERO, |t| guess(t, rows).saturating_mul(2));
-        if clock.now() + twice > end {
-            break;
-        }
-        let alone = [(); 2].map(|()| time(clock, rows, 1, &mut run))[1];
-        let runs = (TRY.get() / alone.get().max(1)).clamp(1, RUNS_MAX);
-        all.push(Tried { rows, runs, alone, least_ps: None });
-    }
-    for _ in 0..TRIES {
-        for tried in &mut all {
-            if clock.now() + tried.lasts() > end {
-                continue;
+    let mut run = |_, rows| run(rows);
+    let mut course = Course::begin(clock, limit, &[sizes.to_vec()], &mut run);
+    while course.round(clock, &mut run) {}
+    course.points().pop().unwrap_or_default()
+}
+
+/// Several that are measured in turns, so that a stretch in which the machine is slow meets all of them and not the whole of one:
+/// in each round each has one try of each of its sizes. Each has a time of its own.
+#[derive(Debug)]
+pub struct Course {
+    limit: Nanos,
+    rounds: u32,
+    all: Vec<(Vec<Tried>, Nanos)>,
+}
+
+impl Course {
+    /// Runs each size of each a first time. `sizes` grow; `run(i, rows)` runs a batch of the `i`th.
+    #[must_use]
+    pub fn begin(
+        clock: &impl Clock,
+        limit: Nanos,
+        sizes: &[Vec<u32>],
+        run: &mut impl FnMut(usize, u32),
+    ) -> Self {
+        let first = |(i, sizes): (usize, &Vec<u32>)| {
+            let began = clock.now();
+            let mut run = |rows| run(i, rows);
+            let mut all: Vec<Tried> = Vec::new();
+            for &rows in sizes {
+                // Twice at least: the first run warms what the kernel reads.
+                let twice = all.last().map_or(Nanos::ZERO, |t| guess(t, rows).saturating_mul(2));
+                if clock.now().since(began) + twice > limit {
+                    break;
+                }
+                let alone = [(); 2].map(|()| time(clock, rows, 1, &mut run))[1];
+                let runs = (TRY.get() / alone.get().max(1)).clamp(1, RUNS_MAX);
+                all.push(Tried { rows, runs, alone, least_ps: None });
             }
-            let took = time(clock, tried.rows, tried.runs, &mut run);
-            let mean_ps = took.get().saturating_mul(1_000) / tried.runs;
-            tried.least_ps = Some(tried.least_ps.map_or(mean_ps, |least| least.min(mean_ps)));
-        }
+            (all, clock.now().since(began))
+        };
+        let all = sizes.iter().enumerate().map(first).collect();
+        Self { limit, rounds: 0, all }
     }
-    all.iter().map(Tried::point).collect()
+
+    /// One more try of all that still have time. False: nobody has, or there were enough.
+    pub fn round(&mut self, clock: &impl Clock, run: &mut impl FnMut(usize, u32)) -> bool {
+        let Self { limit, rounds, all } = self;
+        if *rounds == TRIES {
+            return false;
+        }
+        *rounds += 1;
+        let mut tries = false;
+        for (i, (tried, spent)) in all.iter_mut().enumerate() {
+            let mut run = |rows| run(i, rows);
+            for tried in tried {
+                if *spent + tried.lasts() > *limit {
+                    continue;
+                }
+                tries = true;
+                let took = time(clock, tried.rows, tried.runs, &mut run);
+                *spent += took;
+                let mean_ps = took.get().saturating_mul(1_000) / tried.runs;
+                tried.least_ps = Some(tried.least_ps.map_or(mean_ps, |least| least.min(mean_ps)));
+            }
+        }
+        tries
+    }
+
+    /// The least of all tries.
+    #[must_use]
+    pub fn points(&self) -> Vec<Vec<Point>> {
+        self.all.iter().map(|(tried, _)| tried.iter().map(Tried::point).collect()).collect()
+    }
 }
 
 /// What a batch of `rows` takes if each row takes as long as those of a smaller one.
@@ -188,6 +265,40 @@ mod tests {
         assert!(took <= LIMIT, "{took}");
         let (points, _) = measured(LIMIT, |_, _| 4_000_000_000);
         assert_eq!(points, [Point { rows: 1, ps: 4_000_000_000_000 }]);
+    }
+
+    #[test]
+    fn a_slow_stretch_meets_all_and_is_in_no_figure() {
+        // One of two takes a third of the other. For 40 ms, which is nearly all that one of them has, the machine is 1.6 times
+        // slower.
+        let clock = Cell::new(Instant::ZERO);
+        let slow = |now: Instant| (20..60).contains(&(now.as_nanos() / 1_000_000));
+        let mut run = |i: usize, rows: u32| {
+            let ns = [900, 300][i] * u64::from(rows);
+            let ns = if slow(clock.get()) { ns * 8 / 5 } else { ns };
+            clock.set(clock.get() + Nanos::new(ns));
+        };
+        let mut course = Course::begin(&clock, LIMIT, &[SIZES.to_vec(), SIZES.to_vec()], &mut run);
+        while course.round(&clock, &mut run) {}
+        for (points, each) in course.points().iter().zip([900, 300]) {
+            let exact = |p: &Point| p.ps == 1_000 * each * u64::from(p.rows);
+            assert!(points.len() == SIZES.len() && points.iter().all(exact), "{points:?}");
+        }
+        let took = clock.get().since(Instant::ZERO);
+        assert!(took <= LIMIT.saturating_mul(2) + Nanos::from_millis(2), "{took}");
+    }
+
+    #[test]
+    fn one_that_is_slow_takes_no_time_of_another() {
+        let clock = Cell::new(Instant::ZERO);
+        let mut count = [0; 2];
+        let mut run = |i: usize, _| {
+            count[i] += 1;
+            clock.set(clock.get() + [Nanos::from_millis(15), Nanos::from_micros(20)][i]);
+        };
+        let mut course = Course::begin(&clock, LIMIT, &[vec![1], vec![1]], &mut run);
+        while course.round(&clock, &mut run) {}
+        assert_eq!(count, [3, 102], "as often as there is time, and as often as there are tries");
     }
 
     #[test]

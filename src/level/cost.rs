@@ -145,8 +145,11 @@ impl CostModel {
         let both = self.points.iter().find(|p| u64::from(p.rows) == 2 * u64::from(self.run));
         let further = both.map_or(first, |p| (p.ps - first).min(first));
         let whole = u64::from(rows / self.run - 1).saturating_mul(further);
-        let call = first - further;
-        let rest = self.one_run_ps(rows % self.run).saturating_sub(call);
+        // What the last, shorter run saves against a call of its own shows in one row more than a run, where that was measured.
+        let alone = self.one_run_ps(1);
+        let one_more = self.points.iter().find(|p| p.rows == self.run + 1);
+        let call = one_more.map_or(first - further, |p| alone.saturating_sub(p.ps - first));
+        let rest = self.one_run_ps(rows % self.run).saturating_sub(call).min(further);
         first.saturating_add(whole).saturating_add(rest)
     }
 
@@ -223,6 +226,13 @@ impl CostModel {
         self.usual = (7 * self.usual + seen) / 8;
     }
 
+    /// Takes over what was seen of another form of the same kernel on the same core: what slows a core slows all its forms, and only
+    /// the one that runs is seen. If each were corrected by its own runs alone, a pause in one would make the others look cheap.
+    pub const fn follow(&mut self, seen: &Self) {
+        self.usual = seen.usual;
+        self.margin = seen.margin;
+    }
+
     /// In thousandths: seen by measured as is usual, and on a bad day.
     #[must_use]
     pub const fn ratios_per_mille(&self) -> [u64; 2] {
@@ -230,12 +240,14 @@ impl CostModel {
     }
 }
 
-/// The sizes to measure for a kernel of which one run is worth `run` rows, and two runs, of batches up to `rows_max`.
+/// The sizes to measure for a kernel of which one run is worth `run` rows, a row more, and two runs, of batches up to `rows_max`.
 #[must_use]
 pub fn sizes(run: u32, rows_max: u32) -> Vec<u32> {
     let most = run.clamp(1, rows_max.max(1));
     let twice = (2 * u64::from(most) <= u64::from(rows_max)).then_some(most.saturating_mul(2));
-    SIZES.into_iter().filter(|rows| *rows < most).chain([most]).chain(twice).collect()
+    let one_more = twice.filter(|_| most > 1).map(|_| most + 1);
+    let below = SIZES.into_iter().filter(|rows| *rows < most);
+    below.chain([most]).chain(one_more).chain(twice).collect()
 }
 
 /// On the straight line from `a` to `b`; `a.rows < rows <= b.rows`.
@@ -286,6 +298,10 @@ mod tests {
         let m = model(&[(1, 50), (16, 130), (32, 240)]).in_runs_of(16);
         let at = |rows| m.predict(rows).get();
         assert_eq!([16, 17, 32, 33, 48].map(at), [130, 160, 240, 270, 350]);
+        // A row more than a run takes 45 of its 50.
+        let m = model(&[(1, 50), (8, 64), (16, 130), (17, 175), (32, 240)]).in_runs_of(16);
+        let at = |rows| m.predict(rows).get();
+        assert_eq!([16, 17, 24, 31, 32, 33].map(at), [130, 175, 189, 240, 240, 285]);
         let same = model(&[(1, 50), (8, 64)]);
         assert_eq!(same.clone().in_runs_of(12), same, "12 was not measured");
     }
@@ -298,7 +314,7 @@ mod tests {
 
     #[test]
     fn sizes_end_with_the_largest_run() {
-        assert_eq!(sizes(12, 64), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 24]);
+        assert_eq!(sizes(12, 64), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 24]);
         assert_eq!(sizes(1, 64), [1, 2]);
         assert_eq!(sizes(40, 64), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 24, 32, 40]);
         assert_eq!(sizes(64, 64), SIZES);
@@ -329,6 +345,18 @@ mod tests {
         m.observe(1, Nanos::from_secs(10));
         assert_eq!(m.predict(1).get(), 1_471);
         assert!(m.predict_high(1) > m.predict(1));
+    }
+
+    #[test]
+    fn a_core_that_became_slow_does_not_make_its_other_forms_look_cheap() {
+        let (mut wide, mut narrow) = (model(&[(1, 1_000)]), model(&[(1, 1_200)]));
+        for _ in 0..20 {
+            wide.observe(1, Nanos::new(1_600));
+            narrow.follow(&wide);
+        }
+        assert!(narrow.predict(1) > wide.predict(1), "{} {}", narrow.predict(1), wide.predict(1));
+        assert!(narrow.predict_high(1) > wide.predict_high(1));
+        assert_eq!(narrow.measured_ps(1), 1_200_000, "what was measured stays");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Knows no file formats: its options are already checked, its figures are handed out as they are.
 
+pub mod calibration;
 mod control;
 mod devices;
 mod options;

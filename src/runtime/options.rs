@@ -7,7 +7,7 @@ use crate::classify;
 use crate::dataplane::{Framing, Idle, Ingress, Late, Order, sessions};
 use crate::io::DriverKind;
 use crate::kernel::Registry;
-use crate::sched::{admission, controller};
+use crate::sched::{admission, batch, controller};
 
 use super::threads::Cores;
 
@@ -115,6 +115,8 @@ pub struct Options {
     pub guard_requires_expected_high: bool,
     /// The kernels.
     pub kernels: Registry,
+    /// How batches are formed, and what a packet is expected to add to one.
+    pub batch: batch::Mode,
     /// The ingresses.
     pub ingresses: Vec<IngressPlan>,
     /// The ways out.

@@ -6,17 +6,19 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::calibration::{self, Measured};
 use super::control::{Control, ControlState, pause};
 use super::devices::{self, Running, Ways};
 use super::options::{EgressTarget, Options};
 use super::sockets::{self, WorkerSockets};
 use super::threads::{CoresError, Placement, Thread};
 use crate::base::limits::{PARK_MAX, QUEUE_TOTAL_MAX, WORKERS_MAX};
-use crate::base::{Clock as _, Nanos, Priority, WorkerId};
+use crate::base::{Clock as _, KernelId, Nanos, Priority, WorkerId};
 use crate::dataplane::{self, EventLoop, KernelOptions, Own, Shared, Worker};
 use crate::io::capability::{self, UringUnavailable};
 use crate::io::{Driver, DriverKind, PollDriver, UringDriver};
 use crate::kernel::cpu_accel::CpuAccelerator;
+use crate::sched::batch::{self, Batches};
 use crate::sched::controller::{self, Controller, Plan};
 use crate::stats::{Counters, Layout};
 use crate::sys::clock::MonotonicClock;
@@ -95,6 +97,7 @@ pub struct Service {
     cores: Vec<usize>,
     driver: DriverKind,
     driver_reason: String,
+    measured: Arc<[Option<Measured>]>,
 }
 
 impl Service {
@@ -108,6 +111,7 @@ impl Service {
             return Err(StartError::Workers(cores.len()));
         }
         let choice = capability::choose(options.driver)?;
+        let measured = calibration::measure(&options.kernels, &CLOCK).into();
         let mut controlled = options.controller.clone();
         controlled.workers = cores.len();
         let controller = Controller::new(controlled, CLOCK.now());
@@ -142,6 +146,7 @@ impl Service {
             cores,
             driver: choice.kind,
             driver_reason: choice.reason,
+            measured,
             options,
         };
         let ways = service.start_helpers(&helper_cores)?;
@@ -196,6 +201,8 @@ impl Service {
                 sockets,
                 ways,
                 registry: self.options.kernels.clone(),
+                measured: Arc::clone(&self.measured),
+                batch: self.options.batch,
                 shared: Arc::clone(&self.workers[w]),
                 idle: self.options.idle,
                 placement: Placement { core: self.cores[w], realtime: self.options.realtime },
@@ -278,6 +285,12 @@ impl Service {
     #[must_use]
     pub fn driver(&self) -> (DriverKind, &str) {
         (self.driver, &self.driver_reason)
+    }
+
+    /// What batches of each kernel cost, as measured at start.
+    #[must_use]
+    pub fn measured(&self) -> &[Option<Measured>] {
+        &self.measured
     }
 
     /// What it was told at start.
@@ -432,6 +445,8 @@ struct WorkerJob {
     sockets: WorkerSockets,
     ways: Ways,
     registry: crate::kernel::Registry,
+    measured: Arc<[Option<Measured>]>,
+    batch: batch::Mode,
     shared: Arc<Shared>,
     idle: dataplane::Idle,
     placement: Placement,
@@ -470,7 +485,16 @@ impl WorkerJob {
         let kernels = self.registry.instantiate(self.seed, &CLOCK);
         let mut turns = EventLoop::new(&CLOCK, driver, worker, kernels, &self.shared, self.idle);
         turns = turns.with_devices(std::mem::take(&mut self.ways));
-        turns.warm_up(WARM_UP_LEN.min(self.max_datagram), WARM_UP_ROUNDS);
+        let shapes = self.measured.iter().map(|m| m.as_ref().and_then(Measured::shape)).collect();
+        turns = turns.with_batches(Batches::new(self.batch, shapes));
+        for (k, measured) in (0..).zip(self.measured.iter()) {
+            if let Some(Measured { model, payload }) = measured {
+                let len = (*payload).min(self.max_datagram);
+                turns.note_measured(KernelId(k), len, model.predict(1), WARM_UP_ROUNDS);
+            }
+        }
+        let guessed = |k: KernelId| self.measured.get(k.index()).is_none_or(Option::is_none);
+        turns.warm_up_those(WARM_UP_LEN.min(self.max_datagram), WARM_UP_ROUNDS, guessed);
         let _ = self.tell.send(Ok(()));
         turns.run()
     }

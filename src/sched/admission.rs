@@ -14,6 +14,7 @@ pub use audit::Admitted;
 pub use dispatch::Dispatch;
 pub use relief::Offer;
 
+use super::batch::Batches;
 use super::demand::Demand;
 use super::edf::{EdfQueue, Key};
 use super::estimate::{RISE_MAX, ServiceEstimate};
@@ -132,12 +133,21 @@ pub struct Admission {
     by_value: bool,
     /// What is pushed is queued by its deadline: not by arrival, and not by value.
     in_order: bool,
+    /// The ways that nearly every packet goes, each decided by one word: it is taken out of the queue and judged by its own average;
+    /// it is queued by its deadline and counted nowhere else; what takes no longer than this may surely fit.
+    plain: bool,
+    queued_plainly: bool,
+    sure_up_to: Nanos,
     /// Predictions decide at dispatch.
     predicts: bool,
     /// What surely fits is let in without another look, if it takes no longer than this.
     at_once: Nanos,
     /// What packets are expected to cost in their kernels.
     pub estimate: ServiceEstimate,
+    /// What they add to the batches that they will ride in, where that is known.
+    pub(crate) batches: Batches,
+    /// What each packet of the batch that is being taken in was expected to cost in its kernel.
+    expected: Option<Nanos>,
     overhead: Ema,
     /// The average of the overhead, ready to be added.
     each: Nanos,
@@ -178,9 +188,14 @@ impl Admission {
             worth: by_value::line(&options, estimate.buckets()),
             by_value: false,
             in_order: options.policy != Policy::Fifo,
+            plain: true,
+            queued_plainly: options.policy != Policy::Fifo,
+            sure_up_to: Self::at_once(options.policy),
             predicts: matches!(options.policy, Policy::Edf | Policy::Value),
             at_once: Self::at_once(options.policy),
             estimate,
+            batches: Batches::default(),
+            expected: None,
             overhead: Ema::new(Nanos::new(1)),
             each: Nanos::new(1),
             quota: PerPriority::new([1; Priority::COUNT]),
@@ -266,6 +281,12 @@ impl Admission {
         if self.worth.is_some() {
             self.learn(bucket, priority, each);
         }
+        if self.expected.is_some()
+            && let Some(in_full_batch) = self.batches.in_full_batch(bucket)
+        {
+            self.estimate.record_two(now, (bucket, priority), (each, in_full_batch), count);
+            return;
+        }
         self.estimate.record_many(now, bucket, priority, each, count);
     }
 
@@ -328,6 +349,54 @@ impl Admission {
         self.estimate.predict(bucket, priority) + self.each
     }
 
+    /// What each of `count` packets that are alike would add to the work that waits, until its result has left: by the batch that
+    /// it would ride in, where that is known, else as [`Admission::predict`].
+    #[must_use]
+    #[inline]
+    pub fn charge(&self, bucket: u16, priority: Priority, count: u32) -> Nanos {
+        if self.batches.any() {
+            return self.charge_in_batch(bucket, priority, count);
+        }
+        self.predict(bucket, priority)
+    }
+
+    #[inline(never)]
+    fn charge_in_batch(&self, bucket: u16, priority: Priority, count: u32) -> Nanos {
+        let charge = self.batches.charge(bucket, priority, self.depth(priority), count);
+        charge.map_or_else(|| self.predict(bucket, priority), |each| each + self.each)
+    }
+
+    /// Puts in force what batches cost.
+    pub fn set_batches(&mut self, batches: Batches) {
+        self.batches = batches;
+        self.settle_ways();
+    }
+
+    /// After any change of how packets are queued, and of what is known of batches.
+    fn settle_ways(&mut self) {
+        let any = self.batches.any();
+        self.plain = !self.by_value && !any;
+        self.queued_plainly = self.in_order && !any;
+        self.sure_up_to = if any { Nanos::ZERO } else { self.at_once };
+    }
+
+    /// How long the batch of a candidate may take beyond its own row: others that come behind it join it.
+    #[inline]
+    fn company(&self, candidate: &Candidate) -> Nanos {
+        if self.batches.any() { self.company_in_batch(candidate) } else { Nanos::ZERO }
+    }
+
+    #[inline(never)]
+    fn company_in_batch(&self, candidate: &Candidate) -> Nanos {
+        let Candidate { bucket, priority, .. } = *candidate;
+        self.batches.company(bucket, priority, self.depth(priority))
+    }
+
+    /// A batch was run, of which each packet was expected to cost that much in its kernel; none: it is not known.
+    pub const fn expect(&mut self, expected: Option<Nanos>) {
+        self.expected = expected;
+    }
+
     /// How many probes have been let in.
     #[must_use]
     pub const fn probed(&self) -> u64 {
@@ -362,7 +431,17 @@ impl Admission {
         self.queue.depth(priority) < self.quota[priority]
             && self.queue.len() < self.quota_total as usize
             && self.queue.backlog() + service <= self.demand.surely_left_of(slack, priority)
-            && service <= self.at_once
+            && service <= self.sure_up_to
+    }
+
+    /// The same where batches are known.
+    fn surely_fits_in_batches(&self, now: Instant, candidate: &Candidate) -> bool {
+        self.batches.any()
+            && candidate.service <= self.at_once
+            && self.queue.depth(candidate.priority) < self.quota[candidate.priority]
+            && self.queue.len() < self.quota_total as usize
+            && self.backlog_fits(now, candidate)
+            && now < candidate.deadline
     }
 
     /// [`Admission::admit`] for whom it is not as simple as that.
@@ -372,6 +451,10 @@ impl Admission {
         now: Instant,
         candidate: &Candidate,
     ) -> Result<Admitted, DropReason> {
+        if self.surely_fits_in_batches(now, candidate) {
+            self.demand.add(candidate.priority, candidate.service, 1);
+            return Ok(Admitted::Expected);
+        }
         let expired = candidate.priority.enforces_deadline() && now >= candidate.deadline;
         match self.options.policy {
             Policy::Edf | Policy::Value | Policy::EdfExpiry if expired => {
@@ -478,7 +561,7 @@ impl Admission {
     /// deadline, with fresh packets of the class above.
     #[inline]
     fn allowed(&self, now: Instant, candidate: &Candidate) -> Nanos {
-        let slack = candidate.deadline.since(now);
+        let slack = candidate.deadline.since(now).saturating_sub(self.company(candidate));
         let whole = slack.saturating_sub(self.options.margin);
         if self.options.overload == Overload::None || candidate.priority == Priority::High {
             return whole;
@@ -542,18 +625,26 @@ impl Admission {
             return false;
         }
         let key = self.key(candidate);
-        let own = density(self.options.values[candidate.priority], candidate.service);
+        // What rows of a batch are charged differs by their places: what they are worth for their time does not.
+        let Self { queue, estimate, batches, victims, .. } = self;
+        let time = |bucket: u16, priority, charged| match batches.any() && batches.has(bucket) {
+            true => estimate.predict(bucket, priority),
+            false => charged,
+        };
+        let Candidate { bucket, priority, service, .. } = *candidate;
+        let own = density(self.options.values[priority], time(bucket, priority, service));
         let mut freed = Nanos::ZERO;
-        self.victims.clear();
-        for entry in self.queue.in_order().take_while(|e| e.key < key) {
-            let worth = density(self.options.values[entry.key.priority], entry.service);
+        victims.clear();
+        for entry in queue.in_order().take_while(|e| e.key < key) {
+            let takes = time(entry.item.bucket, entry.key.priority, entry.service);
+            let worth = density(self.options.values[entry.key.priority], takes);
             // Within a class estimates drift a little from packet to packet: only a clear difference is one of size.
             let limit = if entry.key.priority == candidate.priority { own / 2 } else { own };
             let may = entry.key.priority >= candidate.priority
                 && entry.key.priority.index() < fitting
                 && !entry.item.flags.probe;
             if may && worth < limit {
-                self.victims.push((worth, entry.key, entry.service));
+                victims.push((worth, entry.key, entry.service));
                 freed += entry.service;
             }
         }
@@ -587,7 +678,7 @@ impl Admission {
     /// When it was not: the queue has no room.
     #[inline]
     pub fn push(&mut self, packet: Packet, candidate: &Candidate) {
-        if self.in_order {
+        if self.queued_plainly {
             self.queue_by(candidate.queued_by, packet, candidate.service);
         } else {
             let candidate = *candidate;
@@ -603,9 +694,13 @@ impl Admission {
         assert!(pushed.is_ok(), "a packet was pushed that had not been admitted");
     }
 
-    /// In order of arrival, or by value.
+    /// In order of arrival, by value, or where batches are known.
     #[inline(never)]
     fn push_otherwise(&mut self, packet: Packet, candidate: &Candidate) {
+        self.batches.pushed(packet.bucket, packet.priority, u32::from(packet.count));
+        if self.in_order {
+            return self.queue_by(candidate.queued_by, packet, candidate.service);
+        }
         match self.worth.as_mut().filter(|_| self.by_value) {
             Some(worth) => worth.put(packet),
             None => self.queue_by(candidate.released, packet, candidate.service),

@@ -224,14 +224,28 @@ impl ServiceEstimate {
         each: Nanos,
         count: u32,
     ) {
+        self.record_two(now, (bucket, priority), (each, each), count);
+    }
+
+    /// The same where the class is told another time than the bucket: what quotas are computed by is what a packet takes when as
+    /// many wait as the quota allows, which then ride in full batches.
+    #[inline]
+    pub fn record_two(
+        &mut self,
+        now: Instant,
+        (bucket, priority): (u16, Priority),
+        (each, in_full_batch): (Nanos, Nanos),
+        count: u32,
+    ) {
         let class = &mut self.classes[priority];
-        let observed = each.min(class.cut).max(Nanos::new(1));
+        let observed = in_full_batch.min(class.cut).max(Nanos::new(1));
         for _ in 0..count {
             class.ema.record(observed);
         }
         class.least = Some(class.least.map_or(observed, |l| l.min(observed)));
         class.samples += u64::from(count);
         class.sampled = now;
+        let observed = each.min(class.cut).max(Nanos::new(1));
         let bucket = usize::from(bucket);
         if let Some(b) = self.buckets.get_mut(bucket) {
             b.record(now, observed, count);

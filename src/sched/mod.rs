@@ -3,6 +3,7 @@
 //! Knows no kernel, no driver, no clock and no thread: time is an argument and work is a number of nanoseconds.
 
 pub mod admission;
+pub mod batch;
 pub mod controller;
 mod demand;
 pub mod edf;

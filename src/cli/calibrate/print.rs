@@ -30,16 +30,16 @@ pub(super) fn all(
 
 /// The kernels' names, each once, in their order.
 fn kernels(found: &[Found]) -> Vec<&str> {
-    let mut names: Vec<&str> = found.iter().map(|f| f.kernel.as_str()).collect();
+    let mut names: Vec<&str> = found.iter().map(|f| f.pair.kernel.as_str()).collect();
     names.dedup();
     names
 }
 
 /// Where a batch of `rows` of that kernel would run with time enough, by the rules of the config.
 fn chosen(found: &[Found], settings: &Settings, kernel: &str, rows: u32) -> Option<&'static str> {
-    let of_it = || found.iter().filter(|f| f.kernel == kernel);
+    let of_it = || found.iter().filter(|f| f.pair.kernel == kernel);
     let offer = |f: &Found| Offer {
-        backend: f.backend,
+        backend: f.pair.backend,
         work: f.model.predict(rows),
         work_high: f.model.predict_high(rows),
         transfer: Nanos::ZERO,
@@ -47,7 +47,7 @@ fn chosen(found: &[Found], settings: &Settings, kernel: &str, rows: u32) -> Opti
         open: true,
     };
     let offers: Vec<Offer> = of_it().map(offer).collect();
-    let size = elements(&of_it().next()?.spec, rows, of_it().next()?.payload);
+    let size = elements(&of_it().next()?.pair.spec, rows, of_it().next()?.pair.payload);
     let options = level_options(settings).choose;
     match Leveller::new(options).choose(&offers, size, Nanos::MAX) {
         Choice::Run(backend, _) => Some(backend.word()),
@@ -77,7 +77,11 @@ fn text(found: &[Found], settings: &Settings, cpu: &str, out: &mut impl Write) -
     let errors = ["ns a row", "worst error", "mean", "runs as"].map(str::to_owned);
     table.set_header(header.chain(times).chain(errors));
     for f in found {
-        let head = [f.kernel.clone(), format!("{} B", f.payload), f.backend.word().to_owned()];
+        let head = [
+            f.pair.kernel.clone(),
+            format!("{} B", f.pair.payload),
+            f.pair.backend.word().to_owned(),
+        ];
         let times = ROWS.map(|rows| format!("{:.2}", ns(f, rows) / 1e3));
         let (worst, mean) = f.error.map_or_else(
             || ("kept".to_owned(), String::new()),
@@ -86,7 +90,7 @@ fn text(found: &[Found], settings: &Settings, cpu: &str, out: &mut impl Write) -
                 (worst, format!("{:.1} %", 100.0 * e.mean))
             },
         );
-        let tail = [format!("{:.1}", ns_a_row(f)), worst, mean, f.runs_as.clone()];
+        let tail = [format!("{:.1}", ns_a_row(f)), worst, mean, f.pair.runs_as.clone()];
         table.add_row(head.into_iter().chain(times).chain(tail));
     }
     for column in 3..=9 {
@@ -96,7 +100,7 @@ fn text(found: &[Found], settings: &Settings, cpu: &str, out: &mut impl Write) -
     }
     writeln!(out, "{}", table.trim_fmt())?;
     for kernel in kernels(found) {
-        if found.iter().filter(|f| f.kernel == kernel).count() == 1 {
+        if found.iter().filter(|f| f.pair.kernel == kernel).count() == 1 {
             writeln!(out, "{kernel}: has one form here, nothing to choose")?;
             continue;
         }
@@ -112,12 +116,12 @@ fn to_json(found: &[Found], settings: &Settings, cpu: &str) -> Value {
     let pair = |f: &Found| {
         let error = f.error.map(|e| json!({ "worst": e.worst, "rows": e.rows, "mean": e.mean }));
         json!({
-            "kernel": f.kernel,
-            "kind": f.kind,
-            "fingerprint": format!("{:016x}", f.spec.fingerprint()),
-            "payload": f.payload,
-            "backend": f.backend.word(),
-            "runs_as": f.runs_as,
+            "kernel": f.pair.kernel,
+            "kind": f.pair.spec.kind(),
+            "fingerprint": format!("{:016x}", f.pair.spec.fingerprint()),
+            "payload": f.pair.payload,
+            "backend": f.pair.backend.word(),
+            "runs_as": f.pair.runs_as,
             "run_rows": f.model.run(),
             "ns": ROWS.map(|rows| json!({ "rows": rows, "ns": ns(f, rows) })),
             "ns_a_row": ns_a_row(f),

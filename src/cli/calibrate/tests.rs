@@ -18,11 +18,11 @@ fn args(save: Option<PathBuf>, load: Option<PathBuf>) -> CalibrateArgs {
 fn every_kernel_is_measured_on_every_backend_and_busy_work_is_not() {
     let found = measure(&loaded(CONFIG)).expect("measured");
     let levels = Level::every().iter().filter(|(_, level)| level.is_some()).count();
-    let of = |kernel: &str| found.iter().filter(|f| f.kernel == kernel).count();
+    let of = |kernel: &str| found.iter().filter(|f| f.pair.kernel == kernel).count();
     assert_eq!((of("smooth"), of("echo"), of("work")), (levels, 1, 0));
     for f in &found {
         let t = |rows| f.model.measured_ps(rows);
-        assert!(t(1) > 1 && t(1) <= t(8) && t(8) <= t(64), "{} {:?}", f.kernel, f.model);
+        assert!(t(1) > 1 && t(1) <= t(8) && t(8) <= t(64), "{} {:?}", f.pair.kernel, f.model);
         assert!(f.error.is_some_and(|e| e.mean <= e.worst.abs()));
     }
     let mut text = Vec::new();

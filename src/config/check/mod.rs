@@ -10,8 +10,8 @@ use super::fault::{Place, Report};
 use super::file::{ClassFile, ControllerFile, File, GuardFile, LevelFile, WorkersFile};
 use super::section::Field;
 use super::settings::{
-    Class, Controller, Cores, Fallback, Guard, Idle, Io, Layout, Level, LevelMode, Overload,
-    Policy, Predictor, Settings, Workers,
+    BatchRule, Class, Controller, Cores, Fallback, Guard, Idle, Io, Layout, Level, LevelMode,
+    Overload, Policy, Predictor, Settings, Workers,
 };
 use crate::base::limits::{MAX_DATAGRAM_DEFAULT, PARK_MAX};
 use crate::base::{Nanos, PerPriority, Priority};
@@ -203,13 +203,15 @@ fn guard(file: &GuardFile, report: &mut Report) -> Guard {
 
 fn level(file: &LevelFile, report: &mut Report) -> Level {
     let helpers = file.helpers.or(0);
-    // Helpers are in force; nothing else of it is.
+    // Helpers and batches are in force; nothing else of it is.
     let idle = file.without_effect();
-    if let Some(place) = file.place.as_ref().filter(|_| helpers == 0).or(idle) {
+    let in_force = helpers > 0 || file.batch.place().is_some();
+    if let Some(place) = file.place.as_ref().filter(|_| !in_force).or(idle) {
         report.warn(place, "[level] takes effect with offload backends, and this build has none");
     }
     let level = Level {
         helpers,
+        batch: file.batch.or(BatchRule::Cost),
         mode: file.mode.or(LevelMode::Measured),
         transfer_rule: file.transfer_rule.or(5.0),
         hysteresis: file.hysteresis.or(0.2),

@@ -4,13 +4,13 @@
 
 use toml::de::DeValue;
 
-use crate::base::limits::{BUDGET_MAX, DATAGRAM_MAX, WORKERS_MAX};
+use crate::base::limits::{BUDGET_MAX, DATAGRAM_MAX, KERNEL_BATCH_MAX, WORKERS_MAX};
 use crate::base::{Nanos, Priority};
 use crate::config::fault::{Place, Report};
 use crate::config::item::{Item, Span};
 use crate::config::section::{Field, Section, us};
 use crate::config::settings::{
-    Cores, Fallback, Idle, Io, Layout, LevelMode, Overload, Policy, Predictor,
+    BatchRule, Cores, Fallback, Idle, Io, Layout, LevelMode, Overload, Policy, Predictor,
 };
 
 /// The shortest budget that a config may name.
@@ -172,6 +172,23 @@ fn medium_split(item: &Item<'_, '_>, report: &mut Report) -> Option<[u32; 2]> {
     Some([first?, second?])
 }
 
+fn batch(item: &Item<'_, '_>, report: &mut Report) -> Option<BatchRule> {
+    const ALLOWED: &str = "\"cost\", \"single\", \"average\", or 1 to 64 rows";
+    if let Some(word) = item.value.as_str() {
+        let rule = match word {
+            "cost" => Some(BatchRule::Cost),
+            "single" => Some(BatchRule::Single),
+            "average" => Some(BatchRule::Average),
+            _ => None,
+        };
+        if rule.is_none() {
+            item.wrong(&format!("cannot be \"{word}\""), report).allowed(ALLOWED);
+        }
+        return rule;
+    }
+    item.integer(&(1..=KERNEL_BATCH_MAX as u8), report).map(BatchRule::Rows)
+}
+
 pub(in crate::config) struct GuardFile {
     pub(in crate::config) enabled: Field<bool>,
     pub(in crate::config) max: Field<Nanos>,
@@ -194,6 +211,7 @@ pub(in crate::config) struct LevelFile {
     /// Where `[level]` stands, if it does.
     pub(in crate::config) place: Option<Place>,
     pub(in crate::config) helpers: Field<usize>,
+    pub(in crate::config) batch: Field<BatchRule>,
     pub(in crate::config) mode: Field<LevelMode>,
     pub(in crate::config) transfer_rule: Field<f64>,
     pub(in crate::config) hysteresis: Field<f64>,
@@ -222,6 +240,7 @@ impl LevelFile {
     pub(super) fn read(mut s: Section<'_, '_>, r: &mut Report) -> Self {
         let place = s.is_given().then(|| s.place().clone());
         let helpers = s.integer("helpers", 0..=WORKERS_MAX - 1, r);
+        let batch = s.with("batch", r, batch);
         let mode = s.choice("mode", r);
         let transfer_rule = s.number("transfer_rule", Span::positive(f64::MAX), r);
         let hysteresis = s.number("hysteresis", Span { above: 0.0, closed: true, max: 0.9 }, r);
@@ -232,6 +251,7 @@ impl LevelFile {
         let file = Self {
             place,
             helpers,
+            batch,
             mode,
             transfer_rule,
             hysteresis,

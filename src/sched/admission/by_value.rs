@@ -83,6 +83,7 @@ impl Admission {
             self.by_value = false;
             self.in_order = true;
             self.at_once = self.worth.as_ref().map_or(Nanos::MAX, |w| w.patience());
+            self.settle_ways();
         }
         !self.by_value
     }
@@ -99,6 +100,7 @@ impl Admission {
         *by_value = true;
         *in_order = false;
         *at_once = Nanos::ZERO;
+        self.settle_ways();
     }
 
     /// Time has passed.
@@ -107,13 +109,15 @@ impl Admission {
         worth.tick(now, arrived, |p| queue.newest(p));
         if !self.by_value {
             self.at_once = worth.patience();
+            self.settle_ways();
         }
     }
 
     /// How far estimates are to be trusted is learnt from packets, not from warming up: those runs are longer.
     #[inline(never)]
     pub(super) fn learn(&mut self, bucket: u16, priority: Priority, each: Nanos) {
-        let expected = self.predict(bucket, priority);
+        let in_batch = self.expected.map(|each| each + self.each);
+        let expected = in_batch.unwrap_or_else(|| self.predict(bucket, priority));
         let took = (each + self.each).min(expected.saturating_mul(super::RISE_MAX));
         if let Some(worth) = &mut self.worth {
             worth.record(bucket, took, expected);

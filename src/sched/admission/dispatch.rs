@@ -6,6 +6,7 @@ use super::{Admission, Policy};
 use crate::base::{DropReason, Instant, Nanos, Priority};
 use crate::packet::Packet;
 use crate::sched::ServiceEstimate;
+use crate::sched::batch::Batches;
 use crate::sched::edf::{Key, Visit};
 
 /// The part of its budget, as one over this, that a packet may spend behind packets of lower priorities that are due earlier.
@@ -40,16 +41,39 @@ impl Admission {
         start: Instant,
         wanted: impl FnOnce(&Packet) -> bool,
     ) -> Dispatch<'_> {
+        if !self.plain {
+            return self.dispatch_otherwise(start, wanted);
+        }
+        if let Some((key, packet)) = self.overtakes(start) {
+            return if wanted(&packet) { self.take_out(start, &key) } else { Dispatch::Empty };
+        }
+        let Self { predicts, options, estimate, each, queue, .. } = self;
+        let (predicts, policy, each) = (*predicts, options.policy, *each);
+        let judge = Judge { predicts, policy, estimate, batches: None, each };
+        match queue.take_if(|p| wanted(p).then(|| judge.of(start, p))) {
+            Some((verdict, packet)) => verdict.on(packet, DropReason::LateAtDispatch),
+            None => Dispatch::Empty,
+        }
+    }
+
+    /// The same by value, or where batches are known.
+    #[inline(never)]
+    fn dispatch_otherwise(
+        &mut self,
+        start: Instant,
+        wanted: impl FnOnce(&Packet) -> bool,
+    ) -> Dispatch<'_> {
         if self.by_value {
             return self.next_by_value(start, wanted);
         }
         if let Some((key, packet)) = self.overtakes(start) {
             return if wanted(&packet) { self.take_out(start, &key) } else { Dispatch::Empty };
         }
-        let Self { predicts, options, estimate, each, queue, .. } = self;
-        let judge = Judge { predicts: *predicts, policy: options.policy, estimate, each: *each };
-        match queue.take_if(|p| wanted(p).then(|| judge.of(start, p))) {
-            Some((verdict, packet)) => verdict.on(packet, DropReason::LateAtDispatch),
+        if !self.queue.peek_item().is_some_and(wanted) {
+            return Dispatch::Empty;
+        }
+        match self.queue.pop() {
+            Some(first) => self.judged(start, first.item, DropReason::LateAtDispatch),
             None => Dispatch::Empty,
         }
     }
@@ -70,9 +94,11 @@ impl Admission {
     }
 
     /// Takes out a packet from wherever it stands.
+    #[inline(never)]
     fn take_out(&mut self, start: Instant, key: &Key) -> Dispatch<'_> {
-        let Self { predicts, options, estimate, each, queue, overtaking, .. } = self;
-        let judge = Judge { predicts: *predicts, policy: options.policy, estimate, each: *each };
+        let Self { predicts, options, estimate, batches, each, queue, overtaking, .. } = self;
+        let (predicts, policy, each) = (*predicts, options.policy, *each);
+        let judge = Judge { predicts, policy, estimate, batches: Some(batches), each };
         *overtaking = queue.remove(key).map(|e| e.item);
         let late = DropReason::LateAtDispatch;
         overtaking.as_ref().map_or(Dispatch::Empty, |p| judge.of(start, p).on(p, late))
@@ -121,9 +147,11 @@ impl Admission {
     }
 
     /// What becomes of a packet that was taken out; why it is dropped if it is.
+    #[inline(never)]
     fn judged(&mut self, start: Instant, packet: Packet, why: DropReason) -> Dispatch<'_> {
-        let Self { predicts, options, estimate, each, overtaking, .. } = self;
-        let judge = Judge { predicts: *predicts, policy: options.policy, estimate, each: *each };
+        let Self { predicts, options, estimate, batches, each, overtaking, .. } = self;
+        let (predicts, policy, each) = (*predicts, options.policy, *each);
+        let judge = Judge { predicts, policy, estimate, batches: Some(batches), each };
         let packet = &*overtaking.insert(packet);
         judge.of(start, packet).on(packet, why)
     }
@@ -190,6 +218,8 @@ struct Judge<'a> {
     predicts: bool,
     policy: Policy,
     estimate: &'a ServiceEstimate,
+    /// None: no batch is known.
+    batches: Option<&'a Batches>,
     each: Nanos,
 }
 
@@ -213,12 +243,19 @@ impl Verdict {
 }
 
 impl Judge<'_> {
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "where no batch is known, nothing of them is to be left: 25 instructions a packet"
+    )]
+    #[inline(always)]
     fn of(&self, start: Instant, packet: &Packet) -> Verdict {
         if !packet.priority.enforces_deadline() {
             return Verdict::Run;
         }
         let each = if self.predicts && !packet.flags.probe {
+            if let Some(batches) = self.batches.filter(|b| b.has(packet.bucket)) {
+                return self.in_batch(batches, start, packet);
+            }
             self.estimate.predict(packet.bucket, packet.priority) + self.each
         } else if self.policy == Policy::Fifo {
             return Verdict::Run;
@@ -234,5 +271,20 @@ impl Judge<'_> {
             0 => Verdict::TooLate,
             in_time => Verdict::Part(in_time),
         }
+    }
+
+    /// By what its rows take together.
+    #[inline(never)]
+    fn in_batch(&self, batches: &Batches, start: Instant, packet: &Packet) -> Verdict {
+        let slack = packet.deadline.since(start);
+        let ends = |rows: u16| {
+            let in_kernel = batches.whole(packet.bucket, usize::from(rows));
+            in_kernel.unwrap_or(Nanos::ZERO) + self.each.saturating_mul(u64::from(rows))
+        };
+        if ends(packet.count) <= slack {
+            return Verdict::Run;
+        }
+        let in_time = (1..packet.count).rev().find(|rows| ends(*rows) <= slack);
+        in_time.map_or(Verdict::TooLate, Verdict::Part)
     }
 }

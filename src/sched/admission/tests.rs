@@ -14,6 +14,46 @@ struct Bench {
     pool: BufPool,
 }
 
+/// What the first row of a batch costs beside the others does not count for each.
+#[test]
+fn a_batch_s_rows_fit_where_single_runs_would_not() {
+    use crate::sched::batch::{Batches, Mode, Shape};
+    let admitted = |mode| {
+        let mut bench = Bench::new();
+        // 10 us the first row, 1 us each further one, up to 40.
+        let times: Vec<Nanos> = (0..40).map(|n| Nanos::from_micros(10 + n)).collect();
+        let mut batches = Batches::new(mode, vec![Shape::new(&times, 40)]);
+        batches.set_slice(Nanos::from_micros(29));
+        bench.admission.set_batches(batches);
+        let (now, priority) = (us(0), Priority::High);
+        let deadline = us(120);
+        (0..64)
+            .take_while(|_| {
+                let service = bench.admission.charge(LONG, priority, 1);
+                let c = Candidate {
+                    priority,
+                    released: now,
+                    deadline,
+                    queued_by: deadline,
+                    service,
+                    bucket: LONG,
+                    bound: true,
+                };
+                let fits = bench.admission.admit(now, &c).is_ok();
+                if fits {
+                    bench.push(priority, LONG, now, deadline);
+                }
+                fits
+            })
+            .count()
+    };
+    // Batches of 20 in 29 us each, and a packet has room for its batch to grow: four of them end by 116 us. The queue that was
+    // pushed by averages would hold six.
+    assert_eq!(admitted(Mode::Single), 11, "ten microseconds and a bit for each");
+    assert!((59..=64).contains(&admitted(Mode::Cost)), "{}", admitted(Mode::Cost));
+    assert_eq!(admitted(Mode::Average), 5, "by what was seen: 20 us");
+}
+
 /// So many microseconds after the start of a test; negative: before it.
 fn us(us: i64) -> Instant {
     Instant::ZERO + Nanos::from_micros(10_000_000_u64.checked_add_signed(us).unwrap())
@@ -30,7 +70,7 @@ impl Bench {
             admission.estimate.record(us(0), SHORT, Priority::High, Nanos::from_micros(2));
         }
         admission.set_quota(PerPriority::new([64; Priority::COUNT]), 256);
-        Self { admission, pool: BufPool::new(16, 64) }
+        Self { admission, pool: BufPool::new(64, 64) }
     }
 
     /// For 150 ms before `us(0)`, Medium asks for twice the time there is.
@@ -67,7 +107,7 @@ impl Bench {
         deadline: Instant,
         queued_by: Instant,
     ) {
-        let service = self.admission.predict(bucket, priority);
+        let service = self.admission.charge(bucket, priority, 1);
         let candidate =
             Candidate { priority, released, deadline, queued_by, service, bucket, bound: true };
         let packet = Packet {

@@ -1,0 +1,96 @@
+//! What batches of each kernel cost on this machine, measured before anything is served.
+//!
+//! Knows no worker: it hands out models, and what is told of them.
+
+use crate::base::limits::KERNEL_BATCH_MAX;
+use crate::base::{Clock, Nanos};
+use crate::kernel::sample::{PAYLOAD_LEN, payload_len};
+use crate::kernel::{KernelSpec, Registry};
+use crate::level::calibrate::{self, Subject};
+use crate::level::{Backend, CostModel};
+use crate::sched::batch::Shape;
+
+/// A batch of one that takes no longer gains nothing from company that a packet's way would not hide.
+const TRIVIAL: Nanos = Nanos::new(150);
+
+/// One kernel.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// What its batches cost.
+    pub model: CostModel,
+    /// Bytes of the payloads that it was measured with.
+    pub payload: usize,
+}
+
+impl Measured {
+    /// What admission predicts by; none where a row costs the same in any batch.
+    #[must_use]
+    pub fn shape(&self) -> Option<Shape> {
+        let times: Vec<Nanos> =
+            (1..=KERNEL_BATCH_MAX as u32).map(|rows| self.model.predict(rows)).collect();
+        let worth = match self.model.run() {
+            0 => KERNEL_BATCH_MAX,
+            rows => rows as usize,
+        };
+        Shape::new(&times, worth)
+    }
+}
+
+/// The form of each kernel that these workers run, all in turns, within about 50 ms each. None for busy work, whose time is what
+/// the config says, and for what takes next to nothing.
+#[must_use]
+pub fn measure(kernels: &Registry, clock: &impl Clock) -> Vec<Option<Measured>> {
+    let backend = kernels.level().ok().and_then(Backend::of);
+    let mut all: Vec<Option<Measured>> = vec![None; kernels.len()];
+    let (mut places, mut subjects) = (Vec::new(), Vec::new());
+    for (at, (_, spec)) in kernels.iter().enumerate() {
+        let payload = payload_len(spec, PAYLOAD_LEN);
+        let made = || Subject::new(spec, backend?, payload, clock);
+        if !matches!(spec, KernelSpec::Spin(_) | KernelSpec::Echo)
+            && let Some(mut subject) = made()
+            && subject.alone(clock) > TRIVIAL
+        {
+            places.push((at, payload));
+            subjects.push(subject);
+        }
+    }
+    let models = calibrate::models(clock, &mut subjects);
+    for ((at, payload), model) in places.into_iter().zip(models) {
+        all[at] = model.map(|model| Measured { model, payload });
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::spin::ServiceTime;
+    use crate::sys::clock::MonotonicClock;
+
+    #[test]
+    fn what_works_is_measured_and_what_is_made_up_or_trivial_is_not() {
+        let fir = crate::kernel::fir::Spec { taps: vec![7; 64], shift: 3 };
+        let named = [
+            KernelSpec::Fir(fir),
+            KernelSpec::Echo,
+            KernelSpec::Spin(ServiceTime::Constant(Nanos::from_micros(50))),
+        ];
+        let kernels = Registry::new(named.map(|k| (k.kind().to_owned(), k)).into());
+        let measured = measure(&kernels, &MonotonicClock);
+        let found: Vec<bool> = measured.iter().map(Option::is_some).collect();
+        assert_eq!(found, [true, false, false]);
+        let model = &measured[0].as_ref().expect("measured").model;
+        assert!(model.predict(64) > model.predict(1));
+    }
+
+    #[test]
+    fn a_shape_has_the_model_s_batches_up_to_what_a_run_is_worth() {
+        let points = [(1, 2_000_000), (8, 4_000_000), (16, 8_000_000)]
+            .map(|(rows, ps)| crate::level::Point { rows, ps });
+        let model = CostModel::new(points.to_vec()).expect("a model").in_runs_of(8);
+        let shape = Measured { model, payload: 64 }.shape().expect("the first row costs most");
+        assert_eq!(shape.worth(), 8);
+        let flat = CostModel::linear(Nanos::ZERO, 1_000_000, 64);
+        assert_eq!(Measured { model: flat, payload: 64 }.shape(), None);
+    }
+}

@@ -6,7 +6,7 @@ use crate::base::limits::KERNEL_BATCH_MAX;
 use crate::base::{Clock, Nanos};
 use crate::kernel::sample::{PAYLOAD_LEN, payload_len};
 use crate::kernel::{KernelSpec, Registry};
-use crate::level::calibrate::{self, Subject};
+use crate::level::calibrate::{self, ROWS_MAX, Subject};
 use crate::level::{Backend, CostModel};
 use crate::sched::batch::Shape;
 
@@ -26,8 +26,7 @@ impl Measured {
     /// What admission predicts by; none where a row costs the same in any batch.
     #[must_use]
     pub fn shape(&self) -> Option<Shape> {
-        let times: Vec<Nanos> =
-            (1..=KERNEL_BATCH_MAX as u32).map(|rows| self.model.predict(rows)).collect();
+        let times: Vec<Nanos> = (1..=ROWS_MAX).map(|rows| self.model.predict(rows)).collect();
         let worth = match self.model.run() {
             0 => KERNEL_BATCH_MAX,
             rows => rows as usize,

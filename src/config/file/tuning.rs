@@ -13,6 +13,9 @@ use crate::config::settings::{
     BatchRule, Cores, Fallback, Idle, Io, Layout, LevelMode, Overload, Policy, Predictor,
 };
 
+/// The most rows that a rule can ask for.
+const BATCH_MAX: u8 = 64;
+const _: () = assert!(BATCH_MAX as usize == KERNEL_BATCH_MAX, "one number in two types");
 /// The shortest budget that a config may name.
 pub(super) const BUDGET_MIN: Nanos = Nanos::from_micros(1);
 
@@ -186,7 +189,7 @@ fn batch(item: &Item<'_, '_>, report: &mut Report) -> Option<BatchRule> {
         }
         return rule;
     }
-    item.integer(&(1..=KERNEL_BATCH_MAX as u8), report).map(BatchRule::Rows)
+    item.integer(&(1..=BATCH_MAX), report).map(BatchRule::Rows)
 }
 
 pub(in crate::config) struct GuardFile {

@@ -84,11 +84,14 @@ impl Tally {
         if blocked > ticket.intended {
             self.generator.held += packets;
         }
-        self.generator.record(ticket.sent.since(ticket.intended.max(blocked)), packets);
+        let lateness = ticket.sent.since(ticket.intended.max(blocked));
+        self.generator.record(lateness, packets);
         let class = &mut self.classes[usize::from(ticket.class)];
         class.due += packets;
         class.sent += packets;
-        self.timeline.at(ticket.class, ticket.interval).due += packets;
+        let interval = self.timeline.at(ticket.class, ticket.interval);
+        interval.due += packets;
+        interval.lateness_max = interval.lateness_max.max(lateness);
         if let Some(stretch) = self.stretches.get_mut(usize::from(ticket.stretch)) {
             stretch.sent += packets;
         }

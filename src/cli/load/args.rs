@@ -131,6 +131,9 @@ pub struct LoadArgs {
     /// Write the latencies to a HdrHistogram log
     #[arg(long, value_name = "FILE")]
     pub(super) hdr: Option<PathBuf>,
+    /// Write a page with charts
+    #[arg(long, value_name = "FILE.html")]
+    pub(super) report: Option<PathBuf>,
     /// Show progress even where standard error is no terminal
     #[arg(long)]
     pub(super) progress: bool,

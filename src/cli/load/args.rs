@@ -128,7 +128,7 @@ pub struct LoadArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
-    /// Write the latencies to a HdrHistogram log
+    /// Write the latencies of each second to a HdrHistogram log
     #[arg(long, value_name = "FILE")]
     pub(super) hdr: Option<PathBuf>,
     /// Write a page with charts
@@ -221,6 +221,7 @@ impl LoadArgs {
             window: self.window,
             spin: self.spin,
             late_after: self.late_after,
+            keeps_seconds: self.hdr.is_some(),
             late_share_max: self.max_late.unwrap_or(LATE_SHARE_MAX),
             ..Plan::single("all", SocketAddr::from(([127, 0, 0, 1], 9)))
         };

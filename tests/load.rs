@@ -95,6 +95,19 @@ mod tests {
     }
 
     #[test]
+    fn files_that_cannot_be_written_cost_no_run() {
+        for (files, code, part) in [
+            ("--hdr same --report same", 2, "the same file"),
+            ("--hdr /proc/no/such/file", 1, "cannot write /proc/no/such/file"),
+            ("--report /", 1, "cannot write /"),
+        ] {
+            let out = load(&format!("--to 127.0.0.1:9 --duration 50s {files}")).assert().code(code);
+            let said = String::from_utf8_lossy(&out.get_output().stderr).into_owned();
+            assert!(said.contains(part), "{files}: {said}");
+        }
+    }
+
+    #[test]
     fn a_missed_goal_exits_with_3_and_a_wrong_plan_with_2() {
         beside_an_echo(|at| {
             let line = format!("--to {at} --rate 500 --duration 100ms --max-lateness 1ns");

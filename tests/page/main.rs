@@ -1,5 +1,5 @@
-//! The pages of `punctual bench --report` and `punctual load --report`, opened in a real browser: they complain of nothing, ask nobody for anything,
-//! and are drawn in light and dark. The pictures are kept in `target/page/`.
+//! The pages of `punctual bench --report` and `punctual load --report`, opened in a real browser: they complain of
+//! nothing, ask nobody for anything, and are drawn in light and dark. The pictures are kept in `target/page/`.
 //!
 //! Needs Chromium. Without it the tests say so and pass; with `PUNCTUAL_REQUIRE_CHROMIUM=1` they fail.
 

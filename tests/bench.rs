@@ -1,5 +1,6 @@
 //! `punctual bench` and `punctual compare` as their users run them.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +8,11 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use serde_json::Value;
+
+/// What the peers' package makes of its turns. Its servers need crates that are not built here; its arithmetic needs none.
+#[path = "../benches/peers/src/figures.rs"]
+#[cfg(test)]
+mod peers_figures;
 
 fn punctual(line: &str) -> Command {
     let mut command = Command::cargo_bin("punctual").expect("the program is built with its tests");
@@ -140,6 +146,7 @@ mod tests {
             ("bench --match echo", "--target"),
             ("bench --max-stolen 0", "percentage"),
             ("bench --duration 1ms", "less than 100ms"),
+            ("bench --save-baseline a/b.json --report a/b.json", "the same file"),
             ("bench --noise-threshold=-1", "noise-threshold"),
         ] {
             let out = punctual(line).assert().code(2);
@@ -154,6 +161,50 @@ mod tests {
         let out = punctual(&format!("bench --target {closed} --quick")).assert().code(1);
         let said = text(&out.get_output().stderr);
         assert!(said.contains("nobody listens at"), "{said}");
+    }
+
+    /// Asked for a hundred rounds and stopped in one of them: what there is is shown and kept.
+    #[test]
+    fn a_sweep_that_is_stopped_shows_and_keeps_what_was_measured() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let server = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        server.set_read_timeout(Some(Duration::from_millis(20))).expect("a legal timeout");
+        let at = server.local_addr().expect("it is bound").to_string();
+        let over = AtomicBool::new(false);
+        let out = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut bytes = [0; 2_048];
+                while !over.load(Ordering::Relaxed) {
+                    if let Ok((len, peer)) = server.recv_from(&mut bytes) {
+                        let _ = server.send_to(&bytes[..len], peer);
+                    }
+                }
+            });
+            let shape = "--match echo --saturation 2k --loads 0.5 --rounds 100 --duration 200ms";
+            let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_punctual"))
+                .args(["bench", "--target", &at, "--progress", "--save-baseline", "part"])
+                .args(shape.split_whitespace())
+                .current_dir(dir.path())
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .expect("it starts");
+            let mut said = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+            // The first is that of saturation, the second a run's.
+            let begun = said.by_ref().map_while(Result::ok).any(|line| line.starts_with("[2/"));
+            let id = child.id().to_string();
+            let sent = std::process::Command::new("kill").args(["-INT", &id]).status();
+            // Until the end, so that the pipe never fills.
+            let rest = said.map_while(Result::ok).collect::<Vec<_>>().join("\n");
+            let out = child.wait_with_output();
+            over.store(true, Ordering::Relaxed);
+            assert!(begun && sent.is_ok_and(|s| s.success()), "{rest}");
+            assert!(rest.contains("stopped early"), "{rest}");
+            out.expect("it ran")
+        });
+        assert_eq!(out.status.code(), Some(1));
+        assert!(text(&out.stdout).contains("on time"), "{}", text(&out.stdout));
+        assert!(dir.path().join(".punctual/part.json").exists());
     }
 
     /// A server that is not ours, known by its answers only: everything but its figures is checked, for those are its own.

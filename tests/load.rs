@@ -57,13 +57,13 @@ mod tests {
     #[test]
     fn the_table_names_every_class_and_a_log_is_written() {
         let dir = tempfile::tempdir().expect("a directory");
-        let log = dir.path().join("run.hlog");
+        let (log, page) = (dir.path().join("run.hlog"), dir.path().join("run.html"));
         beside_an_echo(|at| {
             let classes = format!(
                 "--class name=fast,to={at},budget=1ms --class name=slow,to={at},budget=5s,share=2"
             );
             let line = format!("{classes} --rate 500 --duration 200ms --max-late 100%");
-            let line = format!("{line} --hdr {}", log.display());
+            let line = format!("{line} --hdr {} --report {}", log.display(), page.display());
             let out = load(&line).assert().success();
             let text = String::from_utf8(out.get_output().stdout.clone()).expect("UTF-8");
             for word in ["fast", "slow", "on time", "p99.9", "own lateness"] {
@@ -75,6 +75,12 @@ mod tests {
         for tag in ["Tag=fast,", "Tag=slow.raw,", "Tag=generator.lateness,"] {
             assert!(log.contains(tag), "{tag} is missing in\n{log}");
         }
+        let page = std::fs::read_to_string(page).expect("it was written");
+        for part in ["punctual load --class name=fast", "Latency by percentile", "actual send"] {
+            assert!(page.contains(part), "{part} is missing");
+        }
+        // Curves of two classes, on time, the longest, the generator's two.
+        assert_eq!(page.matches("<svg").count(), 6);
     }
 
     #[test]
@@ -85,6 +91,19 @@ mod tests {
             let out = load(&line).assert().code(1);
             let text = String::from_utf8_lossy(&out.get_output().stderr).into_owned();
             assert!(text.contains(&format!("nobody listens at {closed}")), "{text}");
+        }
+    }
+
+    #[test]
+    fn files_that_cannot_be_written_cost_no_run() {
+        for (files, code, part) in [
+            ("--hdr same --report same", 2, "the same file"),
+            ("--hdr /proc/no/such/file", 1, "cannot write /proc/no/such/file"),
+            ("--report /", 1, "cannot write /"),
+        ] {
+            let out = load(&format!("--to 127.0.0.1:9 --duration 50s {files}")).assert().code(code);
+            let said = String::from_utf8_lossy(&out.get_output().stderr).into_owned();
+            assert!(said.contains(part), "{files}: {said}");
         }
     }
 

@@ -80,7 +80,7 @@ fn bench(args: &BenchArgs, before: Option<&Outcome>) -> anyhow::Result<u8> {
         File::options().append(true).create(true).open(path).with_context(|| cannot(path))?;
     }
     let lab = Lab::new(args)?;
-    let mut course = Course::new(args, &lab);
+    let mut course = Course::new(args, &lab)?;
     course.say("looking for stolen time on each core");
     let mut noise = Noise::probe(lab.cores())?;
     let measured = course.saturation()?;
@@ -96,20 +96,30 @@ fn bench(args: &BenchArgs, before: Option<&Outcome>) -> anyhow::Result<u8> {
         );
     }
     course.sweep(outcome.saturation)?;
+    anyhow::ensure!(!course.is_empty(), course::STOPPED_EARLY);
     course.fill(&mut outcome);
     let comparison = match before {
+        // Half a sweep is no ground for a verdict.
+        Some(_) if course.stopped() => None,
         Some(before) => Some(second_look(args, before, &mut course, &mut outcome)?),
         None => None,
     };
-    course.say("looking for stolen time on each core");
-    noise.add(Noise::probe(lab.cores())?);
+    if !course.stopped() {
+        course.say("looking for stolen time on each core");
+        noise.add(Noise::probe(lab.cores())?);
+    }
     course.end();
     outcome.noise = noise;
     if let Some(keep) = keep {
         let path = keep.write(&outcome)?;
         tracing::warn!("kept as {}", path.display());
     }
-    show(args, &outcome, comparison.as_ref())
+    let code = show(args, &outcome, comparison.as_ref())?;
+    if course.stopped() {
+        tracing::error!("stopped early: what is shown is what was measured until then");
+        return Ok(exit::FAILED);
+    }
+    Ok(code)
 }
 
 /// Compares, and measures again where something looks worse.

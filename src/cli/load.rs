@@ -5,6 +5,7 @@
 mod args;
 mod arrivals;
 mod class;
+mod page;
 mod print;
 mod units;
 
@@ -15,7 +16,7 @@ pub(super) use units::{duration, rate};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::base::Nanos;
+use crate::base::{Nanos, WallTime};
 use crate::load::{self, Generator, LoadError, Plan, Probe, Progress, Report};
 use crate::sys::clock::{MonotonicClock, wall_now};
 use args::NoPlan;
@@ -49,20 +50,20 @@ pub fn run(args: &LoadArgs) -> anyhow::Result<ExitCode> {
         }
         Err(NoPlan::File(fault)) => anyhow::bail!(fault),
     };
+    if args.hdr.is_some() && args.hdr == args.report {
+        say("error: --hdr and --report name the same file");
+        return Ok(ExitCode::from(USAGE));
+    }
     if let Some(core) = args.core {
         crate::sys::affinity::pin_current(core)?;
     }
     // Opened before the run, so that a path that cannot be written to costs no run.
-    let hdr = args.hdr.as_deref().map(create).transpose()?;
+    let outputs = Outputs::open(args)?;
     let started = wall_now();
     let report = offer(&plan, args.progress)?;
-    if let Some(file) = hdr {
-        let mut file = BufWriter::new(file);
-        load::write_log(&report, started, &mut file)
-            .and_then(|()| file.flush())
-            .context("cannot write the HdrHistogram log")?;
-    }
+    // Standard output first: a disk that is full then costs the files alone.
     print(&report, args.json)?;
+    outputs.write(&report, started)?;
     if let Some(closed) = closed_port(&plan, &report) {
         return Err(LoadError::NobodyListens(closed).into());
     }
@@ -104,6 +105,34 @@ fn missed_goals(report: &Report, max_lateness: Option<Nanos>) -> Vec<String> {
         ));
     }
     missed
+}
+
+/// The files that a run leaves.
+struct Outputs {
+    hdr: Option<File>,
+    page: Option<File>,
+}
+
+impl Outputs {
+    fn open(args: &LoadArgs) -> anyhow::Result<Self> {
+        let open = |path: &Option<PathBuf>| path.as_deref().map(create).transpose();
+        Ok(Self { hdr: open(&args.hdr)?, page: open(&args.report)? })
+    }
+
+    fn write(self, report: &Report, started: WallTime) -> anyhow::Result<()> {
+        if let Some(file) = self.hdr {
+            let mut file = BufWriter::new(file);
+            load::write_log(report, started, &mut file)
+                .and_then(|()| file.flush())
+                .context("cannot write the HdrHistogram log")?;
+        }
+        if let Some(mut file) = self.page {
+            let words: Vec<String> = std::env::args().skip(1).collect();
+            let html = page::of(report, &format!("punctual {}", words.join(" "))).render()?;
+            file.write_all(html.as_bytes()).context("cannot write the page")?;
+        }
+        Ok(())
+    }
 }
 
 fn create(path: &Path) -> anyhow::Result<File> {

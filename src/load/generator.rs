@@ -139,6 +139,7 @@ impl<D: Driver, C: Clock> Generator<D, C> {
     /// [`LoadError`]: a closed port that never answered, or a driver that failed.
     pub fn run(&mut self, mut progress: impl FnMut(&Progress)) -> Result<Report, LoadError> {
         self.start = self.clock.now();
+        self.tally.begin(self.start);
         let sending = self.send_all(&mut progress)?;
         let interrupted = self.stopped();
         self.wait_for_the_rest(interrupted, &mut progress)?;

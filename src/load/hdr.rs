@@ -1,4 +1,4 @@
-//! The HdrHistogram log of a run: one interval for each class and view, in the format of the usual log readers.
+//! The HdrHistogram log of a run: the intervals of each class and view, in the format of the usual log readers.
 //!
 //! Knows no files: it writes to what it is given.
 
@@ -10,13 +10,14 @@ use hdrhistogram::serialization::interval_log::{
     IntervalLogWriterBuilder, IntervalLogWriterError, Tag,
 };
 
+use super::latencies::Latencies;
 use super::report::Report;
 use crate::base::{Nanos, WallTime};
 
 /// The log's maxima are in milliseconds by convention; its histograms are in nanoseconds.
 const NANOS_PER_MILLISECOND: f64 = 1e6;
 
-/// Writes the report's histograms: `<class>` from the intended send time, `<class>.raw` from the actual one, and
+/// Writes the report's histograms, second by second where it kept them, else those of the whole run: `<class>` from the intended send time, `<class>.raw` from the actual one, and
 /// `generator.lateness`. `started` is when the run began.
 ///
 /// # Errors
@@ -32,21 +33,38 @@ pub fn write_log(report: &Report, started: WallTime, out: &mut impl Write) -> io
         .with_start_time(start)
         .with_max_value_divisor(NANOS_PER_MILLISECOND)
         .begin_log_with(out, &mut serializer)?;
-    let length = Duration::from_secs_f64(report.seconds);
-    let mut write = |name: &str, latencies: &super::Latencies| {
-        let name = tag_name(name);
-        log.write_histogram(latencies.histogram(), Duration::ZERO, length, Tag::new(&name)).map_err(
-            |e| match e {
+    let end = Duration::from_secs_f64(report.seconds);
+    let mut write = |name: &str, latencies: &Latencies, from: Duration, to: Duration| {
+        let (name, length) = (tag_name(name), to.saturating_sub(from));
+        log.write_histogram(latencies.histogram(), from, length, Tag::new(&name)).map_err(|e| {
+            match e {
                 IntervalLogWriterError::IoError(e) => e,
                 IntervalLogWriterError::SerializeError(e) => io::Error::other(e.to_string()),
-            },
-        )
+            }
+        })
     };
-    for class in &report.classes {
-        write(&class.name, &class.corrected)?;
-        write(&format!("{}.raw", class.name), &class.raw)?;
+    let Some(log) = &report.seconds_log else {
+        for class in &report.classes {
+            write(&class.name, &class.corrected, Duration::ZERO, end)?;
+            write(&format!("{}.raw", class.name), &class.raw, Duration::ZERO, end)?;
+        }
+        return write("generator.lateness", &report.generator.lateness, Duration::ZERO, end);
+    };
+    let mut from = Nanos::ZERO;
+    for (pairs, lateness) in log.iter() {
+        // A run that was stopped has no further intervals, and a run over its time ends with the last one.
+        let to = (from + log.length()).to_std().min(end);
+        if to <= from.to_std() {
+            break;
+        }
+        for (class, pair) in report.classes.iter().zip(pairs) {
+            write(&class.name, &pair.corrected, from.to_std(), to)?;
+            write(&format!("{}.raw", class.name), &pair.raw, from.to_std(), to)?;
+        }
+        write("generator.lateness", lateness, from.to_std(), to)?;
+        from = from + log.length();
     }
-    write("generator.lateness", &report.generator.lateness)
+    Ok(())
 }
 
 /// The format has no escapes, so what would end a tag becomes an underscore.
@@ -58,7 +76,7 @@ fn tag_name(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::load::plan::Plan;
-    use crate::load::report::{ClassReport, Lateness};
+    use crate::load::report::{ClassReport, Lateness, Seconds};
     use hdrhistogram::serialization::Deserializer;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
@@ -97,6 +115,42 @@ mod tests {
         assert_eq!(&found[0].1, want.corrected.histogram());
         assert_eq!(&found[1].1, want.raw.histogram());
         assert!(found[2].1.is_empty());
+    }
+
+    #[test]
+    fn seconds_add_up_to_the_run() {
+        let mut plan = Plan::single("a", "127.0.0.1:9".parse().unwrap());
+        plan.duration = Nanos::from_millis(2_500);
+        let mut seconds = Seconds::new(plan.duration, 1);
+        let mut class = ClassReport::new(&plan.classes[0]);
+        for ms in 0..2_500 {
+            let number = seconds.number_of(Nanos::from_millis(ms));
+            let latency = Nanos::from_micros(ms + 1);
+            class.corrected.record(latency);
+            class.raw.record(latency);
+            let pair = seconds.pair(number, 0);
+            pair.corrected.record(latency);
+            pair.raw.record(latency);
+        }
+        let want = class.corrected.clone();
+        let mut report = Report::new(&plan, Lateness::new(&plan), vec![class]);
+        (report.seconds, report.seconds_log) = (2.5, Some(seconds));
+        let mut bytes = Vec::new();
+        write_log(&report, WallTime::from_nanos(1_700_000_000_000_000_000), &mut bytes).unwrap();
+        let (mut sum, mut times) = (Latencies::new().histogram().clone(), Vec::new());
+        for entry in IntervalLogIterator::new(&bytes) {
+            let LogEntry::Interval(i) = entry.unwrap() else { continue };
+            if i.tag().unwrap().as_str() != "a" {
+                continue;
+            }
+            times.push((i.start_timestamp().as_millis(), i.duration().as_millis()));
+            let bytes = base64_decode(i.encoded_histogram().as_bytes());
+            let back: hdrhistogram::Histogram<u64> =
+                Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
+            sum.add(&back).unwrap();
+        }
+        assert_eq!(times, [(0, 1_000), (1_000, 1_000), (2_000, 500)]);
+        assert_eq!(&sum, want.histogram());
     }
 
     /// RFC 4648, section 4: the crate reads the log's frame but leaves the histogram's text to its caller.

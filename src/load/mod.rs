@@ -34,7 +34,8 @@ pub use plan::{
 };
 pub use probe::Probe;
 pub use report::{
-    ClassReport, Interval, Lateness, MergeError, Report, Sends, StretchReport, Timeline, VERSION,
+    ClassReport, Interval, Lateness, MergeError, Report, Seconds, Sends, StretchReport, Timeline,
+    VERSION,
 };
 pub use sockets::open;
 pub use trace::{Omitted, ReplayError, ReplayOptions, ReplayTo, Trace};

@@ -196,6 +196,8 @@ pub struct Plan {
     pub late_after: Nanos,
     /// The share of packets sent late up to which the result stands. Default [`LATE_SHARE_MAX`].
     pub late_share_max: f64,
+    /// Keep the histograms of each second, for a log. Default false.
+    pub keeps_seconds: bool,
 }
 
 impl Plan {
@@ -231,6 +233,7 @@ impl Plan {
             spin: false,
             late_after: Nanos::from_millis(1),
             late_share_max: LATE_SHARE_MAX,
+            keeps_seconds: false,
         }
     }
 

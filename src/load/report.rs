@@ -4,6 +4,7 @@
 
 mod class;
 mod lateness;
+mod seconds;
 mod timeline;
 
 use serde::Serialize;
@@ -14,6 +15,7 @@ use crate::base::Nanos;
 
 pub use class::ClassReport;
 pub use lateness::Lateness;
+pub use seconds::Seconds;
 pub use timeline::{Interval, StretchReport, Timeline};
 
 /// The version of the JSON form. What it had before stays as it was; keys may be added without a new number.
@@ -62,6 +64,9 @@ pub struct Report {
     pub stretches: Vec<StretchReport>,
     /// The run in short intervals.
     pub timeline: Timeline,
+    /// The histograms second by second, where the plan asks for them.
+    #[serde(skip)]
+    pub seconds_log: Option<Seconds>,
     /// What a replayed capture had that was not offered.
     pub omitted: Option<Omitted>,
 }
@@ -112,6 +117,7 @@ impl Report {
             generator,
             stretches: plan.stretches.iter().map(StretchReport::new).collect(),
             timeline: Timeline::new(plan.duration, classes.len()),
+            seconds_log: None,
             classes,
             omitted: plan.arrivals.trace().map(|t| *t.omitted()),
         }
@@ -145,6 +151,9 @@ impl Report {
             mine.merge(theirs);
         }
         self.timeline.merge(&other.timeline);
+        if let (Some(mine), Some(theirs)) = (&mut self.seconds_log, &other.seconds_log) {
+            mine.merge(theirs);
+        }
         self.sends.sends += other.sends.sends;
         self.sends.trains += other.sends.trains;
         self.sends.in_trains += other.sends.in_trains;

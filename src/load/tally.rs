@@ -6,7 +6,7 @@ use super::answer::{Rule, Sign};
 use super::generator::Progress;
 use super::ledger::{Found, Ledger, Ticket};
 use super::plan::Plan;
-use super::report::{ClassReport, Lateness, Report, Sends, StretchReport, Timeline};
+use super::report::{ClassReport, Lateness, Report, Seconds, Sends, StretchReport, Timeline};
 use crate::base::{DropReason, Instant, Nanos, SocketId};
 use crate::io::TxMessage;
 
@@ -18,6 +18,8 @@ struct Alike {
     class: u16,
     interval: u16,
     stretch: u8,
+    /// Of the log's intervals; 0 where there is no log.
+    second: u32,
 }
 
 /// All counters and histograms of a run.
@@ -29,6 +31,8 @@ pub(super) struct Tally {
     classes: Vec<ClassReport>,
     stretches: Vec<StretchReport>,
     timeline: Timeline,
+    seconds: Option<Seconds>,
+    start: Instant,
     /// The interval of the last packet sent, and its end.
     interval: (u16, Nanos),
     generator: Lateness,
@@ -52,11 +56,18 @@ impl Tally {
             stretches: plan.stretches.iter().map(StretchReport::new).collect(),
             interval: (0, timeline.end_of(0)),
             timeline,
+            seconds: plan.keeps_seconds.then(|| Seconds::new(plan.duration, plan.classes.len())),
+            start: Instant::ZERO,
             generator: Lateness::new(plan),
             sends: Sends::default(),
             alike: None,
             count: 0,
         }
+    }
+
+    /// The run begins at `start`.
+    pub(super) const fn begin(&mut self, start: Instant) {
+        self.start = start;
     }
 
     pub(super) const fn rule(&self) -> Rule {
@@ -84,11 +95,18 @@ impl Tally {
         if blocked > ticket.intended {
             self.generator.held += packets;
         }
-        self.generator.record(ticket.sent.since(ticket.intended.max(blocked)), packets);
+        let lateness = ticket.sent.since(ticket.intended.max(blocked));
+        self.generator.record(lateness, packets);
+        if let Some(seconds) = &mut self.seconds {
+            let number = seconds.number_of(ticket.intended.since(self.start));
+            seconds.lateness(number).record_many(lateness, packets);
+        }
         let class = &mut self.classes[usize::from(ticket.class)];
         class.due += packets;
         class.sent += packets;
-        self.timeline.at(ticket.class, ticket.interval).due += packets;
+        let interval = self.timeline.at(ticket.class, ticket.interval);
+        interval.due += packets;
+        interval.lateness_max = interval.lateness_max.max(lateness);
         if let Some(stretch) = self.stretches.get_mut(usize::from(ticket.stretch)) {
             stretch.sent += packets;
         }
@@ -172,7 +190,9 @@ impl Tally {
                 return None;
             }
         };
+        let due = ticket.intended.since(self.start);
         let alike = Alike {
+            second: self.seconds.as_ref().map_or(0, |s| s.number_of(due)),
             corrected: at.since(ticket.intended),
             raw: at.since(ticket.sent),
             class: ticket.class,
@@ -199,6 +219,11 @@ impl Tally {
         class.on_time += on_time;
         class.corrected.record_many(alike.corrected, count);
         class.raw.record_many(alike.raw, count);
+        if let Some(seconds) = &mut self.seconds {
+            let pair = seconds.pair(alike.second, alike.class);
+            pair.corrected.record_many(alike.corrected, count);
+            pair.raw.record_many(alike.raw, count);
+        }
         let interval = self.timeline.at(alike.class, alike.interval);
         interval.answered += count;
         interval.on_time += on_time;
@@ -248,6 +273,8 @@ impl Tally {
         report.stretches = self.stretches.clone();
         report.timeline = self.timeline.clone();
         report.sends = self.sends;
+        // Once: they are large.
+        report.seconds_log = self.seconds.take();
         report
     }
 }

@@ -180,6 +180,19 @@ pub fn short_time(us: f64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
+/// Where people expect the words of a percentile axis, whose places are the nines: 50 %, 90 %, 99 % and so on.
+pub const PERCENTILE_TICKS: [f64; 5] = [std::f64::consts::LOG10_2, 1.0, 2.0, 3.0, 4.0];
+
+/// The percentile that has so many nines: 2 is `99 %`.
+#[must_use]
+pub fn percentile(nines: f64) -> String {
+    match nines {
+        _ if nines < 0.05 => "fastest".to_owned(),
+        _ if nines < 2.0 => format!("{:.0} %", 100.0 - 100.0 * 10_f64.powf(-nines)),
+        _ => format!("{} %", ((100.0 - 100.0 * 10_f64.powf(-nines)) * 100.0).round() / 100.0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

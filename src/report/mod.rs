@@ -8,7 +8,7 @@ mod chart;
 mod page;
 mod tone;
 
-pub use axis::{Axis, Scale, short_time};
+pub use axis::{Axis, PERCENTILE_TICKS, Scale, percentile, short_time};
 pub use chart::{Chart, Line, Plot, Rule, Stack};
 pub use page::{Fact, Mood, Page, Remark, RenderError, Section, TableView};
 pub use tone::Tone;

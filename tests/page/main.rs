@@ -1,5 +1,5 @@
-//! The page of `punctual bench --report`, opened in a real browser: it complains of nothing, asks nobody for anything, and
-//! is drawn in light and dark. The pictures are kept in `target/page/`.
+//! The pages of `punctual bench --report` and `punctual load --report`, opened in a real browser: they complain of
+//! nothing, ask nobody for anything, and are drawn in light and dark. The pictures are kept in `target/page/`.
 //!
 //! Needs Chromium. Without it the tests say so and pass; with `PUNCTUAL_REQUIRE_CHROMIUM=1` they fail.
 
@@ -53,6 +53,37 @@ fn the_report_is_drawn_without_a_word_or_a_request() {
         for part in ["What overload does", "<svg", "Every figure", "edf at 2x"] {
             assert!(seen.dom.contains(part), "{part} is not on the page");
         }
+    }
+}
+
+/// Half of the requests are never answered, so that every chart of a run has something to show.
+#[test]
+fn the_page_of_a_run_is_drawn_without_a_word_or_a_request() {
+    let page = artefacts().join("load.html");
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let to = server.local_addr().expect("it is bound").to_string();
+    server.set_read_timeout(Some(std::time::Duration::from_secs(2))).expect("a legal timeout");
+    let echo = std::thread::spawn(move || {
+        let (mut bytes, mut count) = ([0; 64], 0);
+        while let Ok((len, peer)) = server.recv_from(&mut bytes) {
+            count += 1;
+            if count % 2 == 0 {
+                server.send_to(&bytes[..len], peer).expect("loopback takes it");
+            }
+        }
+    });
+    Command::cargo_bin("punctual")
+        .expect("the program is built with its tests")
+        .args(["load", "--raw", "--rate", "2k", "--duration", "300ms", "--max-late", "100%"])
+        .args(["--to", &to, "--report"])
+        .arg(&page)
+        .assert()
+        .success();
+    echo.join().expect("no panic");
+    let Some(seen) = visit(&page, Scheme::Light, &artefacts().join("load.png")) else { return };
+    assert_quiet(&seen);
+    for part in ["Latency of 127.0.0.1", "Refused and lost", "own lateness", "Every figure"] {
+        assert!(seen.dom.contains(part), "{part} is not on the page");
     }
 }
 

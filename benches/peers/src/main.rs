@@ -5,6 +5,7 @@
 mod child;
 mod client;
 mod echo;
+mod figures;
 mod gate;
 mod overload;
 mod report;

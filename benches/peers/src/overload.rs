@@ -14,6 +14,7 @@ use crate::Bench;
 use crate::child::Server;
 use crate::client::{Client, Shape};
 use crate::echo::window;
+use crate::figures::is_void;
 use crate::gate::Gate;
 use crate::report;
 use crate::servers::Kind;
@@ -56,8 +57,7 @@ pub(crate) const CLASSES: [(&str, u32); 3] = [("high", 1), ("medium", 2), ("low"
 /// The work of one window, with which saturation is found.
 const PROBE: usize = 256;
 const PROBES: usize = 9;
-/// A turn is repeated where more of the load than this left over 1 ms late, but not for ever.
-const LATE: f64 = 0.01;
+/// A void turn is repeated, but not for ever.
 const TRIES: usize = 3;
 /// Longer than the backlog that any receive buffer of theirs holds.
 const REST: Duration = Duration::from_millis(250);
@@ -131,6 +131,9 @@ pub(crate) fn run(args: &OverloadArgs) -> anyhow::Result<()> {
             for one in &mut all {
                 let (report, late) = punctual_offer(args, one, load * quickest)?;
                 one.generator_late[l].push(late);
+                if is_void(late) {
+                    continue;
+                }
                 for (c, shares) in one.on_time[l].iter_mut().enumerate() {
                     let class = &report["classes"][c];
                     shares.push(class["on_time_share"].as_f64().context("on_time_share")?);
@@ -172,7 +175,7 @@ fn punctual_offer(
         if best.as_ref().is_none_or(|(_, least)| late < *least) {
             best = Some((report, late));
         }
-        if late < LATE {
+        if !is_void(late) {
             break;
         }
     }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use crate::echo::{Contest, EchoArgs, names};
+use crate::figures::{range, voids};
 use crate::overload::{self, OverloadArgs};
 
 /// Lower quartile, median and upper quartile.
@@ -143,6 +144,10 @@ pub(crate) fn overload(
         let _ = write!(text, "\n| {} |", one.name);
         for (classes, p99) in one.on_time.iter().zip(&one.high_p99) {
             for (shares, class) in classes.iter().zip(overload::CLASSES) {
+                if shares.is_empty() {
+                    text += " all void |";
+                    continue;
+                }
                 let [least, middle, most] = range(shares).map(|s| s * 100.0);
                 let _ = write!(text, " {middle:.1} %");
                 if class.0 == "high" {
@@ -150,25 +155,16 @@ pub(crate) fn overload(
                 }
                 text += " |";
             }
-            let [_, p99, _] = range(p99);
-            let _ = write!(text, " {} |", time(p99));
+            let [_, middle, _] = range(p99);
+            let middle = if p99.is_empty() { "all void".to_owned() } else { time(middle) };
+            let _ = write!(text, " {middle} |");
         }
     }
     text.push('\n');
-    let late = all.iter().flat_map(|c| c.generator_late.iter().flatten()).copied();
-    let late = late.fold(0.0, f64::max) * 100.0;
-    let _ =
-        writeln!(text, "\nIn no turn did the generator send more than {late:.1} % over 1 ms late.");
+    let late: Vec<f64> =
+        all.iter().flat_map(|c| c.generator_late.iter().flatten()).copied().collect();
+    let _ = writeln!(text, "\n{}", voids(&late));
     finish(&text, "peers-overload", args.bench())
-}
-
-/// Least, median and most.
-fn range(values: &[f64]) -> [f64; 3] {
-    let mut all = values.to_vec();
-    all.sort_by(f64::total_cmp);
-    let at = |i: usize| all.get(i).copied().unwrap_or(f64::NAN);
-    let last = all.len().max(1) - 1;
-    [at(0), f64::midpoint(at(last / 2), at(last.div_ceil(2))), at(last)]
 }
 
 fn time(ns: f64) -> String {

@@ -5,6 +5,7 @@
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
+use super::baseline::path_of;
 use super::outcome::Subject;
 use crate::base::Nanos;
 use crate::cli::compare::RuleArgs;
@@ -195,6 +196,10 @@ impl BenchArgs {
         let names: Vec<&String> = self.target.iter().map(|(name, _)| name).collect();
         if (1..names.len()).any(|i| names[..i].contains(&names[i])) {
             return Some("two of the targets have the same name");
+        }
+        let kept = self.save_baseline.as_deref().map(path_of);
+        if kept.is_some() && kept == self.report {
+            return Some("--save-baseline and --report name the same file");
         }
         self.rule.fault(self.baseline.is_some())
     }

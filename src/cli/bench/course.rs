@@ -2,6 +2,9 @@
 //!
 //! Knows no figure besides whether a run is void.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::args::BenchArgs;
 use super::bare::{Capacity, capacity_run};
 use super::lab::Lab;
@@ -11,6 +14,8 @@ use super::saturation;
 
 /// How often one run is made again at most.
 const TRIES: u32 = 3;
+/// There is nothing to show.
+pub(super) const STOPPED_EARLY: &str = "stopped before anything was measured";
 
 /// A benchmark under way.
 #[derive(Debug)]
@@ -18,6 +23,8 @@ pub(super) struct Course<'a> {
     args: &'a BenchArgs,
     lab: &'a Lab,
     teller: Teller,
+    /// Set by SIGINT and SIGTERM: the run under way is the last.
+    stop: Arc<AtomicBool>,
     repeats_left: u32,
     repeated: u32,
     pub(super) capacity: Vec<Capacity>,
@@ -25,18 +32,39 @@ pub(super) struct Course<'a> {
 }
 
 impl<'a> Course<'a> {
-    pub(super) fn new(args: &'a BenchArgs, lab: &'a Lab) -> Self {
+    pub(super) fn new(args: &'a BenchArgs, lab: &'a Lab) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            // In this order: the first signal finds the flag unset, sets it, and only the second one ends the program.
+            signal_hook::flag::register_conditional_shutdown(
+                signal,
+                128 + signal,
+                Arc::clone(&stop),
+            )?;
+            signal_hook::flag::register(signal, Arc::clone(&stop))?;
+        }
         let runs = args.loads().len() * args.subjects().len() * args.rounds as usize;
         let pairs = if args.target.is_empty() { args.rounds as usize } else { 1 };
-        Self {
+        Ok(Self {
             args,
             lab,
+            stop,
             teller: Teller::new(runs + pairs, args.progress, &lab.describe().to_string()),
             repeats_left: args.repeats(),
             repeated: 0,
             capacity: Vec::new(),
             runs: Vec::new(),
-        }
+        })
+    }
+
+    /// Somebody wants no more.
+    pub(super) fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Nothing is to be shown.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.runs.is_empty()
     }
 
     pub(super) fn say(&self, what: &str) {
@@ -64,6 +92,10 @@ impl<'a> Course<'a> {
     }
 
     fn pair(&mut self, round: u32) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.stopped() || !self.is_empty(), STOPPED_EARLY);
+        if self.stopped() {
+            return Ok(());
+        }
         for attempt in 1.. {
             let pair = saturation::pair(self.lab, round, capacity_run(self.args.quick))?;
             self.capacity.push(pair);
@@ -125,6 +157,9 @@ impl<'a> Course<'a> {
         saturation: f64,
         round: u32,
     ) -> anyhow::Result<()> {
+        if self.stopped() {
+            return Ok(());
+        }
         let run =
             Run { subject, label: self.lab.label(subject), load, rate: load * saturation, round };
         let name = format!("{load}x {}", run.label);
@@ -153,7 +188,7 @@ impl<'a> Course<'a> {
     }
 
     fn may_repeat(&mut self) -> bool {
-        if self.repeats_left == 0 {
+        if self.stopped() || self.repeats_left == 0 {
             return false;
         }
         self.repeats_left -= 1;

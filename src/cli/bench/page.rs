@@ -8,8 +8,8 @@ use super::spread::{Spread, median};
 use crate::base::DropReason;
 use crate::config::Policy;
 use crate::report::{
-    Axis, Chart, Fact, Line, Mood, Page, Plot, Remark, Rule, Scale, Section, Stack, TableView,
-    Tone, short_time,
+    Axis, Chart, Fact, Line, Mood, PERCENTILE_TICKS, Page, Plot, Remark, Rule, Scale, Section,
+    Stack, TableView, Tone, percentile, short_time,
 };
 
 /// Where overload shows: the load whose charts are drawn for every class.
@@ -272,21 +272,10 @@ fn curve(outcome: &Outcome, load: f64, class: &str) -> Chart {
             marks: false,
         })
     };
-    let nines = |n: f64| match n {
-        _ if n < 0.05 => "fastest".to_owned(),
-        _ if n < 2.0 => format!("{:.0} %", 100.0 - 100.0 * 10_f64.powf(-n)),
-        _ => format!("{} %", ((100.0 - 100.0 * 10_f64.powf(-n)) * 100.0).round() / 100.0),
-    };
     Chart {
         title: format!("{} at {load}x", print::title(class)),
         note: String::new(),
-        x: Axis::new("percentile", Scale::Linear, nines).ticks(vec![
-            std::f64::consts::LOG10_2,
-            1.0,
-            2.0,
-            3.0,
-            4.0,
-        ]),
+        x: Axis::new("percentile", Scale::Linear, percentile).ticks(PERCENTILE_TICKS.to_vec()),
         y: Axis::new("latency", Scale::Log, short_time),
         rules: vec![Rule { at: budget(outcome, class), label: "budget".to_owned() }],
         plot: Plot::Lines(outcome.subjects().iter().filter_map(line).collect()),

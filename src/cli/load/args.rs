@@ -128,9 +128,12 @@ pub struct LoadArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
-    /// Write the latencies to a HdrHistogram log
+    /// Write the latencies of each second to a HdrHistogram log
     #[arg(long, value_name = "FILE")]
     pub(super) hdr: Option<PathBuf>,
+    /// Write a page with charts
+    #[arg(long, value_name = "FILE.html")]
+    pub(super) report: Option<PathBuf>,
     /// Show progress even where standard error is no terminal
     #[arg(long)]
     pub(super) progress: bool,
@@ -218,6 +221,7 @@ impl LoadArgs {
             window: self.window,
             spin: self.spin,
             late_after: self.late_after,
+            keeps_seconds: self.hdr.is_some(),
             late_share_max: self.max_late.unwrap_or(LATE_SHARE_MAX),
             ..Plan::single("all", SocketAddr::from(([127, 0, 0, 1], 9)))
         };

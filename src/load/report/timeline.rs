@@ -26,6 +26,8 @@ pub struct Interval {
     pub latency_sum: Nanos,
     /// The longest of them.
     pub latency_max: Nanos,
+    /// By how much the latest of them left after it was due.
+    pub lateness_max: Nanos,
     /// Refusals by reason, in the order of [`DropReason::ALL`].
     pub refused: [u64; DropReason::COUNT],
 }
@@ -78,6 +80,7 @@ impl Timeline {
             mine.on_time += theirs.on_time;
             mine.latency_sum += theirs.latency_sum;
             mine.latency_max = mine.latency_max.max(theirs.latency_max);
+            mine.lateness_max = mine.lateness_max.max(theirs.lateness_max);
             for (mine, theirs) in mine.refused.iter_mut().zip(theirs.refused) {
                 *mine += theirs;
             }
@@ -98,6 +101,7 @@ struct ClassJson {
     on_time: Vec<u64>,
     latency_mean_ns: Vec<u64>,
     latency_max_ns: Vec<u64>,
+    lateness_max_ns: Vec<u64>,
     /// Only reasons that occurred.
     refused_by_reason: std::collections::BTreeMap<&'static str, Vec<u64>>,
 }
@@ -118,6 +122,7 @@ fn columns(intervals: &[Interval]) -> ClassJson {
         on_time: column(|i| i.on_time),
         latency_mean_ns: column(|i| i.latency_sum.get() / i.answered.max(1)),
         latency_max_ns: column(|i| i.latency_max.get()),
+        lateness_max_ns: column(|i| i.lateness_max.get()),
         ..ClassJson::default()
     };
     for reason in DropReason::ALL {

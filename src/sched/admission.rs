@@ -10,7 +10,7 @@ mod relief;
 mod worth;
 
 pub use dispatch::Dispatch;
-pub use relief::Offer;
+pub use relief::{Load, Offer};
 
 use super::demand::Demand;
 use super::edf::{EdfQueue, Key};

@@ -309,7 +309,8 @@ mod tests {
     fn batches_of_all_workers_come_back_to_whom_they_belong() {
         for idle in [Idle::Spin, Idle::Park, Idle::Adaptive { spin: Nanos::from_micros(50) }] {
             let device = CpuAccelerator::new(Kernels::new(vec![Box::new(Crc32c)]));
-            let (running, mut ways) = start(("helper", 7), device, (3, 2), UNPINNED, idle, &CLOCK).unwrap();
+            let (running, mut ways) =
+                start(("helper", 7), device, (3, 2), UNPINNED, idle, &CLOCK).unwrap();
             assert_eq!(ways[0].0.runs, [true, false]);
             for round in 0..200 {
                 for (w, (_, port)) in ways.iter_mut().enumerate() {
@@ -378,7 +379,8 @@ mod tests {
         let asked = Arc::new(AtomicU32::new(0));
         let inner = CpuAccelerator::new(Kernels::new(vec![Box::new(Crc32c)]));
         let device = Frail { inner, taken: 0, down: false, asked: Arc::clone(&asked) };
-        let (running, mut ways) = start(("helper", 0), device, (1, 1), UNPINNED, Idle::Park, &CLOCK).unwrap();
+        let (running, mut ways) =
+            start(("helper", 0), device, (1, 1), UNPINNED, Idle::Park, &CLOCK).unwrap();
         let port = &mut *ways[0].1;
         let mut ends = Vec::new();
         let until = CLOCK.now() + PATIENCE;

@@ -91,7 +91,8 @@ impl GpuPlan {
         let mut sizes = Vec::new();
         for (k, (kernel, spec)) in (0u16..).zip(kernels.iter()) {
             let runs = fault.is_none() && device.runs(KernelId(k));
-            let points = if runs { points(&mut device, (KernelId(k), spec), clock) } else { vec![] };
+            let points =
+                if runs { points(&mut device, (KernelId(k), spec), clock) } else { vec![] };
             sizes.push(elements(spec, 1, payload_len(spec, PAYLOAD_LEN)));
             if runs {
                 let rows_max = u32::try_from(device.rows_max()).unwrap_or(u32::MAX);

@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::control::{Control, ControlState, pause};
-use super::gpu::{GpuView, Ready};
 use super::devices::{self, Running, Ways};
+use super::gpu::{GpuView, Ready};
 use super::options::{EgressTarget, Options};
 use super::sockets::{self, WorkerSockets};
 use super::threads::{CoresError, Placement, Thread};

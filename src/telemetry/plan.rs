@@ -114,7 +114,8 @@ fn backends(plan: &PlanView) -> Vec<Value> {
     }
     if let Some(gpu) = &plan.gpu {
         let point = |(rows, took): &(usize, Nanos)| json!({"rows": rows, "us": micros(*took)});
-        let models = plan.kernels.iter().zip(&gpu.measured).filter(|(_, points)| !points.is_empty());
+        let models =
+            plan.kernels.iter().zip(&gpu.measured).filter(|(_, points)| !points.is_empty());
         let models = models.map(|(kernel, points)| {
             json!({"kernel": kernel, "points": points.iter().map(point).collect::<Vec<_>>()})
         });

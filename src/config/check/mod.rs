@@ -42,7 +42,11 @@ pub(super) fn check(file: &File, report: &mut Report) -> Settings {
         ingress: endpoints.ingress,
         egress: endpoints.egress,
         kernels: endpoints.kernels,
-        level: level(&file.level, file.gpu.enabled.given().filter(|(on, _)| **on).map(second), report),
+        level: level(
+            &file.level,
+            file.gpu.enabled.given().filter(|(on, _)| **on).map(second),
+            report,
+        ),
         gpu,
         admin: file.admin.or(Some(ADMIN_DEFAULT)),
     }

@@ -16,9 +16,7 @@ use toml::de::DeTable;
 
 pub(super) use endpoint::{EgressFile, IngressFile};
 pub(super) use kernel::{KernelFile, service_time};
-pub(super) use tuning::{
-    ClassFile, ControllerFile, GpuFile, GuardFile, LevelFile, WorkersFile,
-};
+pub(super) use tuning::{ClassFile, ControllerFile, GpuFile, GuardFile, LevelFile, WorkersFile};
 
 use super::fault::{Place, Report};
 use super::item::ADDRESS_FORM;

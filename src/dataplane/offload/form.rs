@@ -37,9 +37,9 @@ impl Worker {
     /// Forms one batch, if that is worth it; [`Worker::next_errand`] then hands it out. Devices behind a gate are asked first:
     /// what the gate keeps may go to a helper.
     pub fn form(&mut self, now: Instant) -> bool {
-        let formed = [true, false].into_iter().any(|gated| {
-            self.offload.best(now, gated).is_some_and(|d| self.form_for(now, d))
-        });
+        let formed = [true, false]
+            .into_iter()
+            .any(|gated| self.offload.best(now, gated).is_some_and(|d| self.form_for(now, d)));
         if !formed {
             self.offload.rest();
         }

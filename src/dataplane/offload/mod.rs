@@ -15,11 +15,11 @@ use crate::packet::Packet;
 use crate::sched::RoundTrip;
 
 use super::options::KernelOptions;
-pub use gate::GateOptions;
-use gate::{Gate, Ticket};
 use super::reorder::Reorder;
 use crate::kernel::RESULT_ALWAYS_FITS;
 use crate::sched::admission::Admission;
+pub use gate::GateOptions;
+use gate::{Gate, Ticket};
 
 /// Batches of one worker that one device may hold: one that runs, and one so that the device need not wait for the next.
 pub const TRIPS_PER_DEVICE: usize = 2;

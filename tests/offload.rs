@@ -136,7 +136,8 @@ impl Pair {
             refuses: false,
         }));
         let line: Box<dyn Port> = Box::new(Line(Arc::clone(&desk)));
-        let turns = rig.turns.with_devices(vec![(DeviceOptions { rows_max, runs }, line)]);
+        let turns =
+            rig.turns.with_devices(vec![(DeviceOptions { rows_max, runs, gate: None }, line)]);
         Self { rig: Rig { turns, ..rig }, desk }
     }
 
@@ -521,7 +522,8 @@ fn only_what_the_device_runs_leaves() {
         refuses: false,
     }));
     let line: Box<dyn Port> = Box::new(Line(Arc::clone(&desk)));
-    let turns = rig.turns.with_devices(vec![(DeviceOptions { rows_max: 64, runs }, line)]);
+    let turns =
+        rig.turns.with_devices(vec![(DeviceOptions { rows_max: 64, runs, gate: None }, line)]);
     let mut pair = Pair { rig: Rig { turns, ..rig }, desk };
     pair.teach(1, 20_000);
     pair.teach(2, 20_000);

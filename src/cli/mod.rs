@@ -6,6 +6,8 @@ pub mod bench;
 pub mod calibrate;
 pub mod check;
 pub mod compare;
+#[cfg(test)]
+mod gpu_tests;
 pub mod load;
 mod options;
 mod pages;

@@ -20,6 +20,7 @@ pub(super) fn service_options(settings: &Settings, seed: u64) -> runtime::Option
             config::Cores::List(cores) => runtime::Cores::List(cores.clone()),
         },
         helpers: settings.level.helpers,
+        gpu: gpu_plan(settings),
         driver: match workers.io {
             config::Io::Auto => None,
             config::Io::Uring => Some(DriverKind::Uring),
@@ -53,6 +54,27 @@ pub(super) fn service_options(settings: &Settings, seed: u64) -> runtime::Option
         egresses: settings.egress.iter().map(egress).collect(),
         seed,
     }
+}
+
+/// The GPU, where the file asks for one.
+#[cfg(feature = "gpu")]
+fn gpu_plan(settings: &Settings) -> Option<runtime::GpuPlan> {
+    let g = settings.gpu;
+    let options = crate::kernel::gpu::Options {
+        allow_software: g.allow_software,
+        rows_max: g.rows,
+        in_flight: g.slots,
+        overdue: g.time_out,
+        ..crate::kernel::gpu::Options::default()
+    };
+    let level = level_options(settings);
+    g.enabled.then(|| runtime::GpuPlan::vulkan(options, level))
+}
+
+/// A file that asks for one was refused before.
+#[cfg(not(feature = "gpu"))]
+const fn gpu_plan(_: &Settings) -> Option<runtime::GpuPlan> {
+    None
 }
 
 fn admission_options(settings: &Settings) -> admission::Options {
@@ -172,6 +194,7 @@ pub(super) fn level_options(settings: &Settings) -> level::Options {
             mode: match l.mode {
                 config::LevelMode::Measured => level::choose::Mode::Measured,
                 config::LevelMode::Seed => level::choose::Mode::Seed,
+                config::LevelMode::Trial => level::choose::Mode::Trial,
             },
             transfer_rule: level::choose::Ratio::new(l.transfer_rule),
             hysteresis_percent: (l.hysteresis * 100.0).round() as u32,

@@ -58,6 +58,7 @@ impl Shown {
     pub(super) fn snapshot_of(&self, figures: Vec<crate::stats::Counters>) -> Snapshot {
         let now = self.service.now();
         Snapshot::new(Arc::clone(&self.names), now, now.since(self.started), figures)
+            .with_gpu(self.gpu())
     }
 
     fn plan(&self) -> PlanView {
@@ -78,7 +79,16 @@ impl Shown {
             ema: plan.ema,
             budgets: self.budgets,
             layout: self.layout,
+            helpers: self.service.options().helpers,
+            gpu: self.gpu(),
+            kernels: self.names.kernels.clone(),
         }
+    }
+
+    fn gpu(&self) -> Option<telemetry::Gpu> {
+        let crate::runtime::GpuView { name, figures, entered, limit, measured } =
+            self.service.gpu()?;
+        Some(telemetry::Gpu { name, figures, entered, limit, measured })
     }
 
     /// The pages. Each looks at the service when it is asked for.

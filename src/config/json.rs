@@ -34,6 +34,13 @@ impl Settings {
             "egress": self.egress.iter().map(egress).collect::<Vec<_>>(),
             "kernel": self.kernels_json(),
             "kernels": { "simd": self.kernels.simd().word() },
+            "gpu": {
+                "enabled": self.gpu.enabled,
+                "allow_software": self.gpu.allow_software,
+                "time_out": self.gpu.time_out.to_string(),
+                "slots": self.gpu.slots,
+                "rows": self.gpu.rows,
+            },
             "level": {
                 "helpers": level.helpers,
                 "batch": match level.batch {

@@ -27,7 +27,7 @@ use fault::{Place, Report};
 pub use fault::{Fault, Faults, Severity};
 pub use settings::{
     BatchRule, Class, Classify, ClassifyBy, Controller, Cores, Egress, Empty, Fallback, Framing,
-    Guard, Idle, Ingress, Io, Late, Layout, Level, LevelMode, LowSourcePorts, Mode, ModeWord,
+    Gpu, Guard, Idle, Ingress, Io, Late, Layout, Level, LevelMode, LowSourcePorts, Mode, ModeWord,
     Order, Overload, Policy, Predictor, Settings, Sockets, Workers,
 };
 

@@ -27,6 +27,8 @@ pub struct Settings {
     pub kernels: Registry,
     /// `[level]`.
     pub level: Level,
+    /// `[gpu]`.
+    pub gpu: Gpu,
     /// `admin.listen`; none: off. Always loopback.
     pub admin: Option<SocketAddr>,
 }
@@ -365,6 +367,8 @@ choice! {
         Measured = "measured",
         /// Seed 000's table of sizes, for comparison.
         Seed = "seed",
+        /// A device wherever it is in time, whether it pays or not: to try one out.
+        Trial = "trial",
     }
 }
 
@@ -404,4 +408,19 @@ pub struct Level {
     pub queue_depth_limit: u32,
     /// Default cpu.
     pub fallback: Fallback,
+}
+
+/// A GPU that takes part of bursts. Needs a program built with the feature `gpu`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gpu {
+    /// Default no.
+    pub enabled: bool,
+    /// Whether an adapter that is software will do; default no.
+    pub allow_software: bool,
+    /// A batch that takes longer is overdue: 1 ms to 10 s, default 100 ms.
+    pub time_out: Nanos,
+    /// Batches in flight: 1 to 8, default 3.
+    pub slots: usize,
+    /// The most rows of a batch: 4 to 65,532, default 1,024.
+    pub rows: usize,
 }

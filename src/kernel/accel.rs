@@ -125,6 +125,36 @@ pub trait Accelerator: Send + std::fmt::Debug {
     fn revive(&mut self) -> bool;
 }
 
+impl<A: Accelerator + ?Sized> Accelerator for Box<A> {
+    fn runs(&self, kernel: KernelId) -> bool {
+        (**self).runs(kernel)
+    }
+
+    fn rows_max(&self) -> usize {
+        (**self).rows_max()
+    }
+
+    fn in_flight_max(&self) -> usize {
+        (**self).in_flight_max()
+    }
+
+    fn submit(&mut self, kernel: KernelId, staged: Box<Staged>) -> Result<(), Box<Staged>> {
+        (**self).submit(kernel, staged)
+    }
+
+    fn poll(&mut self, wait: Nanos, back: &mut dyn FnMut(Box<Staged>, Ended)) {
+        (**self).poll(wait, back);
+    }
+
+    fn health(&self) -> Health {
+        (**self).health()
+    }
+
+    fn revive(&mut self) -> bool {
+        (**self).revive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

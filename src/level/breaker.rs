@@ -183,6 +183,18 @@ impl Breaker {
         self.state.is_closed().then_some(false)
     }
 
+    /// How often each state was entered, in the order of [`State::ALL`].
+    #[must_use]
+    pub fn entered(&self) -> [u64; 3] {
+        self.state.entered()
+    }
+
+    /// What it holds to.
+    #[must_use]
+    pub const fn options(&self) -> Options {
+        self.options
+    }
+
     /// Figures as of `now`.
     #[must_use]
     pub fn figures(&self, now: Instant) -> Figures {

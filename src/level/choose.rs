@@ -47,6 +47,8 @@ pub enum Mode {
     Measured,
     /// Seed 000's fixed table of sizes, for comparison.
     Seed,
+    /// A device wherever it is in time, whether it pays or not: to try one out.
+    Trial,
 }
 
 /// How backends are chosen.
@@ -121,6 +123,8 @@ pub enum Reason {
     Stays,
     /// Seed 000's table.
     Table,
+    /// The device is tried out, and in time.
+    Trial,
     /// Another one was to have it, and would be late.
     OnlyInTime,
     /// In time unless it is a bad day; no other is better.
@@ -159,6 +163,7 @@ impl Leveller {
         let wanted = match self.options.mode {
             Mode::Measured => self.measured(offers, slack),
             Mode::Seed => self.table(offers, elements),
+            Mode::Trial => trial(offers, slack).or_else(|| self.measured(offers, slack)),
         };
         let Some((wanted, reason)) = wanted else { return Choice::Late };
         self.on_device = wanted.is_device();
@@ -166,7 +171,7 @@ impl Leveller {
             return self.instead(offers, slack);
         }
         let in_time = match self.options.mode {
-            Mode::Measured => wanted.surely_done_after() <= slack,
+            Mode::Measured | Mode::Trial => wanted.surely_done_after() <= slack,
             Mode::Seed => wanted.done_after() <= slack,
         };
         if in_time {
@@ -252,6 +257,12 @@ impl Leveller {
         };
         chosen.map(|o| (o, Reason::Table))
     }
+}
+
+/// The device if it is in time for sure.
+fn trial(offers: &[Offer], slack: Nanos) -> Option<(&Offer, Reason)> {
+    let in_time = |o: &&Offer| o.is_device() && o.surely_done_after() <= slack;
+    offers.iter().find(in_time).map(|o| (o, Reason::Trial))
 }
 
 /// The cheapest that is in time for sure, else the one that is done first if that is in time.

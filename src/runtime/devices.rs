@@ -61,9 +61,9 @@ impl Running {
 /// The way to a device, for each worker.
 pub(super) type Ways = Vec<(DeviceOptions, Box<dyn Port>)>;
 
-/// Starts the thread that owns `device`, the helper of that number, and makes a way to it for each of `workers` workers.
+/// Starts the thread that owns `device`, of that role and number, and makes a way to it for each of `workers` workers.
 pub(super) fn start<A: Accelerator + 'static>(
-    number: usize,
+    (role, number): (&'static str, usize),
     device: A,
     (workers, kernels): (usize, usize),
     placement: Placement,
@@ -83,10 +83,10 @@ pub(super) fn start<A: Accelerator + 'static>(
     }
     let owner = Owner::new(device, lanes, Arc::clone(&pulse));
     let body = move || {
-        placement.take("helper", number);
+        placement.take(role, number);
         owner.run(clock, idle);
     };
-    let thread = Thread::spawn(format!("punctual-h{number}"), body)?;
+    let thread = Thread::spawn(format!("punctual-{}{number}", &role[..1]), body)?;
     let way = |(worker, (there, back)): (usize, _)| {
         let owner = thread.handle();
         let line: Box<dyn Port> = Box::new(Line { worker: worker as u64, there, back, owner });
@@ -136,6 +136,8 @@ struct Owner<A> {
     /// What the device has, and since when.
     in_hand: Vec<(u64, Instant)>,
     pulse: Arc<Pulse>,
+    /// When the last batch came back: one that was taken before began only then.
+    free_since: Instant,
     revive_at: Instant,
     revive_after: Nanos,
 }
@@ -148,6 +150,7 @@ impl<A: Accelerator> Owner<A> {
             lanes,
             next: 0,
             pulse,
+            free_since: Instant::ZERO,
             revive_at: Instant::ZERO,
             revive_after: REVIVE_FIRST,
         }
@@ -186,9 +189,11 @@ impl<A: Accelerator> Owner<A> {
         if self.in_hand.is_empty() {
             return took;
         }
-        let Self { device, lanes, in_hand, .. } = self;
+        let Self { device, lanes, in_hand, free_since, .. } = self;
         device.poll(POLL_EVERY, &mut |staged, ended| {
-            hand_back(lanes, in_hand, staged, ended, clock.now());
+            let now = clock.now();
+            hand_back(lanes, in_hand, (staged, ended), (*free_since, now));
+            *free_since = now;
         });
         true
     }
@@ -214,7 +219,7 @@ impl<A: Accelerator> Owner<A> {
             self.in_hand.push((staged.tag, now));
             if let Err(staged) = self.device.submit(kernel, staged) {
                 let Self { lanes, in_hand, .. } = self;
-                hand_back(lanes, in_hand, staged, Ended::Lost, now);
+                hand_back(lanes, in_hand, (staged, Ended::Lost), (now, now));
             }
         }
         took
@@ -238,13 +243,12 @@ impl<A: Accelerator> Owner<A> {
 fn hand_back(
     lanes: &mut [Lane],
     in_hand: &mut Vec<(u64, Instant)>,
-    mut staged: Box<Staged>,
-    ended: Ended,
-    finished: Instant,
+    (mut staged, ended): (Box<Staged>, Ended),
+    (free_since, finished): (Instant, Instant),
 ) {
     let tag = staged.tag;
     let at = in_hand.iter().position(|(t, _)| *t == tag);
-    let began = at.map_or(finished, |at| in_hand.swap_remove(at).1);
+    let began = at.map_or(finished, |at| in_hand.swap_remove(at).1.max(free_since));
     let worker = usize::try_from(tag >> WORKER_SHIFT).unwrap_or(usize::MAX);
     staged.tag = tag & ((1 << WORKER_SHIFT) - 1);
     if let Some(lane) = lanes.get_mut(worker) {
@@ -305,7 +309,8 @@ mod tests {
     fn batches_of_all_workers_come_back_to_whom_they_belong() {
         for idle in [Idle::Spin, Idle::Park, Idle::Adaptive { spin: Nanos::from_micros(50) }] {
             let device = CpuAccelerator::new(Kernels::new(vec![Box::new(Crc32c)]));
-            let (running, mut ways) = start(7, device, (3, 2), UNPINNED, idle, &CLOCK).unwrap();
+            let (running, mut ways) =
+                start(("helper", 7), device, (3, 2), UNPINNED, idle, &CLOCK).unwrap();
             assert_eq!(ways[0].0.runs, [true, false]);
             for round in 0..200 {
                 for (w, (_, port)) in ways.iter_mut().enumerate() {
@@ -374,7 +379,8 @@ mod tests {
         let asked = Arc::new(AtomicU32::new(0));
         let inner = CpuAccelerator::new(Kernels::new(vec![Box::new(Crc32c)]));
         let device = Frail { inner, taken: 0, down: false, asked: Arc::clone(&asked) };
-        let (running, mut ways) = start(0, device, (1, 1), UNPINNED, Idle::Park, &CLOCK).unwrap();
+        let (running, mut ways) =
+            start(("helper", 0), device, (1, 1), UNPINNED, Idle::Park, &CLOCK).unwrap();
         let port = &mut *ways[0].1;
         let mut ends = Vec::new();
         let until = CLOCK.now() + PATIENCE;

@@ -5,6 +5,7 @@
 pub mod calibration;
 mod control;
 mod devices;
+mod gpu;
 mod options;
 mod service;
 mod sockets;
@@ -12,6 +13,7 @@ mod threads;
 mod watchdog;
 
 pub use control::tick;
+pub use gpu::{GpuPlan, GpuView, Opened};
 pub use options::{EgressPlan, EgressTarget, IngressPlan, Options, SocketsPerWorker};
 pub use service::{Service, StartError, Stopped};
 pub use threads::{Cores, CoresError};

@@ -85,6 +85,8 @@ pub struct Options {
     pub cores: Cores,
     /// Further cores that take part of a burst from all workers.
     pub helpers: usize,
+    /// A device that takes part of bursts where that pays.
+    pub gpu: Option<super::GpuPlan>,
     /// The driver; `None`: io_uring where this kernel allows it, else mio.
     pub driver: Option<DriverKind>,
     /// How workers rest.

@@ -9,12 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::calibration::{self, Measured};
 use super::control::{Control, ControlState, pause};
 use super::devices::{self, Running, Ways};
+use super::gpu::{GpuView, Ready};
 use super::options::{EgressTarget, Options};
 use super::sockets::{self, WorkerSockets};
 use super::threads::{CoresError, Placement, Thread};
 use crate::base::limits::{PARK_MAX, QUEUE_TOTAL_MAX, WORKERS_MAX};
 use crate::base::{Clock as _, KernelId, Nanos, Priority, WorkerId};
-use crate::dataplane::{self, EventLoop, KernelOptions, Own, Shared, Worker};
+use crate::dataplane::offload::GateOptions;
+use crate::dataplane::{self, EventLoop, Idle, KernelOptions, Own, Shared, Worker};
 use crate::io::capability::{self, UringUnavailable};
 use crate::io::{Driver, DriverKind, PollDriver, UringDriver};
 use crate::kernel::cpu_accel::CpuAccelerator;
@@ -61,6 +63,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The GPU's thread could not be started.
+    #[error("the GPU's thread did not start: {0}")]
+    Gpu(#[source] io::Error),
     /// A thread could not be started, or its driver could not be made.
     #[error("worker {worker} did not start: {source}")]
     Worker {
@@ -91,6 +96,7 @@ pub struct Service {
     threads: Mutex<Vec<Option<Thread<WorkerEnd>>>>,
     control: Mutex<Option<Thread<()>>>,
     helpers: Mutex<Vec<Running>>,
+    gpu: Option<(String, GateOptions)>,
     state: Arc<ControlState>,
     layout: Layout,
     addresses: Vec<SocketAddr>,
@@ -140,6 +146,7 @@ impl Service {
             threads: Mutex::new(Vec::new()),
             control: Mutex::new(None),
             helpers: Mutex::new(Vec::new()),
+            gpu: None,
             state,
             layout,
             addresses: opening.addresses,
@@ -149,7 +156,8 @@ impl Service {
             measured,
             options,
         };
-        let ways = service.start_helpers(&helper_cores)?;
+        let mut ways = service.start_helpers(&helper_cores)?;
+        service.start_gpu(&mut ways)?;
         service.start_workers(opening.workers, ways)?;
         service.start_control(controller)?;
         Ok(service)
@@ -165,7 +173,7 @@ impl Service {
             let device = CpuAccelerator::new(self.options.kernels.instantiate(seed, &CLOCK));
             let placement = Placement { core: *core, realtime: self.options.realtime };
             let started = devices::start(
-                helper,
+                ("helper", helper),
                 device,
                 (workers, kernels),
                 placement,
@@ -180,6 +188,29 @@ impl Service {
             tracing::info!(?cores, "helpers take part of bursts");
         }
         Ok(ways)
+    }
+
+    /// Adds the way to the GPU, where there is one.
+    fn start_gpu(&mut self, ways: &mut [Ways]) -> Result<(), StartError> {
+        let kernels = &self.options.kernels;
+        let Some(plan) = &self.options.gpu else { return Ok(()) };
+        let Some(Ready { device, name, gate }) = plan.open(kernels, &CLOCK) else { return Ok(()) };
+        // It has no core of its own: where it would spin for a core, it rests.
+        let idle = match self.options.idle {
+            Idle::Spin => Idle::Park,
+            other => other,
+        };
+        let placement = Placement { core: Placement::ANYWHERE, realtime: None };
+        let size = (ways.len(), kernels.len());
+        let started = devices::start(("gpu", 0), device, size, placement, idle, &CLOCK);
+        let (running, to) = started.map_err(StartError::Gpu)?;
+        self.helpers.get_mut().unwrap_or_else(PoisonError::into_inner).push(running);
+        for (ways, (mut options, port)) in ways.iter_mut().zip(to) {
+            options.gate = Some(gate.clone());
+            ways.push((options, port));
+        }
+        self.gpu = Some((name, gate));
+        Ok(())
     }
 
     fn start_workers(
@@ -261,12 +292,29 @@ impl Service {
             ema_weight: o.ema_weight,
             admission: o.admission,
             max_datagram: o.max_datagram,
-            slots: QUEUE_TOTAL_MAX + SLOTS_SPARE + if o.helpers > 0 { SLOTS_AWAY } else { 0 },
+            slots: QUEUE_TOTAL_MAX + SLOTS_SPARE + self.slots_away(),
             guard: o.guard,
             guard_requires_expected_high: o.guard_requires_expected_high,
             serves_high: serves[Priority::High],
             secret: o.seed ^ 0x9e37_79b9_7f4a_7c15,
         }
+    }
+
+    const fn slots_away(&self) -> usize {
+        if self.options.helpers > 0 || self.gpu.is_some() { SLOTS_AWAY } else { 0 }
+    }
+
+    /// The GPU, if there is one.
+    #[must_use]
+    pub fn gpu(&self) -> Option<GpuView> {
+        let (name, gate) = self.gpu.as_ref()?;
+        Some(GpuView {
+            name: name.clone(),
+            figures: gate.breaker.figures(CLOCK.now()),
+            entered: gate.breaker.entered(),
+            limit: gate.breaker.options().limit,
+            measured: gate.measured.clone(),
+        })
     }
 
     /// Where each ingress listens, in the order of the config.
@@ -448,7 +496,7 @@ struct WorkerJob {
     measured: Arc<[Option<Measured>]>,
     batch: batch::Mode,
     shared: Arc<Shared>,
-    idle: dataplane::Idle,
+    idle: Idle,
     placement: Placement,
     max_datagram: usize,
     seed: u64,

@@ -58,9 +58,14 @@ pub(super) struct Placement {
 }
 
 impl Placement {
+    /// No core of its own.
+    pub(super) const ANYWHERE: usize = usize::MAX;
+
     /// Asks for it, on the thread itself. What is refused is told, not swallowed: the service runs on, with worse tails.
     pub(super) fn take(self, role: &str, number: usize) {
-        if let Err(error) = affinity::pin_current(self.core) {
+        if self.core != Self::ANYWHERE
+            && let Err(error) = affinity::pin_current(self.core)
+        {
             tracing::warn!(role, number, core = self.core, %error, "{role} is not pinned");
         }
         if let Some(priority) = self.realtime

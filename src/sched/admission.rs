@@ -12,7 +12,7 @@ mod worth;
 
 pub use audit::Admitted;
 pub use dispatch::Dispatch;
-pub use relief::Offer;
+pub use relief::{Load, Offer};
 
 use super::batch::Batches;
 use super::demand::Demand;

@@ -62,6 +62,14 @@ impl RoundTrip {
         seen.map_or(own, |each| each.get().saturating_mul(rows as u64))
     }
 
+    /// What the device was measured to take before it served: the first word about batches of that size.
+    pub fn begin_with(&mut self, kernel: KernelId, rows: usize, took: Nanos) {
+        let each = Nanos::new(took.get() / (rows.max(1) as u64));
+        if let Some(cell) = self.each.get_mut(kernel.index() * SIZES + size(rows)) {
+            *cell = Some(Ema::new(each));
+        }
+    }
+
     /// A batch has come back.
     pub fn record(&mut self, kernel: KernelId, rows: usize, trip: &Trip) {
         // Waiting behind this worker's own batch before is no part of the way.

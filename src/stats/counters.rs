@@ -120,9 +120,37 @@ pub enum WorkerField {
     ValuePossible,
     /// Gauge: that which it had.
     ValueOnTime,
+    /// Batches handed to the GPU; [`WorkerField::AwayBatches`] counts them too.
+    GpuBatches,
+    /// Their rows.
+    GpuRows,
+    /// Time of the GPU on them, nanoseconds.
+    GpuTime,
+    /// What of it, and of the way there, moved data and began, nanoseconds.
+    GpuTransfer,
+    /// Choices: it saves the transfer as many times as the rule asks for.
+    ChosePays,
+    /// It does not pay to leave it.
+    ChoseStays,
+    /// Seed 000's table.
+    ChoseTable,
+    /// It is tried out.
+    ChoseTrial,
+    /// Only it is in time.
+    ChoseInTime,
+    /// Choices against it: a core costs less.
+    KeptCheaper,
+    /// Its breaker says no.
+    KeptBreaker,
+    /// Its breaker says no, and nothing else is to serve.
+    KeptRejected,
+    /// Nobody would be in time.
+    KeptLate,
+    /// Its queue is long enough.
+    KeptQueue,
 }
 
-const WORKER_FIELDS: usize = 21;
+const WORKER_FIELDS: usize = 35;
 
 /// Where each figure stands in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -346,7 +374,7 @@ const _: () = assert!(
     "CLASS_FIELDS sizes the class block"
 );
 const _: () = assert!(
-    WorkerField::ValueOnTime as usize + 1 == WORKER_FIELDS,
+    WorkerField::KeptQueue as usize + 1 == WORKER_FIELDS,
     "WORKER_FIELDS sizes the worker block"
 );
 

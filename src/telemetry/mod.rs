@@ -2,6 +2,7 @@
 //!
 //! Knows neither HTTP nor threads: each format is a function from a snapshot to a string.
 
+mod backends;
 mod figures;
 #[cfg(test)]
 mod grammar;
@@ -14,4 +15,4 @@ mod testing;
 pub mod view;
 
 pub use plan::{PlanView, PlanWorker};
-pub use view::{Names, Service, Snapshot};
+pub use view::{Gpu, Names, Service, Snapshot};

@@ -3,7 +3,9 @@
 //! Knows no controller: whoever holds the plan fills [`PlanView`].
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
+use super::Gpu;
 use super::table::{Table, by_priority, micros};
 use crate::base::{Instant, Nanos, PerPriority, Priority, WorkerId};
 
@@ -22,6 +24,12 @@ pub struct PlanView {
     pub budgets: PerPriority<Nanos>,
     /// How classes are laid over workers: `"symmetric"` or `"tiered"`.
     pub layout: &'static str,
+    /// Further cores that take part of bursts.
+    pub helpers: usize,
+    /// The GPU, where there is one.
+    pub gpu: Option<Gpu>,
+    /// The kernels' names, in the order of their ids.
+    pub kernels: Vec<String>,
 }
 
 /// One worker's part of the plan.
@@ -53,6 +61,7 @@ struct Body {
     ema_us: Row<f64>,
     quota: Row<u64>,
     workers: Vec<WorkerBody>,
+    backends: Vec<Value>,
 }
 
 #[derive(Serialize)]
@@ -93,13 +102,43 @@ pub fn render(plan: &PlanView) -> serde_json::Result<String> {
         ema_us: by_priority(&plan.ema, |t| micros(*t)),
         quota: by_priority(&PerPriority::from_fn(sum), |n| *n),
         workers: plan.workers.iter().map(WorkerBody::from).collect(),
+        backends: backends(plan),
     })
+}
+
+/// What batches may run on beside the workers' cores, and what was measured of it.
+fn backends(plan: &PlanView) -> Vec<Value> {
+    let mut all = vec![json!({"backend": "cpu", "count": plan.workers.len()})];
+    if plan.helpers > 0 {
+        all.push(json!({"backend": "helper", "count": plan.helpers}));
+    }
+    if let Some(gpu) = &plan.gpu {
+        let point = |(rows, took): &(usize, Nanos)| json!({"rows": rows, "us": micros(*took)});
+        let models =
+            plan.kernels.iter().zip(&gpu.measured).filter(|(_, points)| !points.is_empty());
+        let models = models.map(|(kernel, points)| {
+            json!({"kernel": kernel, "points": points.iter().map(point).collect::<Vec<_>>()})
+        });
+        all.push(json!({
+            "backend": "gpu",
+            "count": 1,
+            "device": gpu.name,
+            "breaker": {
+                "state": gpu.figures.state.word(),
+                "used_s": gpu.figures.used.as_secs_f64(),
+                "committed_s": gpu.figures.committed.as_secs_f64(),
+                "limit_s": gpu.limit.as_secs_f64(),
+                "in_flight": gpu.figures.in_flight,
+            },
+            "model": models.collect::<Vec<_>>(),
+        }));
+    }
+    all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
 
     fn worker(worker: u16, core: Option<usize>, quota: [u32; 4]) -> PlanWorker {
         PlanWorker {
@@ -121,11 +160,15 @@ mod tests {
             ema: PerPriority::new([100_500, 120_000, 200_000, 200_000].map(Nanos::new)),
             budgets: PerPriority::from_fn(Priority::default_budget),
             layout: "tiered",
+            helpers: 2,
+            gpu: None,
+            kernels: Vec::new(),
         };
         let body: Value = serde_json::from_str(&render(&plan).unwrap()).unwrap();
         let guard = json!({"high": 0.0, "medium": 80.0, "low": 80.0, "best-effort": 0.0});
         let expected = json!({
             "version": 1, "generation": 7, "at_ns": 1000, "layout": "tiered",
+            "backends": [{"backend": "cpu", "count": 2}, {"backend": "helper", "count": 2}],
             "budget_us": {"high": 1e3, "medium": 1e4, "low": 1e5, "best-effort": 2e5},
             "ema_us": {"high": 100.5, "medium": 120.0, "low": 200.0, "best-effort": 200.0},
             "quota": {"high": 8, "medium": 74, "low": 0, "best-effort": 0},

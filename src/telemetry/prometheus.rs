@@ -44,20 +44,21 @@ impl Collector for Snapshot {
         let workers: Vec<Worker<'_>> = ids.iter().map(String::as_str).zip(self.workers()).collect();
         classes(&workers, &mut out)?;
         kernel_time(&workers, &mut out)?;
-        loops(self, &workers, &mut out)
+        loops(self, &workers, &mut out)?;
+        super::backends::encode(self, &workers, &mut out)
     }
 }
 
-type Worker<'a> = (&'a str, &'a Counters);
+pub(super) type Worker<'a> = (&'a str, &'a Counters);
 type Label<'a> = (&'static str, &'a str);
 
 /// Name without its unit, what it is.
-type Head = (&'static str, &'static str);
+pub(super) type Head = (&'static str, &'static str);
 
-struct Families<'a, 'e>(&'a mut DescriptorEncoder<'e>);
+pub(super) struct Families<'a, 'e>(&'a mut DescriptorEncoder<'e>);
 
 impl Families<'_, '_> {
-    fn counter<L: EncodeLabelSet, V: EncodeCounterValue>(
+    pub(super) fn counter<L: EncodeLabelSet, V: EncodeCounterValue>(
         &mut self,
         (name, help): Head,
         unit: Option<&Unit>,
@@ -70,7 +71,7 @@ impl Families<'_, '_> {
         Ok(())
     }
 
-    fn gauge<L: EncodeLabelSet, V: EncodeGaugeValue>(
+    pub(super) fn gauge<L: EncodeLabelSet, V: EncodeGaugeValue>(
         &mut self,
         (name, help): Head,
         unit: Option<&Unit>,
@@ -273,12 +274,6 @@ fn loops(snapshot: &Snapshot, workers: &[Worker<'_>], out: &mut Families<'_, '_>
     for (head, field) in WORKER_COUNTERS {
         out.counter(head, None, workers.iter().map(|(id, c)| (label(*id), c.worker(field))))?;
     }
-    let backends = workers.iter().flat_map(|(id, c)| {
-        [("cpu", WorkerField::Runs), ("helper", WorkerField::AwayBatches)]
-            .map(|(backend, field)| ([("worker", *id), ("backend", backend)], c.worker(field)))
-    });
-    let help = "Batches run, by the worker itself or by a helper.";
-    out.counter(("punctual_backend_dispatches", help), None, backends)?;
     let generation =
         workers.iter().map(|(id, c)| (label(*id), c.worker(WorkerField::PlanGeneration)));
     out.gauge(("punctual_plan_generation", "The plan in force."), None, generation)?;
@@ -324,7 +319,7 @@ const WORKER_COUNTERS: [(Head, WorkerField); 11] = [
     (("punctual_worker_runs", "Kernel runs; a batch is one."), WorkerField::Runs),
     (("punctual_worker_rearms", "Receives armed again."), WorkerField::Rearms),
     (("punctual_worker_gaps", "Times that the loop was held up from outside."), WorkerField::Gaps),
-    (("punctual_away_packets", "Packets handed to helpers."), WorkerField::AwayRows),
+    (("punctual_away_packets", "Packets handed to helpers or the GPU."), WorkerField::AwayRows),
     (("punctual_away_lost", "Of those, packets that were not run there."), WorkerField::AwayLost),
     (("punctual_away_late", "Of those, packets back after their deadline."), WorkerField::AwayLate),
     (

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::base::{IngressId, Instant, KernelId, Nanos, Priority};
+use crate::level::breaker::Figures;
 use crate::stats::{Cell, CellWords, ClassField, Counters, Layout};
 
 /// The words that stand for ids in reports and labels. They come from the config file, never from packets, so that the
@@ -30,6 +31,21 @@ pub struct Service {
     pub ema: Nanos,
 }
 
+/// A GPU and its breaker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gpu {
+    /// What it is.
+    pub name: String,
+    /// How its breaker stands.
+    pub figures: Figures,
+    /// How often the breaker entered each of [`State::ALL`](crate::level::breaker::State::ALL).
+    pub entered: [u64; 3],
+    /// Device time that the breaker allows in a minute.
+    pub limit: Nanos,
+    /// By kernel, in the order of their ids: what batches of so many rows took before it served.
+    pub measured: Vec<Vec<(usize, Nanos)>>,
+}
+
 /// The figures of the whole service at one moment. Each worker's are consistent in themselves, and so are their sums.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -38,6 +54,7 @@ pub struct Snapshot {
     uptime: Nanos,
     workers: Vec<Counters>,
     services: Vec<Service>,
+    gpu: Option<Gpu>,
     totals: Counters,
 }
 
@@ -54,7 +71,7 @@ impl Snapshot {
             assert_eq!(worker.layout(), layout, "one block of figures for each named ingress");
             totals.merge_cells(worker);
         }
-        Self { names, now, uptime, workers, services: Vec::new(), totals }
+        Self { names, now, uptime, workers, services: Vec::new(), gpu: None, totals }
     }
 
     /// Adds service times by kernel. Without them the averages by priority stand for all kernels.
@@ -62,6 +79,19 @@ impl Snapshot {
     pub fn with_services(mut self, services: Vec<Service>) -> Self {
         self.services = services;
         self
+    }
+
+    /// Adds the GPU, where there is one.
+    #[must_use]
+    pub fn with_gpu(mut self, gpu: Option<Gpu>) -> Self {
+        self.gpu = gpu;
+        self
+    }
+
+    /// The GPU, where there is one.
+    #[must_use]
+    pub const fn gpu(&self) -> Option<&Gpu> {
+        self.gpu.as_ref()
     }
 
     /// The names.

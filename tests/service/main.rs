@@ -16,6 +16,8 @@ mod echo;
 mod flood;
 mod forward;
 mod framed;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod helpers;
 mod outlier;
 mod reload;

@@ -3,6 +3,7 @@
 //! Knows no TOML; every single value has been read and found within its range before.
 
 mod endpoint;
+mod gpu;
 mod helpers;
 mod names;
 
@@ -27,10 +28,12 @@ pub(super) fn check(file: &File, report: &mut Report) -> Settings {
     let classes = classes(&file.classes, report);
     let workers = workers(&file.workers, report);
     // What is weighed packet by packet is not handed to another core: helpers work beside the policy by classes.
-    let by_default = if file.level.helpers.or(0) > 0 { Policy::Edf } else { Policy::OURS };
+    let beside = file.level.helpers.or(0) > 0 || file.gpu.enabled.or(false);
+    let by_default = if beside { Policy::Edf } else { Policy::OURS };
     let controller = controller(&file.controller, workers.layout, by_default, report);
     helpers::check(&file.level.helpers, &workers.cores, &controller, report);
     let endpoints = endpoint::check(file, &classes, report);
+    let gpu = gpu::check(&file.gpu, &controller, &endpoints.kernels, report);
     Settings {
         workers,
         classes,
@@ -39,7 +42,12 @@ pub(super) fn check(file: &File, report: &mut Report) -> Settings {
         ingress: endpoints.ingress,
         egress: endpoints.egress,
         kernels: endpoints.kernels,
-        level: level(&file.level, report),
+        level: level(
+            &file.level,
+            file.gpu.enabled.given().filter(|(on, _)| **on).map(second),
+            report,
+        ),
+        gpu,
         admin: file.admin.or(Some(ADMIN_DEFAULT)),
     }
 }
@@ -201,13 +209,14 @@ fn guard(file: &GuardFile, report: &mut Report) -> Guard {
     guard
 }
 
-fn level(file: &LevelFile, report: &mut Report) -> Level {
+fn level(file: &LevelFile, gpu: Option<&Place>, report: &mut Report) -> Level {
     let helpers = file.helpers.or(0);
-    // Helpers and batches are in force; nothing else of it is.
+    // Helpers and batches heed nothing else of it; a GPU heeds all.
     let idle = file.without_effect();
     let in_force = helpers > 0 || file.batch.place().is_some();
-    if let Some(place) = file.place.as_ref().filter(|_| !in_force).or(idle) {
-        report.warn(place, "[level] takes effect with offload backends, and this build has none");
+    let unheeded = file.place.as_ref().filter(|_| !in_force).or(idle);
+    if let Some(place) = unheeded.filter(|_| gpu.is_none()) {
+        report.warn(place, "[level] takes effect with offload backends, and [gpu] is not enabled");
     }
     let level = Level {
         helpers,
@@ -221,15 +230,15 @@ fn level(file: &LevelFile, report: &mut Report) -> Level {
         queue_depth_limit: file.queue_depth_limit.or(64),
         fallback: file.fallback.or(Fallback::Cpu),
     };
-    warn_of_level(file, &level, report);
+    warn_of_level(file, &level, gpu, report);
     level
 }
 
 /// Seconds of one device in a minute.
 const DEVICE_S_A_MINUTE: f64 = 60.0;
 
-fn warn_of_level(file: &LevelFile, level: &Level, report: &mut Report) {
-    let limit = file.gpu_cost_limit.place().or(file.breaker.as_ref());
+fn warn_of_level(file: &LevelFile, level: &Level, gpu: Option<&Place>, report: &mut Report) {
+    let limit = file.gpu_cost_limit.place().or(file.breaker.as_ref()).or(gpu);
     if let Some(place) = limit
         && !file.gpu_cost_limit.is_bad()
         && level.gpu_cost_limit >= DEVICE_S_A_MINUTE

@@ -16,7 +16,7 @@ use toml::de::DeTable;
 
 pub(super) use endpoint::{EgressFile, IngressFile};
 pub(super) use kernel::{KernelFile, service_time};
-pub(super) use tuning::{ClassFile, ControllerFile, GuardFile, LevelFile, WorkersFile};
+pub(super) use tuning::{ClassFile, ControllerFile, GpuFile, GuardFile, LevelFile, WorkersFile};
 
 use super::fault::{Place, Report};
 use super::item::ADDRESS_FORM;
@@ -35,6 +35,7 @@ pub(super) struct File {
     pub(super) kernels: Vec<KernelFile>,
     pub(super) simd: Field<SimdChoice>,
     pub(super) level: LevelFile,
+    pub(super) gpu: GpuFile,
     /// The inner `None` is "off".
     pub(super) admin: Field<Option<SocketAddr>>,
 }
@@ -58,6 +59,7 @@ impl File {
         let kernels = top.child("kernel", "[kernel]", report);
         let simd = top.child("kernels", "[kernels]", report);
         let level = top.child("level", "[level]", report);
+        let gpu = top.child("gpu", "[gpu]", report);
         let admin = top.child("admin", "[admin]", report);
         top.done(report);
         Self {
@@ -72,6 +74,7 @@ impl File {
             kernels: read_kernels(&kernels, folder, report),
             simd: read_simd(simd, report),
             level: LevelFile::read(level, report),
+            gpu: GpuFile::read(gpu, report),
             admin: read_admin(admin, report),
         }
     }

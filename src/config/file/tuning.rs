@@ -269,3 +269,28 @@ impl LevelFile {
         file
     }
 }
+
+pub(in crate::config) struct GpuFile {
+    /// Where `[gpu]` stands, if it does.
+    pub(in crate::config) place: Option<Place>,
+    pub(in crate::config) enabled: Field<bool>,
+    pub(in crate::config) allow_software: Field<bool>,
+    pub(in crate::config) time_out: Field<Nanos>,
+    pub(in crate::config) slots: Field<usize>,
+    pub(in crate::config) rows: Field<usize>,
+}
+
+impl GpuFile {
+    pub(super) fn read(mut s: Section<'_, '_>, r: &mut Report) -> Self {
+        let file = Self {
+            place: s.is_given().then(|| s.place().clone()),
+            enabled: s.boolean("enabled", r),
+            allow_software: s.boolean("allow_software", r),
+            time_out: s.duration("time_out", us(1_000, 10_000_000), r),
+            slots: s.integer("slots", 1..=8, r),
+            rows: s.integer("rows", 4..=65_532, r),
+        };
+        s.done(r);
+        file
+    }
+}

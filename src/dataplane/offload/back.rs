@@ -34,6 +34,12 @@ impl Worker {
         };
         let mut packets = std::mem::take(&mut trip.packets);
         let (kernel, sent) = (trip.kernel, trip.sent);
+        if let Some(ticket) = trip.ticket.take() {
+            let took = finished.since(began);
+            let transfer = ticket.settle(now, took, ended);
+            self.counters.add_worker(WorkerField::GpuTime, took.get());
+            self.counters.add_worker(WorkerField::GpuTransfer, transfer.get());
+        }
         let mut row = 0;
         for away in &packets {
             self.take_in_result(now, *away, (&staged, row), ended);

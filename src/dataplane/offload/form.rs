@@ -3,6 +3,7 @@
 use super::super::options::Order;
 use super::super::reorder::{self, ListId};
 use super::super::worker::{Origin, Worker};
+use super::gate::{Ask, Verdict};
 use super::{Device, DeviceOptions, Errand, Offload, capacity_of};
 use crate::base::{DropReason, IngressId, Instant, KernelId, Nanos, Priority};
 use crate::kernel::accel::Staged;
@@ -10,6 +11,9 @@ use crate::packet::framed::Header;
 use crate::packet::{BufPool, Packet, PacketFlags, Slot};
 use crate::sched::admission::{Offer, Policy};
 use crate::stats::WorkerField;
+
+/// A device whose gate kept a batch is asked again after this.
+const KEPT_REST: Nanos = Nanos::from_micros(500);
 
 impl Worker {
     /// Gives the worker devices that take part of its bursts. Only with the policy "edf": the others, which are there for
@@ -30,12 +34,19 @@ impl Worker {
         self.admission.queue().backlog() > self.offload.worth()
     }
 
-    /// Forms one batch, if that is worth it; [`Worker::next_errand`] then hands it out.
+    /// Forms one batch, if that is worth it; [`Worker::next_errand`] then hands it out. Devices behind a gate are asked first:
+    /// what the gate keeps may go to a helper.
     pub fn form(&mut self, now: Instant) -> bool {
-        let Some(d) = self.offload.best(now) else {
+        let formed = [true, false]
+            .into_iter()
+            .any(|gated| self.offload.best(now, gated).is_some_and(|d| self.form_for(now, d)));
+        if !formed {
             self.offload.rest();
-            return false;
-        };
+        }
+        formed
+    }
+
+    fn form_for(&mut self, now: Instant, d: usize) -> bool {
         let Self { admission, offload, pool, kernels, origins, .. } = self;
         let device = &offload.devices[d];
         let offer = Offer {
@@ -51,17 +62,60 @@ impl Worker {
             let may = !origins[p.slot.index()].is_retried();
             may.then(|| device.bytes_of(p, kernels, slot_len)).flatten()
         });
+        let last = device.gate.is_none() || offload.devices.len() == 1;
+        let kernel = kernel.filter(|kernel| self.passes_gate(now, d, *kernel));
         if let Some(kernel) = kernel {
             self.load(now, d, kernel);
         }
-        while let Some(packet) = self.admission.next_hopeless(now) {
+        // A helper may still be in time where the device behind the gate would not.
+        while last && let Some(packet) = self.admission.next_hopeless(now) {
             self.leave_queue(&packet);
             self.drop_packet(now, packet, DropReason::LateBeforeOffload);
         }
-        if kernel.is_none() {
-            self.offload.rest();
-        }
         kernel.is_some()
+    }
+
+    /// Whether what was chosen may go to device `d`.
+    fn passes_gate(&mut self, now: Instant, d: usize, kernel: KernelId) -> bool {
+        let load = self.admission.relief_load();
+        let before = self.admission.queue().backlog().saturating_sub(load.own);
+        let helped = self.offload.best(now, false).map(|h| {
+            let helper = &self.offload.devices[h];
+            let takes = helper.times.fixed() + helper.times.in_device(kernel, load.rows, load.own);
+            helper.free_at.max(now) + takes
+        });
+        let device = &mut self.offload.devices[d];
+        let Some(gate) = &mut device.gate else { return true };
+        let ask = Ask {
+            now,
+            kernel,
+            rows: load.rows,
+            own: load.own,
+            due: load.due,
+            before,
+            wait: device.free_at.since(now),
+            way: device.times.fixed(),
+            in_device: device.times.in_device(kernel, load.rows, load.own),
+            helped,
+        };
+        let (verdict, counted) = gate.judge(&ask);
+        self.counters.add_worker(counted, 1);
+        match verdict {
+            Verdict::Go => {
+                self.counters.add_worker(WorkerField::GpuBatches, 1);
+                self.counters.add_worker(WorkerField::GpuRows, load.rows as u64);
+                return true;
+            }
+            // A look through the queue is not for every turn where nothing comes of it.
+            Verdict::Stay => device.shunned_until = now + KEPT_REST,
+            Verdict::Reject => {
+                while let Some((packet, _)) = self.admission.next_relief() {
+                    self.leave_queue(&packet);
+                    self.drop_packet(now, packet, DropReason::BreakerReject);
+                }
+            }
+        }
+        false
     }
 
     /// A batch that is to be handed to the device with that number.
@@ -152,7 +206,9 @@ impl Device {
         packets: Vec<(Packet, Instant)>,
     ) {
         self.free_at = self.free_at.max(now) + self.times.in_device(kernel, rows, own);
+        let ticket = self.gate.as_mut().and_then(|gate| gate.ticket.take());
         let trip = &mut self.trips[t];
+        trip.ticket = ticket;
         trip.packets = packets;
         trip.kernel = kernel;
         trip.sent = now;

@@ -5,6 +5,7 @@
 
 mod back;
 mod form;
+mod gate;
 
 use std::collections::VecDeque;
 
@@ -17,6 +18,8 @@ use super::options::KernelOptions;
 use super::reorder::Reorder;
 use crate::kernel::RESULT_ALWAYS_FITS;
 use crate::sched::admission::Admission;
+pub use gate::GateOptions;
+use gate::{Gate, Ticket};
 
 /// Batches of one worker that one device may hold: one that runs, and one so that the device need not wait for the next.
 pub const TRIPS_PER_DEVICE: usize = 2;
@@ -72,13 +75,15 @@ pub struct DeviceOptions {
     pub rows_max: usize,
     /// Whether it runs each kernel, in the order of their ids.
     pub runs: Vec<bool>,
+    /// What stands before it; nothing before a helper.
+    pub gate: Option<GateOptions>,
 }
 
 impl DeviceOptions {
     /// As the device says, of a service with that many kernels.
     pub fn of(device: &impl Accelerator, kernels: usize) -> Self {
         let runs = |k| u16::try_from(k).is_ok_and(|k| device.runs(KernelId(k)));
-        Self { rows_max: device.rows_max(), runs: (0..kernels).map(runs).collect() }
+        Self { rows_max: device.rows_max(), runs: (0..kernels).map(runs).collect(), gate: None }
     }
 }
 
@@ -93,6 +98,8 @@ struct Trip {
     sent: Instant,
     /// When it is expected back.
     due: Instant,
+    /// Settled with its device's gate when it is back.
+    ticket: Option<Ticket>,
 }
 
 /// A device as the worker sees it.
@@ -107,6 +114,7 @@ struct Device {
     free_at: Instant,
     shunned_until: Instant,
     shun: Nanos,
+    gate: Option<Gate>,
 }
 
 /// What of a worker's packets is elsewhere.
@@ -192,9 +200,10 @@ impl Offload {
         self.worth = Nanos::MAX;
     }
 
-    /// The device that would be back first with a batch given to it now.
-    fn best(&self, now: Instant) -> Option<usize> {
-        let able = self.devices.iter().enumerate().filter(|(_, d)| d.is_able(now));
+    /// The device that would be back first with a batch given to it now, of those behind a gate or of the others.
+    fn best(&self, now: Instant, gated: bool) -> Option<usize> {
+        let able = self.devices.iter().enumerate();
+        let able = able.filter(|(_, d)| d.gate.is_some() == gated && d.is_able(now));
         able.min_by_key(|(_, d)| d.free_at.max(now) + d.times.fixed()).map(|(i, _)| i)
     }
 
@@ -233,16 +242,20 @@ impl Device {
             kernel: nothing.kernel,
             sent: Instant::ZERO,
             due: Instant::ZERO,
+            ticket: None,
         };
+        let mut times = RoundTrip::new(kernels);
+        let gate = options.gate.as_ref().map(|g| Gate::new(g, &mut times));
         Self {
             rows_max,
             bytes_max,
             runs: options.runs.clone().into(),
             trips: std::array::from_fn(trip),
-            times: RoundTrip::new(kernels),
+            times,
             free_at: Instant::ZERO,
             shunned_until: Instant::ZERO,
             shun: SHUN_FIRST,
+            gate,
         }
     }
 

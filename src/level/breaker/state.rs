@@ -7,6 +7,9 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 #[cfg(not(punctual_loom))]
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Figures are no part of what loom tries.
+use std::sync::atomic::AtomicU64 as Tally;
+
 use super::{HOLD_MAX, HOLD_MIN};
 use crate::base::{Instant, Nanos};
 
@@ -38,7 +41,11 @@ impl State {
 
 /// The state, how often the hold was doubled, and when it opened: 2, 6 and 56 bits, the last in milliseconds.
 #[derive(Debug)]
-pub(super) struct StateCell(AtomicU64);
+pub(super) struct StateCell {
+    word: AtomicU64,
+    /// How often each state was entered, for reports alone: nothing is decided by it.
+    entered: [Tally; 3],
+}
 
 const CLOSED: u64 = 0;
 const OPEN: u64 = 1;
@@ -66,15 +73,20 @@ const fn ms(now: Instant) -> u64 {
 
 impl StateCell {
     pub(super) fn new() -> Self {
-        Self(AtomicU64::new(pack(CLOSED, 0, 0)))
+        Self { word: AtomicU64::new(pack(CLOSED, 0, 0)), entered: Default::default() }
     }
 
     pub(super) fn get(&self) -> State {
-        match tag(self.0.load(Ordering::Acquire)) {
+        match tag(self.word.load(Ordering::Acquire)) {
             CLOSED => State::Closed,
             OPEN => State::Open,
             _ => State::HalfOpen,
         }
+    }
+
+    /// How often each state was entered, in the order of [`State::ALL`].
+    pub(super) fn entered(&self) -> [u64; 3] {
+        std::array::from_fn(|i| self.entered[i].load(Ordering::Relaxed))
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -88,12 +100,12 @@ impl StateCell {
 
     /// Whether it is open and its hold is over.
     pub(super) fn held_long_enough(&self, now: Instant) -> bool {
-        is_over(self.0.load(Ordering::Acquire), now)
+        is_over(self.word.load(Ordering::Acquire), now)
     }
 
     /// Open becomes half open, for one of those that ask at the same time, and once its hold is over.
     pub(super) fn begin_probe(&self, now: Instant) -> bool {
-        let word = self.0.load(Ordering::Acquire);
+        let word = self.word.load(Ordering::Acquire);
         is_over(word, now) && self.exchange(word, pack(HALF_OPEN, doublings(word), 0))
     }
 
@@ -109,7 +121,7 @@ impl StateCell {
     }
 
     fn change(&self, from: u64, to: impl Fn(u64) -> u64) {
-        let word = self.0.load(Ordering::Acquire);
+        let word = self.word.load(Ordering::Acquire);
         if tag(word) == from {
             // Whoever was faster has changed it already.
             self.exchange(word, to(word));
@@ -117,7 +129,12 @@ impl StateCell {
     }
 
     fn exchange(&self, from: u64, to: u64) -> bool {
-        self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        let done =
+            self.word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if done && let Some(count) = self.entered.get(usize::try_from(tag(to)).unwrap_or(0)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        done
     }
 }
 

@@ -65,14 +65,21 @@ impl Offer<'_> {
 
 /// What has been chosen.
 #[derive(Clone, Copy, Debug)]
-struct Load {
-    rows: usize,
+pub struct Load {
+    /// Datagrams.
+    pub rows: usize,
     packets: usize,
     bytes: usize,
     /// What it would cost the worker.
-    own: Nanos,
+    pub own: Nanos,
     /// The earliest deadline among them.
-    due: Instant,
+    pub due: Instant,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 impl Load {
@@ -94,6 +101,7 @@ impl Load {
 #[derive(Debug, Default)]
 pub(super) struct Relief {
     chosen: Vec<Key>,
+    load: Load,
     /// With their own deadlines, which the order of their flows may have moved.
     hopeless: Vec<(Key, Instant)>,
 }
@@ -163,7 +171,14 @@ impl Admission {
             self.relief.chosen.clear();
             return None;
         }
+        self.relief.load = load;
         kernel
+    }
+
+    /// What was chosen last, all together.
+    #[must_use]
+    pub const fn relief_load(&self) -> Load {
+        self.relief.load
     }
 
     /// Takes the next of the chosen packets out of the queue, in the queue's order, with the deadline that it was queued by.

@@ -62,7 +62,7 @@ pub fn write_log(report: &Report, started: WallTime, out: &mut impl Write) -> io
             write(&format!("{}.raw", class.name), &pair.raw, from.to_std(), to)?;
         }
         write("generator.lateness", lateness, from.to_std(), to)?;
-        from = from + log.length();
+        from += log.length();
     }
     Ok(())
 }

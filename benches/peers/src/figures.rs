@@ -16,7 +16,7 @@ pub(crate) fn range(values: &[f64]) -> [f64; 3] {
 
 /// The generator was late in it: the turn does not count.
 pub(crate) fn is_void(late: f64) -> bool {
-    !(late < LATE)
+    late.is_nan() || late >= LATE
 }
 
 /// How many turns are void, as the report says it; `late` holds the generator's lateness in each.

@@ -212,7 +212,9 @@ fn keys_of_the_reader() -> BTreeSet<String> {
         sections.insert(at);
     };
     add("", &format!("zzz = 1\n{INGRESS}"));
-    for at in ["workers", "controller", "guard", "kernels", "level", "level.breaker", "admin"] {
+    for at in
+        ["workers", "controller", "guard", "kernels", "level", "level.breaker", "gpu", "admin"]
+    {
         add(at, &format!("[{at}]\nzzz = 1\n{INGRESS}"));
     }
     add("priority", &format!("[priority]\nzzz = 1\n{INGRESS}"));

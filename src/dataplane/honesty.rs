@@ -16,6 +16,7 @@ pub(super) struct Reached {
 impl Worker {
     /// A packet that is predicted to be late at dispatch, where it is run all the same to see whether it is.
     #[cold]
+    #[inline(never)]
     pub(super) fn audit(
         &mut self,
         start: Instant,
@@ -34,16 +35,16 @@ impl Worker {
         })
     }
 
-    /// One that was let in against its prediction has been run.
+    /// One that was let in against its prediction has been run. A packet that is pointed to would have to lie in memory.
     #[cold]
     #[inline(never)]
-    pub(super) fn judge_unpromised(&mut self, packet: &Packet, late: bool) {
-        let field = match (late, packet.flags.audit) {
+    pub(super) fn judge_unpromised(&mut self, priority: Priority, audit: bool, late: bool) {
+        let field = match (late, audit) {
             (true, _) => ClassField::UnpromisedLate,
             (false, true) => ClassField::AuditsInTime,
             (false, false) => return,
         };
-        self.counters.add_class(packet.priority, field, 1);
+        self.counters.add_class(priority, field, 1);
     }
 
     /// One that was let in against its prediction is dropped.

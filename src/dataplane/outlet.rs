@@ -170,7 +170,7 @@ impl Worker {
             return self.drop_packet(now, packet, DropReason::KernelError);
         }
         if packet.flags.probe {
-            self.judge_unpromised(&packet, late);
+            self.judge_unpromised(packet.priority, packet.flags.audit, late);
         }
         if late && way.late == Late::Drop {
             return self.drop_packet(now, packet, DropReason::LateAfterKernel);

@@ -49,7 +49,7 @@ impl Admission {
         }
         let Self { predicts, options, estimate, each, queue, .. } = self;
         let (predicts, policy, each) = (*predicts, options.policy, *each);
-        let judge = Judge { predicts, policy, estimate, batches: None, each };
+        let judge = Judge { predicts, policy, estimate, each };
         match queue.take_if(|p| wanted(p).then(|| judge.of(start, p))) {
             Some((verdict, packet)) => verdict.on(packet, DropReason::LateAtDispatch),
             None => Dispatch::Empty,
@@ -98,10 +98,12 @@ impl Admission {
     fn take_out(&mut self, start: Instant, key: &Key) -> Dispatch<'_> {
         let Self { predicts, options, estimate, batches, each, queue, overtaking, .. } = self;
         let (predicts, policy, each) = (*predicts, options.policy, *each);
-        let judge = Judge { predicts, policy, estimate, batches: Some(batches), each };
+        let judge = Judge { predicts, policy, estimate, each };
         *overtaking = queue.remove(key).map(|e| e.item);
         let late = DropReason::LateAtDispatch;
-        overtaking.as_ref().map_or(Dispatch::Empty, |p| judge.of(start, p).on(p, late))
+        overtaking
+            .as_ref()
+            .map_or(Dispatch::Empty, |p| judge.of_batch(batches, start, p).on(p, late))
     }
 
     #[inline(never)]
@@ -151,9 +153,9 @@ impl Admission {
     fn judged(&mut self, start: Instant, packet: Packet, why: DropReason) -> Dispatch<'_> {
         let Self { predicts, options, estimate, batches, each, overtaking, .. } = self;
         let (predicts, policy, each) = (*predicts, options.policy, *each);
-        let judge = Judge { predicts, policy, estimate, batches: Some(batches), each };
+        let judge = Judge { predicts, policy, estimate, each };
         let packet = &*overtaking.insert(packet);
-        judge.of(start, packet).on(packet, why)
+        judge.of_batch(batches, start, packet).on(packet, why)
     }
 
     /// The packet of a higher priority that goes before the head.
@@ -218,8 +220,6 @@ struct Judge<'a> {
     predicts: bool,
     policy: Policy,
     estimate: &'a ServiceEstimate,
-    /// None: no batch is known.
-    batches: Option<&'a Batches>,
     each: Nanos,
 }
 
@@ -243,19 +243,12 @@ impl Verdict {
 }
 
 impl Judge<'_> {
-    #[expect(
-        clippy::inline_always,
-        reason = "where no batch is known, nothing of them is to be left: 25 instructions a packet"
-    )]
-    #[inline(always)]
+    #[inline]
     fn of(&self, start: Instant, packet: &Packet) -> Verdict {
         if !packet.priority.enforces_deadline() {
             return Verdict::Run;
         }
         let each = if self.predicts && !packet.flags.probe {
-            if let Some(batches) = self.batches.filter(|b| b.has(packet.bucket)) {
-                return self.in_batch(batches, start, packet);
-            }
             self.estimate.predict(packet.bucket, packet.priority) + self.each
         } else if self.policy == Policy::Fifo {
             return Verdict::Run;
@@ -271,6 +264,15 @@ impl Judge<'_> {
             0 => Verdict::TooLate,
             in_time => Verdict::Part(in_time),
         }
+    }
+
+    /// The same where batches may be known. Apart, so that nothing of them is left where none is: 25 instructions a packet.
+    fn of_batch(&self, batches: &Batches, start: Instant, packet: &Packet) -> Verdict {
+        let by_batch = self.predicts
+            && packet.priority.enforces_deadline()
+            && !packet.flags.probe
+            && batches.has(packet.bucket);
+        if by_batch { self.in_batch(batches, start, packet) } else { self.of(start, packet) }
     }
 
     /// By what its rows take together.

@@ -468,6 +468,11 @@ impl Admission {
             Policy::EdfExpiry | Policy::Fifo => return Err(DropReason::QuotaTotal),
         }
         self.demand.add(candidate.priority, candidate.service, 1);
+        self.by_deadline(now, candidate)
+    }
+
+    /// The gates of [`Policy::Edf`].
+    fn by_deadline(&mut self, now: Instant, candidate: &Candidate) -> Result<Admitted, DropReason> {
         match self.gates(now, candidate) {
             Ok(()) => Ok(Admitted::Expected),
             Err(reason) if self.probe(now, candidate.priority) => {

@@ -117,14 +117,29 @@ struct Run {
 }
 
 /// One worker's shapes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Batches {
     mode: Mode,
     kernels: Box<[Option<Kernel>]>,
     /// A batch of one by bucket, nanoseconds << [`FRACTION`].
     ones: Box<[u64]>,
     runs: PerPriority<Run>,
+    /// The bucket and class of the newest packet, and how many in a row were like it.
+    newest: (u16, Priority, u32),
     slice: Nanos,
+}
+
+impl Default for Batches {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            kernels: Box::default(),
+            ones: Box::default(),
+            runs: PerPriority::default(),
+            newest: (0, Priority::High, 0),
+            slice: Nanos::ZERO,
+        }
+    }
 }
 
 impl Batches {
@@ -253,6 +268,16 @@ impl Batches {
         let run = &mut self.runs[priority];
         let before = if run.kernel == kernel { run.rows } else { 0 };
         *run = Run { kernel, rows: before.saturating_add(count) };
+        let (last, of, alike) = self.newest;
+        let before = if (last, of) == (bucket, priority) { alike } else { 0 };
+        self.newest = (bucket, priority, before.saturating_add(count));
+    }
+
+    /// Whether the newest `waiting` packets are all of that bucket and class, whose kernel has a shape.
+    #[must_use]
+    pub fn all_like(&self, bucket: u16, priority: Priority, waiting: usize) -> bool {
+        let (last, of, alike) = self.newest;
+        (last, of) == (bucket, priority) && alike as usize >= waiting && self.has(bucket)
     }
 
     /// What each packet of that bucket takes where many wait: its part of a full batch.

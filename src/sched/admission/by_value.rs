@@ -29,6 +29,9 @@ impl Admission {
             if self.fits(now, c) {
                 return Ok(Admitted::Expected);
             }
+            if self.nothing_to_weigh(c) {
+                return self.by_deadline(now, c);
+            }
             self.go_by_value();
         }
         let found = self.found(now, c, 1);
@@ -36,6 +39,12 @@ impl Admission {
             Some(Err(reason)) => self.probe_by_value(now, c, reason),
             _ => Ok(Admitted::Expected),
         }
+    }
+
+    /// Whether all that waits is like the candidate, and what it takes is known: whoever is refused, as many are in time. Where
+    /// packets take a microsecond, weighing each costs as much as serving it.
+    fn nothing_to_weigh(&self, c: &Candidate) -> bool {
+        self.batches.any() && self.batches.all_like(c.bucket, c.priority, self.queue.len())
     }
 
     /// Refused for that reason, unless a probe or an audit is due.

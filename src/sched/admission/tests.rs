@@ -54,6 +54,48 @@ fn a_batch_s_rows_fit_where_single_runs_would_not() {
     assert_eq!(admitted(Mode::Average), 5, "by what was seen: 20 us");
 }
 
+/// Under `Policy::Value` one that does not fit is refused by its deadline where all that waits is like it, and weighed where not.
+#[test]
+fn what_is_all_alike_is_not_weighed() {
+    use crate::sched::batch::{Batches, Mode, Shape};
+    let weighed = |first: u16| {
+        let mut bench = Bench::by(Policy::Value);
+        let times: Vec<Nanos> = (0..40).map(|n| Nanos::from_micros(10 + n)).collect();
+        let mut batches = Batches::new(Mode::Cost, vec![Shape::new(&times, 40)]);
+        batches.set_slice(Nanos::from_micros(29));
+        bench.admission.set_batches(batches);
+        let (now, priority, deadline) = (us(0), Priority::High, us(120));
+        let mut refused = 0;
+        for n in 0..200 {
+            let bucket = if n == 0 { first } else { LONG };
+            let service = bench.admission.charge(bucket, priority, 1);
+            let c = Candidate {
+                priority,
+                released: now,
+                deadline,
+                queued_by: deadline,
+                service,
+                bucket,
+                bound: true,
+            };
+            match bench.admission.admit(now, &c) {
+                Ok(_) => bench.push(priority, bucket, now, deadline),
+                Err(reason) => {
+                    assert!(matches!(
+                        reason,
+                        DropReason::PredictedMiss | DropReason::QuotaPriority
+                    ));
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 100, "{refused}");
+        bench.admission.by_value
+    };
+    assert!(!weighed(LONG), "all alike");
+    assert!(weighed(SHORT), "one is shorter");
+}
+
 /// So many microseconds after the start of a test; negative: before it.
 fn us(us: i64) -> Instant {
     Instant::ZERO + Nanos::from_micros(10_000_000_u64.checked_add_signed(us).unwrap())
@@ -61,16 +103,20 @@ fn us(us: i64) -> Instant {
 
 impl Bench {
     fn new() -> Self {
+        Self::by(Policy::Edf)
+    }
+
+    fn by(policy: Policy) -> Self {
         let budgets = PerPriority::from_fn(Priority::default_budget);
         let estimate = ServiceEstimate::new(&budgets, 1);
-        let options = Options { policy: Policy::Edf, probe_interval: None, ..Options::default() };
+        let options = Options { policy, probe_interval: None, ..Options::default() };
         let mut admission = Admission::new(options, estimate, &budgets);
         for _ in 0..16 {
             admission.estimate.record(us(0), LONG, Priority::High, Nanos::from_micros(20));
             admission.estimate.record(us(0), SHORT, Priority::High, Nanos::from_micros(2));
         }
         admission.set_quota(PerPriority::new([64; Priority::COUNT]), 256);
-        Self { admission, pool: BufPool::new(64, 64) }
+        Self { admission, pool: BufPool::new(256, 64) }
     }
 
     /// For 150 ms before `us(0)`, Medium asks for twice the time there is.

@@ -96,6 +96,18 @@ impl DropReason {
         )
     }
 
+    /// Whether it says that a packet was let in and then late.
+    #[must_use]
+    pub const fn is_late_after_admit(self) -> bool {
+        matches!(
+            self,
+            Self::LateAtDispatch
+                | Self::LateBeforeOffload
+                | Self::LateAfterKernel
+                | Self::ReorderLate
+        )
+    }
+
     /// The coarse group.
     #[must_use]
     pub const fn stage(self) -> DropStage {

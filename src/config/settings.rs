@@ -168,7 +168,7 @@ pub struct Controller {
     pub audit_one_in: u32,
     /// Default value.
     pub overload: Overload,
-    /// Default edf.
+    /// Default value; with helpers or a GPU edf.
     pub policy: Policy,
     /// How the Medium quota of a tiered layout is shared among the workers; 1 to 1,000 each, default 1 : 1.
     pub medium_split: [u32; 2],

@@ -52,11 +52,7 @@ impl Worker {
     #[inline(never)]
     pub(super) fn judge_unpromised_drop(&mut self, packet: &Packet, reason: DropReason) {
         // Late after its kernel: that was judged when it had been run.
-        let late = matches!(
-            reason,
-            DropReason::LateAtDispatch | DropReason::LateBeforeOffload | DropReason::ReorderLate
-        );
-        if late {
+        if reason.is_late_after_admit() && reason != DropReason::LateAfterKernel {
             self.counters.add_class(packet.priority, ClassField::UnpromisedLate, 1);
         }
     }

@@ -83,10 +83,7 @@ impl GpuPlan {
         if let Some(why) = &fault {
             tracing::warn!(gpu = name, "the GPU is down: {why}; everything runs on the cores");
         }
-        let core = kernels.level().ok().and_then(|level| {
-            Backend::CORES.into_iter().find(|backend| backend.word() == level.word())
-        });
-        let core = core.unwrap_or(Backend::Scalar);
+        let core = kernels.level().ok().and_then(Backend::of).unwrap_or(Backend::Scalar);
         let mut measured = Vec::new();
         let mut sizes = Vec::new();
         for (k, (kernel, spec)) in (0u16..).zip(kernels.iter()) {

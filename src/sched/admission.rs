@@ -5,13 +5,16 @@
 //! sentence can be read, drops two of three High packets at load 1.
 
 mod audit;
+mod batching;
 mod by_value;
 mod dispatch;
+mod options;
 mod relief;
 mod worth;
 
 pub use audit::Admitted;
 pub use dispatch::Dispatch;
+pub use options::{Options, Overload, Policy, Predictor};
 pub use relief::{Load, Offer};
 
 use super::batch::Batches;
@@ -23,85 +26,8 @@ use crate::base::limits::QUEUE_TOTAL_MAX;
 use crate::base::token_bucket::TokenBucket;
 use crate::base::{DropReason, Ema, Instant, Nanos, PerPriority, Priority};
 use crate::packet::Packet;
+use options::cushions;
 use worth::Worth;
-
-/// What is dropped, and in which order the rest is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
-    /// Earliest deadline first behind all gates.
-    Edf,
-    /// Deadline order while the work fits, value order when it does not, by what each kernel and size takes.
-    Value,
-    /// Earliest deadline first; drops only what has already expired. For comparison: it collapses under overload.
-    EdfExpiry,
-    /// In order of arrival; drops only what does not fit the queue. For comparison: what a plain service does.
-    Fifo,
-}
-
-/// Which queued work is charged to a candidate (gate G2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Predictor {
-    /// The work that will be run before it.
-    Prefix,
-    /// All queued work, as seed 002's text can be read. For comparison.
-    SeedTotal,
-    /// None: no prediction at admission, only at dispatch.
-    Off,
-}
-
-/// What happens when a candidate does not fit behind work of less value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overload {
-    /// The queued packets of lowest value density give way (weighted Moore-Hodgson, online).
-    Value,
-    /// The candidate is dropped.
-    None,
-}
-
-/// How the gates are set.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Options {
-    /// Order and drops.
-    pub policy: Policy,
-    /// Gate G2.
-    pub predictor: Predictor,
-    /// Added to every prediction. Range 0 to 1 s, default 0.
-    pub margin: Nanos,
-    /// Victim choice.
-    pub overload: Overload,
-    /// What an answer of each priority is worth. Default 1000, 100, 10, 1.
-    pub values: PerPriority<u32>,
-    /// Time between two probes of a class; `None`: no probes. Default one control interval, 100 ms.
-    pub probe_interval: Option<Nanos>,
-    /// One in so many predicted misses is let in all the same, to see whether it would have been in time. 0: none; default 1,000.
-    pub audit_one_in: u32,
-}
-
-impl Options {
-    /// By value there is but one way to choose who gives way, and one prediction.
-    fn in_force(self) -> Self {
-        match self.policy {
-            Policy::Value => {
-                Self { overload: Overload::Value, predictor: Predictor::Prefix, ..self }
-            }
-            _ => self,
-        }
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            policy: Policy::Value,
-            predictor: Predictor::Prefix,
-            margin: Nanos::ZERO,
-            overload: Overload::Value,
-            values: PerPriority::new([1_000, 100, 10, 1]),
-            probe_interval: Some(Nanos::from_millis(100)),
-            audit_one_in: 1_000,
-        }
-    }
-}
 
 /// A packet that asks to be admitted.
 #[derive(Clone, Copy, Debug)]
@@ -349,54 +275,6 @@ impl Admission {
         self.estimate.predict(bucket, priority) + self.each
     }
 
-    /// What each of `count` packets that are alike would add to the work that waits, until its result has left: by the batch that
-    /// it would ride in, where that is known, else as [`Admission::predict`].
-    #[must_use]
-    #[inline]
-    pub fn charge(&self, bucket: u16, priority: Priority, count: u32) -> Nanos {
-        if self.batches.any() {
-            return self.charge_in_batch(bucket, priority, count);
-        }
-        self.predict(bucket, priority)
-    }
-
-    #[inline(never)]
-    fn charge_in_batch(&self, bucket: u16, priority: Priority, count: u32) -> Nanos {
-        let charge = self.batches.charge(bucket, priority, self.depth(priority), count);
-        charge.map_or_else(|| self.predict(bucket, priority), |each| each + self.each)
-    }
-
-    /// Puts in force what batches cost.
-    pub fn set_batches(&mut self, batches: Batches) {
-        self.batches = batches;
-        self.settle_ways();
-    }
-
-    /// After any change of how packets are queued, and of what is known of batches.
-    fn settle_ways(&mut self) {
-        let any = self.batches.any();
-        self.plain = !self.by_value && !any;
-        self.queued_plainly = self.in_order && !any;
-        self.sure_up_to = if any { Nanos::ZERO } else { self.at_once };
-    }
-
-    /// How long the batch of a candidate may take beyond its own row: others that come behind it join it.
-    #[inline]
-    fn company(&self, candidate: &Candidate) -> Nanos {
-        if self.batches.any() { self.company_in_batch(candidate) } else { Nanos::ZERO }
-    }
-
-    #[inline(never)]
-    fn company_in_batch(&self, candidate: &Candidate) -> Nanos {
-        let Candidate { bucket, priority, .. } = *candidate;
-        self.batches.company(bucket, priority, self.depth(priority))
-    }
-
-    /// A batch was run, of which each packet was expected to cost that much in its kernel; none: it is not known.
-    pub const fn expect(&mut self, expected: Option<Nanos>) {
-        self.expected = expected;
-    }
-
     /// How many probes have been let in.
     #[must_use]
     pub const fn probed(&self) -> u64 {
@@ -432,16 +310,6 @@ impl Admission {
             && self.queue.len() < self.quota_total as usize
             && self.queue.backlog() + service <= self.demand.surely_left_of(slack, priority)
             && service <= self.sure_up_to
-    }
-
-    /// The same where batches are known.
-    fn surely_fits_in_batches(&self, now: Instant, candidate: &Candidate) -> bool {
-        self.batches.any()
-            && candidate.service <= self.at_once
-            && self.queue.depth(candidate.priority) < self.quota[candidate.priority]
-            && self.queue.len() < self.quota_total as usize
-            && self.backlog_fits(now, candidate)
-            && now < candidate.deadline
     }
 
     /// [`Admission::admit`] for whom it is not as simple as that.
@@ -769,19 +637,6 @@ impl Admission {
             _ => self.queue.pop().map(|e| e.item),
         }
     }
-}
-
-/// Twice the budget of the class above, but no more than a quarter of its own: a packet that is delayed by as much as the
-/// class above may be is still due later than a fresh packet of that class.
-fn cushions(options: &Options, budgets: &PerPriority<Nanos>) -> PerPriority<Nanos> {
-    PerPriority::from_fn(|p| match p {
-        Priority::High | Priority::BestEffort => Nanos::ZERO,
-        _ if options.overload == Overload::None => Nanos::ZERO,
-        _ => {
-            let above = budgets[Priority::ALL[p.index() - 1]];
-            above.saturating_mul(2).min(Nanos::new(budgets[p].get() / 4))
-        }
-    })
 }
 
 #[cfg(test)]

@@ -38,21 +38,17 @@ pub(super) fn wrongful_drop_ratio(c: &Counters, p: Priority) -> Option<f64> {
 pub(super) fn late_after_admit_ratio(c: &Counters, p: Priority) -> Option<f64> {
     let late_of = |i| {
         let cell = c.view(IngressId(u16::try_from(i).unwrap_or(u16::MAX)), p);
-        let dropped: u64 = LATENESS.iter().map(|r| cell.dropped(*r)).sum();
+        let dropped: u64 = DropReason::ALL
+            .iter()
+            .filter(|r| r.is_late_after_admit())
+            .map(|r| cell.dropped(*r))
+            .sum();
         cell.get(Field::Late) + dropped
     };
     let late: u64 = (0..c.layout().ingresses()).map(late_of).sum();
     let unpromised = c.class(p, ClassField::UnpromisedLate);
     share(late.saturating_sub(unpromised), c.class(p, ClassField::Admitted))
 }
-
-/// The reasons by which something admitted is dropped because it is late.
-const LATENESS: [DropReason; 4] = [
-    DropReason::LateAtDispatch,
-    DropReason::LateBeforeOffload,
-    DropReason::LateAfterKernel,
-    DropReason::ReorderLate,
-];
 
 /// Whether anything has ever come in here.
 pub(super) fn is_used(cell: &Cell<&CellWords>) -> bool {

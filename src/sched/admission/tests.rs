@@ -29,16 +29,7 @@ fn a_batch_s_rows_fit_where_single_runs_would_not() {
         let deadline = us(120);
         (0..64)
             .take_while(|_| {
-                let service = bench.admission.charge(LONG, priority, 1);
-                let c = Candidate {
-                    priority,
-                    released: now,
-                    deadline,
-                    queued_by: deadline,
-                    service,
-                    bucket: LONG,
-                    bound: true,
-                };
+                let c = bench.asks(priority, LONG, now, deadline);
                 let fits = bench.admission.admit(now, &c).is_ok();
                 if fits {
                     bench.push(priority, LONG, now, deadline);
@@ -68,16 +59,7 @@ fn what_is_all_alike_is_not_weighed() {
         let mut refused = 0;
         for n in 0..200 {
             let bucket = if n == 0 { first } else { LONG };
-            let service = bench.admission.charge(bucket, priority, 1);
-            let c = Candidate {
-                priority,
-                released: now,
-                deadline,
-                queued_by: deadline,
-                service,
-                bucket,
-                bound: true,
-            };
+            let c = bench.asks(priority, bucket, now, deadline);
             match bench.admission.admit(now, &c) {
                 Ok(_) => bench.push(priority, bucket, now, deadline),
                 Err(reason) => {
@@ -138,6 +120,19 @@ impl Bench {
         }
         self.admission.set_quota(PerPriority::new([64; Priority::COUNT]), 256);
         self
+    }
+
+    /// One that asks to be let in now.
+    fn asks(
+        &self,
+        priority: Priority,
+        bucket: u16,
+        released: Instant,
+        deadline: Instant,
+    ) -> Candidate {
+        let service = self.admission.charge(bucket, priority, 1);
+        let queued_by = deadline;
+        Candidate { priority, released, deadline, queued_by, service, bucket, bound: true }
     }
 
     fn push(&mut self, priority: Priority, bucket: u16, released: Instant, deadline: Instant) {

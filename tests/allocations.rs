@@ -405,7 +405,12 @@ fn work_that_leaves_and_comes_back() {
         slice: Nanos::from_micros(50),
         generation: 1,
     });
-    worker.attach(&[DeviceOptions { rows_max: 64, runs: vec![true], gate: None }]);
+    worker.attach(&[DeviceOptions {
+        rows_max: 64,
+        runs: vec![true],
+        gate: None,
+        give_up: Nanos::MAX,
+    }]);
     let mut now = Instant::from_nanos(1_000_000_000);
     (0..64).for_each(|_| worker.record_warm_up(now, KernelId(0), LEN, Nanos::from_micros(20)));
     let mut under_way = Vec::with_capacity(8);

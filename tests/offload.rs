@@ -114,10 +114,23 @@ impl Pair {
         Self::with(options, quota, 64, |clock| vec![Box::new(Costly(clock))])
     }
 
+    fn giving_up(options: &Options, give_up: Nanos) -> Self {
+        Self::made(options, [512; 4], (64, give_up), |clock| vec![Box::new(Costly(clock))])
+    }
+
     fn with(
         options: &Options,
         quota: [u32; 4],
         rows_max: usize,
+        kernels: impl Fn(&'static HandClock) -> Vec<Box<dyn Kernel>>,
+    ) -> Self {
+        Self::made(options, quota, (rows_max, Nanos::MAX), kernels)
+    }
+
+    fn made(
+        options: &Options,
+        quota: [u32; 4],
+        (rows_max, give_up): (usize, Nanos),
         kernels: impl Fn(&'static HandClock) -> Vec<Box<dyn Kernel>>,
     ) -> Self {
         quiet_panics();
@@ -136,8 +149,9 @@ impl Pair {
             refuses: false,
         }));
         let line: Box<dyn Port> = Box::new(Line(Arc::clone(&desk)));
-        let turns =
-            rig.turns.with_devices(vec![(DeviceOptions { rows_max, runs, gate: None }, line)]);
+        let turns = rig
+            .turns
+            .with_devices(vec![(DeviceOptions { rows_max, runs, gate: None, give_up }, line)]);
         Self { rig: Rig { turns, ..rig }, desk }
     }
 
@@ -318,6 +332,35 @@ fn later_packets_of_a_flow_wait_for_what_is_away_and_others_pass() {
     let mut of_flow = pair.numbers();
     of_flow.retain(|n| *n != 1_000);
     assert_eq!(of_flow, (0..65).collect::<Vec<_>>());
+}
+
+/// A device that never answers keeps nothing: after its time packets are run here, and what comes back from it later is not theirs.
+#[test]
+fn what_a_silent_device_has_is_given_up_and_run_here() {
+    let give_up = Nanos::from_millis(4);
+    let mut pair = Pair::giving_up(&options(), give_up);
+    pair.teach(1, 20_000);
+    pair.desk().fates.extend([Fate { stuck: true, ..AT_ONCE }; 2]);
+    burst(&mut pair, 1, 64, 64, 20_000);
+    let began = pair.rig.now();
+    pair.settle();
+    let rows = pair.away(WorkerField::AwayRows);
+    assert!(rows > 0 && pair.away(WorkerField::AwayLost) == rows, "{rows} rows away");
+    assert!(pair.rig.now().since(began) < give_up + Nanos::from_millis(2));
+    let mut answered = pair.numbers();
+    answered.sort_unstable();
+    assert_eq!(answered, (0..64).collect::<Vec<_>>(), "each once");
+    assert_eq!(pair.desk().under_way.len() as u64, pair.away(WorkerField::AwayBatches));
+    pair.desk().free_what_is_stuck();
+    pair.settle();
+    assert_eq!(pair.numbers().len(), 64);
+    // It is good for something again.
+    pair.rig.pass(Nanos::from_secs(1));
+    let before = pair.away(WorkerField::AwayBatches);
+    burst(&mut pair, 1, 64, 64, 20_000);
+    pair.settle();
+    assert!(pair.away(WorkerField::AwayBatches) > before);
+    assert_eq!(pair.rig.turns.worker().slots_free(), 4_096);
 }
 
 /// What waits goes on before it would itself be late; what was away comes too late and is dropped under its own name.
@@ -522,8 +565,10 @@ fn only_what_the_device_runs_leaves() {
         refuses: false,
     }));
     let line: Box<dyn Port> = Box::new(Line(Arc::clone(&desk)));
-    let turns =
-        rig.turns.with_devices(vec![(DeviceOptions { rows_max: 64, runs, gate: None }, line)]);
+    let turns = rig.turns.with_devices(vec![(
+        DeviceOptions { rows_max: 64, runs, gate: None, give_up: Nanos::MAX },
+        line,
+    )]);
     let mut pair = Pair { rig: Rig { turns, ..rig }, desk };
     pair.teach(1, 20_000);
     pair.teach(2, 20_000);

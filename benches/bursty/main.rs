@@ -179,7 +179,8 @@ fn main() -> ExitCode {
     let (rounds, span) = if asked("--quick") { (3, 100) } else { (9, 300) };
     let span = Nanos::from_millis(span);
     let registry = Registry::new(vec![("score".to_owned(), spec())]);
-    let measured = calibration::measure(&registry, &MonotonicClock).remove(0).expect("measured");
+    let measured =
+        calibration::measure(&registry, None, &MonotonicClock).remove(0).expect("measured");
     let t = |rows| measured.model.predict(rows);
     println!(
         "perceptron 64-256-256-8: T(1) {}, T(8) {}, T(32) {}; budget {BUDGET}, load {LOAD}, {BURSTS:?}",

@@ -8,6 +8,7 @@ mod bytes;
 mod dense;
 mod growth;
 mod pairs;
+mod peak;
 mod product;
 #[path = "../common/quartiles.rs"]
 mod quartiles;
@@ -41,6 +42,9 @@ fn main() -> ExitCode {
     let mut reached = pairs::table(&mut all, if quick { 9 } else { 61 });
     if word.is_empty() || "growth".contains(&word) {
         reached &= growth::table(if quick { 15 } else { 101 });
+    }
+    if word.is_empty() || "peak".contains(&word) {
+        reached &= peak::table(if quick { 15 } else { 101 });
     }
     if asked("--check") && !reached { ExitCode::from(3) } else { ExitCode::SUCCESS }
 }

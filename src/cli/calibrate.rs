@@ -14,13 +14,11 @@ use crate::config::{self, Loaded};
 use crate::kernel::sample::{PAYLOAD_LEN, payload_len};
 use crate::kernel::{KernelSpec, simd::Level};
 use crate::level::calibrate::{self, Subject, forms};
-use crate::level::saved::{Key, Saved};
+use crate::level::saved::{FILE_MAX, Key, Saved};
 use crate::level::{Backend, CostModel};
 use crate::sys::clock::MonotonicClock;
 use crate::sys::machine;
 
-/// Kept times: anything larger is something else.
-const FILE_MAX: u64 = 1 << 20;
 /// Sizes by which the model is judged; those that it was made of are left out.
 const JUDGED: [u32; 9] = [11, 13, 15, 17, 20, 28, 40, 52, 63];
 
@@ -97,7 +95,7 @@ pub fn run(args: &CalibrateArgs) -> u8 {
         Ok(found) => {
             let mut out = io::stdout().lock();
             // A reader that went away does not change what was measured.
-            let _ = print::all(&found, &loaded.settings, args.json, &cpu(), &mut out);
+            let _ = print::all(&found, &loaded.settings, args.json, &machine::cpu_name(), &mut out);
             exit::DONE
         }
         Err(error) => {
@@ -107,20 +105,15 @@ pub fn run(args: &CalibrateArgs) -> u8 {
     }
 }
 
-/// This machine's name in kept times.
-fn cpu() -> String {
-    machine::cpu_identity().unwrap_or_else(|| format!("an unnamed {}", std::env::consts::ARCH))
-}
-
 fn calibrate(args: &CalibrateArgs, loaded: &Loaded) -> anyhow::Result<Vec<Found>> {
     if let Some(path) = &args.load {
         let not_taken = || format!("{}: not taken up, `--save` measures anew", path.display());
         let kept = Saved::parse(&read(path)?).with_context(not_taken)?;
-        return take_up(loaded, &kept, &cpu()).with_context(not_taken);
+        return take_up(loaded, &kept, &machine::cpu_name()).with_context(not_taken);
     }
     let found = measure(loaded)?;
     if let Some(path) = &args.save {
-        let mut saved = Saved::new(&cpu(), env!("CARGO_PKG_VERSION"));
+        let mut saved = Saved::new(&machine::cpu_name(), env!("CARGO_PKG_VERSION"));
         found.iter().for_each(|f| saved.add(&f.pair.key(), &f.model));
         let text = saved.to_text()?;
         std::fs::write(path, text).with_context(|| path.display().to_string())?;

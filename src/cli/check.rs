@@ -58,6 +58,7 @@ fn print(
         Ok(loaded) => {
             out.write_all(loaded.render_warnings(color).as_bytes())?;
             writeln!(out, "{file}: ok ({})", summary(loaded))?;
+            writeln!(out, "{file}: runs on {}", backends(loaded).join(", "))?;
         }
         Err(faults) => {
             out.write_all(faults.render(color).as_bytes())?;
@@ -76,9 +77,29 @@ fn json(file: &str, result: &Result<Loaded, Faults>) -> serde_json::Value {
         "version": 1,
         "file": file,
         "ok": result.is_ok(),
+        "backends": result.as_ref().map_or_else(|_| Vec::new(), backends),
         "faults": faults,
         "warnings": warnings,
     })
+}
+
+/// What the file has batches run on. A GPU is not looked for: a machine without one is no fault of the file.
+fn backends(loaded: &Loaded) -> Vec<String> {
+    let settings = &loaded.settings;
+    let simd = match settings.kernels.level() {
+        Ok(level) => level.word().to_owned(),
+        Err(_) => format!("{}, which this machine does not have", settings.kernels.simd().word()),
+    };
+    let mut all = vec![format!("cores ({simd})")];
+    match settings.level.helpers {
+        0 => {}
+        helpers => all.push(counted(helpers, "helper")),
+    }
+    if settings.gpu.enabled {
+        let software = if settings.gpu.allow_software { ", software allowed" } else { "" };
+        all.push(format!("a GPU if there is one at start{software}"));
+    }
+    all
 }
 
 fn summary(loaded: &Loaded) -> String {
@@ -121,7 +142,9 @@ mod tests {
     #[test]
     fn a_good_file_is_summed_up() {
         let (out, code) = said(config::embedded(), false);
-        assert_eq!(out, "/it.toml: ok (3 ingresses, 1 egress, 1 kernel)\n");
+        let level = crate::kernel::simd::Level::detect();
+        let runs_on = format!("/it.toml: runs on cores ({level})\n");
+        assert_eq!(out, format!("/it.toml: ok (3 ingresses, 1 egress, 1 kernel)\n{runs_on}"));
         assert_eq!(code, 0);
     }
 
@@ -130,8 +153,28 @@ mod tests {
         let text = format!("{}\n[level]\n", config::embedded());
         let (out, code) = said(&text, false);
         assert!(out.contains(": warning: [level] takes effect with offload backends"), "{out}");
-        assert!(out.ends_with("/it.toml: ok (3 ingresses, 1 egress, 1 kernel, 1 warning)\n"));
+        assert!(out.contains("/it.toml: ok (3 ingresses, 1 egress, 1 kernel, 1 warning)\n"));
         assert_eq!(code, 0);
+    }
+
+    #[test]
+    fn what_batches_run_on_is_said() {
+        let text = config::embedded().replace("simd = \"auto\"", "simd = \"scalar\"");
+        // A machine with one core has none to spare, and that is a fault.
+        let (out, code) = said(&format!("{text}\n[level]\nhelpers = 1\n"), false);
+        let with_one = out.ends_with("/it.toml: runs on cores (scalar), 1 helper\n");
+        assert!(code == 78 || with_one, "{out}");
+        let gpu = format!("{text}\n[gpu]\nenabled = true\n");
+        let (out, code) = said(&gpu, false);
+        if cfg!(feature = "gpu") {
+            let runs_on = "/it.toml: runs on cores (scalar), a GPU if there is one at start\n";
+            assert!(code == 0 && out.ends_with(runs_on), "{out}");
+        } else {
+            assert!(code == 78 && out.contains("was built without GPUs"), "{out}");
+        }
+        let (out, _) = said(&text, true);
+        let object: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        assert_eq!(object["backends"], serde_json::json!(["cores (scalar)"]));
     }
 
     #[test]

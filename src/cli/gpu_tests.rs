@@ -23,6 +23,8 @@ const LOSES: u8 = 1;
 const HANGS: u8 = 2;
 /// Takes none, and is down until it works again.
 const DEAD: u8 = 3;
+/// Runs them, a millisecond each.
+const SLOW: u8 = 4;
 
 const CONFIG: &str = r#"
 [workers]
@@ -46,6 +48,7 @@ time = "200us"
 listen = "off"
 "#;
 const IN_A_BURST: u64 = 60;
+const TIME_OUT: Nanos = Nanos::from_millis(20);
 
 #[derive(Debug)]
 struct Scripted {
@@ -83,6 +86,10 @@ impl Accelerator for Scripted {
     fn poll(&mut self, wait: Nanos, back: &mut dyn FnMut(Box<Staged>, Ended)) {
         let ended = match self.does() {
             WORKS => Ended::Run,
+            SLOW => {
+                std::thread::sleep(Duration::from_millis(1));
+                Ended::Run
+            }
             LOSES | DEAD => Ended::Lost,
             _ => return std::thread::sleep(wait.to_std()),
         };
@@ -112,15 +119,20 @@ struct Rig {
 
 impl Rig {
     fn start() -> Self {
-        let settings = config::parse("test.toml", CONFIG).expect("a good config").settings;
+        Self::start_with(CONFIG)
+    }
+
+    fn start_with(config: &str) -> Self {
+        let settings = config::parse("test.toml", config).expect("a good config").settings;
         let script = Arc::new(AtomicU8::new(WORKS));
         let mut options = service_options(&settings, 1);
         let followed = Arc::clone(&script);
-        options.gpu = Some(GpuPlan::new(level_options(&settings), move |_| {
+        let plan = GpuPlan::new(level_options(&settings), move |_| {
             let script = Arc::clone(&followed);
             let device = Box::new(Scripted { script, held: VecDeque::new() });
             Ok(Opened { device, name: "a script".into(), fault: None })
-        }));
+        });
+        options.gpu = Some(plan.with_time_out(TIME_OUT));
         let service = Arc::new(Service::start(options).expect("it starts"));
         let shown = Shown::new(&service, &settings);
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
@@ -184,6 +196,8 @@ fn is_lawful(snapshot: &Snapshot) {
 
 const ROWS: &str = r#"punctual_backend_rows_total{worker="0",backend="gpu"}"#;
 
+const KEPT: &str = r#"punctual_level_choices_total{worker="0",backend="cpu",reason="breaker"}"#;
+
 fn state(word: &str) -> String {
     format!("punctual_breaker_state{{state=\"{word}\"}}")
 }
@@ -203,9 +217,52 @@ fn the_breaker_opens_tries_and_closes_and_every_state_is_seen() {
     for to in ["open", "half_open", "closed"] {
         assert!(rig.figure(&format!("punctual_breaker_transitions_total{{to=\"{to}\"}}")) >= 1.0);
     }
-    let kept = r#"punctual_level_choices_total{worker="0",backend="cpu",reason="breaker"}"#;
-    assert!(rig.figure(kept) > 0.0);
+    assert!(rig.figure(KEPT) > 0.0);
     rig.stop();
+}
+
+/// No batch is lost: what opens it is what they cost, and no more than the limit is ever used.
+#[test]
+fn the_breaker_opens_by_cost() {
+    let limit = 0.02;
+    let rig = Rig::start_with(&CONFIG.replace("50.0", &limit.to_string()));
+    rig.follow(SLOW);
+    rig.until(&state("open"), 1.0);
+    assert!(rig.figure("punctual_away_lost_total{worker=\"0\"}") < 1.0);
+    let used = rig.figure(r#"punctual_breaker_window_seconds{of="used"}"#);
+    assert!(used > limit / 2.0 && used < 10.0 * limit, "{used} s of {limit}");
+    // Open it stays for as long as the minute holds what was used: the device runs nothing more, and the core does.
+    let (there, kept) = (rig.figure(ROWS), KEPT);
+    let before = rig.figure(kept);
+    rig.until(kept, before + 1.0);
+    assert!((rig.figure(ROWS) - there).abs() < 1.0);
+    rig.stop();
+}
+
+/// A device that never answers, and whose own time-out does not help: packets do not wait for the drain.
+#[test]
+fn a_dispatch_past_its_time_out_is_given_up_and_its_packets_are_run_here() {
+    let rig = Rig::start();
+    rig.until(ROWS, 32.0);
+    rig.follow(HANGS);
+    rig.until("punctual_away_lost_total{worker=\"0\"}", 1.0);
+    // With nothing more sent nothing is left in flight, although the device still has what it was given.
+    for _ in 0..600 {
+        let snapshot = rig.shown.snapshot();
+        is_lawful(&snapshot);
+        let in_flight = |(_, _, cell): (_, _, crate::stats::Cell<&crate::stats::CellWords>)| {
+            cell.get(crate::stats::Field::InFlight)
+        };
+        if snapshot.cells().map(in_flight).sum::<u64>() == 0 {
+            // It comes back after all, and is used again; nothing is counted twice.
+            let before = rig.figure(ROWS);
+            rig.follow(WORKS);
+            rig.until(ROWS, before + 1.0);
+            return rig.stop();
+        }
+        std::thread::sleep(Duration::from_millis(15));
+    }
+    panic!("packets wait for a device that never answers:\n{}", rig.metrics());
 }
 
 #[test]

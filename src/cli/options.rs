@@ -44,6 +44,7 @@ pub(super) fn service_options(settings: &Settings, seed: u64) -> runtime::Option
         guard: settings.guard.enabled,
         guard_requires_expected_high: settings.guard.require_expected_high,
         kernels: settings.kernels.clone(),
+        kept: settings.level.calibration.as_ref().and_then(|c| c.kept.clone()),
         batch: match settings.level.batch {
             config::BatchRule::Cost => batch::Mode::Cost,
             config::BatchRule::Single => batch::Mode::Single,

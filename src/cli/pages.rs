@@ -58,7 +58,7 @@ impl Shown {
     pub(super) fn snapshot_of(&self, figures: Vec<crate::stats::Counters>) -> Snapshot {
         let now = self.service.now();
         Snapshot::new(Arc::clone(&self.names), now, now.since(self.started), figures)
-            .with_gpu(self.gpu())
+            .with_gpu(self.service.gpu())
     }
 
     fn plan(&self) -> PlanView {
@@ -80,15 +80,26 @@ impl Shown {
             budgets: self.budgets,
             layout: self.layout,
             helpers: self.service.options().helpers,
-            gpu: self.gpu(),
+            gpu: self.service.gpu(),
+            measured: self.measured(),
+            simd: self
+                .service
+                .options()
+                .kernels
+                .level()
+                .map_or("scalar", crate::kernel::simd::Level::word),
             kernels: self.names.kernels.clone(),
         }
     }
 
-    fn gpu(&self) -> Option<telemetry::Gpu> {
-        let crate::runtime::GpuView { name, figures, entered, limit, measured } =
-            self.service.gpu()?;
-        Some(telemetry::Gpu { name, figures, entered, limit, measured })
+    fn measured(&self) -> Vec<telemetry::PlanMeasured> {
+        let names = self.names.kernels.iter();
+        let told = names.zip(self.service.measured()).filter_map(|(kernel, m)| {
+            let m = m.as_ref()?;
+            let (kernel, model) = (kernel.clone(), m.model.clone());
+            Some(telemetry::PlanMeasured { kernel, payload: m.payload, kept: m.kept, model })
+        });
+        told.collect()
     }
 
     /// The pages. Each looks at the service when it is asked for.

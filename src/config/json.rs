@@ -49,6 +49,7 @@ impl Settings {
                     BatchRule::Average => json!("average"),
                     BatchRule::Rows(rows) => json!(rows),
                 },
+                "calibration": level.calibration.as_ref().map_or("off", |c| c.file.as_str()),
                 "mode": level.mode.word(),
                 "transfer_rule": level.transfer_rule,
                 "hysteresis": level.hysteresis,

@@ -3,10 +3,12 @@
 //! Made only by this folder's check; knows no file, no line and no other room's options.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::choice::choice;
 use crate::base::{EgressId, KernelId, Nanos, PerPriority, Priority};
 use crate::kernel::Registry;
+use crate::level::saved::Saved;
 
 /// A whole checked config.
 #[derive(Clone, Debug)]
@@ -385,13 +387,24 @@ pub enum BatchRule {
     Rows(u8),
 }
 
-/// When work is offloaded (seed 000), which but for `helpers` and `batch` takes effect with offload backends.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Times of an earlier `punctual calibrate --save`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calibration {
+    /// The file, as the config has it.
+    pub file: String,
+    /// The times; none where they are of another processor or version, or "off".
+    pub kept: Option<Arc<Saved>>,
+}
+
+/// When work is offloaded (seed 000), which but for `helpers`, `batch` and `calibration` takes effect with offload backends.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Level {
     /// Further cores that take part of a burst from all workers; 0 to 1,023, default 0.
     pub helpers: usize,
     /// Default cost.
     pub batch: BatchRule,
+    /// Default none: everything is measured at start.
+    pub calibration: Option<Calibration>,
     /// Default measured.
     pub mode: LevelMode,
     /// What is saved must exceed the transfer this many times; above 0, default 5.

@@ -13,9 +13,8 @@ pub const ANSWER_LEN: usize = 4;
 #[must_use]
 #[inline]
 pub fn checksum(payload: &[u8]) -> u32 {
-    // The crate's checksums are u64 for all widths; a 32-bit CRC fills the lower half.
-    u32::try_from(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, payload))
-        .unwrap_or(u32::MAX)
+    // Its function for any algorithm looks for this one among a hundred.
+    crc_fast::crc32_iscsi(payload)
 }
 
 /// The instructions that the crate has chosen on this machine.

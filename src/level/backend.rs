@@ -2,9 +2,25 @@
 //!
 //! Knows no device and no instruction: these are names and numbers.
 
+use super::breaker::Figures;
 use crate::base::Nanos;
 use crate::kernel::KernelSpec;
 use crate::kernel::simd::{Level, SimdChoice};
+
+/// What is shown of a device beside the cores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceView {
+    /// What it is.
+    pub name: String,
+    /// How its breaker stands.
+    pub figures: Figures,
+    /// How often the breaker entered each of [`State::ALL`](super::breaker::State::ALL).
+    pub entered: [u64; 3],
+    /// Device time that the breaker allows in a minute.
+    pub limit: Nanos,
+    /// By kernel, in the order of their ids: what batches of so many rows took before it served.
+    pub measured: Vec<Vec<(usize, Nanos)>>,
+}
 
 /// Where a batch may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -21,7 +21,7 @@ pub struct Options {
     pub spill: spill::Options,
 }
 
-pub use backend::{Backend, Link, elements};
+pub use backend::{Backend, DeviceView, Link, elements};
 pub use breaker::{Breaker, Fallback};
 pub use choose::{Choice, Leveller, Offer, Reason};
 pub use cost::{CostModel, Point};

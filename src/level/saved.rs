@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::backend::Backend;
 use super::cost::{CostModel, Point, PointsError};
 
+/// The most bytes of a file of kept times: anything larger is something else.
+pub const FILE_MAX: u64 = 1 << 20;
 /// The form of the text.
 const VERSION: u32 = 1;
 
@@ -54,7 +56,7 @@ pub enum TextError {
     #[error("not what `punctual calibrate --save` writes: {0}")]
     Shape(#[from] serde_json::Error),
     /// Written by another version.
-    #[error("its version is {0}, and this build reads {VERSION}")]
+    #[error("of version {0}, and this build reads {VERSION}")]
     Version(u32),
 }
 
@@ -236,7 +238,7 @@ mod tests {
     fn what_is_no_kept_times_is_refused() {
         let text = saved().to_text().expect("text");
         for (from, to, said) in [
-            ("\"version\": 1", "\"version\": 2", "its version is 2"),
+            ("\"version\": 1", "\"version\": 2", "of version 2"),
             ("\"cpu\"", "\"gpu\"", "unknown field `gpu`"),
             ("10500", "-1", "invalid value"),
             ("{", "[", "not what"),

@@ -7,6 +7,7 @@ use crate::base::{Clock, Nanos};
 use crate::kernel::sample::{PAYLOAD_LEN, payload_len};
 use crate::kernel::{KernelSpec, Registry};
 use crate::level::calibrate::{self, ROWS_MAX, Subject};
+use crate::level::saved::{Key, Saved};
 use crate::level::{Backend, CostModel};
 use crate::sched::batch::Shape;
 
@@ -20,6 +21,8 @@ pub struct Measured {
     pub model: CostModel,
     /// Bytes of the payloads that it was measured with.
     pub payload: usize,
+    /// Whether that was in an earlier calibration.
+    pub kept: bool,
 }
 
 impl Measured {
@@ -35,18 +38,28 @@ impl Measured {
     }
 }
 
-/// The form of each kernel that these workers run, all in turns, within about 50 ms each. None for busy work, whose time is what
-/// the config says, and for what takes next to nothing.
+/// The form of each kernel that these workers run: by `kept` times of this machine, or else measured, all in turns, within about
+/// 50 ms each. None for busy work, whose time is what the config says, and for what takes next to nothing.
 #[must_use]
-pub fn measure(kernels: &Registry, clock: &impl Clock) -> Vec<Option<Measured>> {
+pub fn measure(
+    kernels: &Registry,
+    kept: Option<&Saved>,
+    clock: &impl Clock,
+) -> Vec<Option<Measured>> {
     let backend = kernels.level().ok().and_then(Backend::of);
     let mut all: Vec<Option<Measured>> = vec![None; kernels.len()];
     let (mut places, mut subjects) = (Vec::new(), Vec::new());
-    for (at, (_, spec)) in kernels.iter().enumerate() {
+    for (at, (kernel, spec)) in kernels.iter().enumerate() {
+        let Some(backend) = backend else { break };
+        if matches!(spec, KernelSpec::Spin(_) | KernelSpec::Echo) {
+            continue;
+        }
         let payload = payload_len(spec, PAYLOAD_LEN);
-        let made = || Subject::new(spec, backend?, payload, clock);
-        if !matches!(spec, KernelSpec::Spin(_) | KernelSpec::Echo)
-            && let Some(mut subject) = made()
+        let key = Key { kernel, fingerprint: spec.fingerprint(), backend, payload };
+        if let Some(model) = kept.and_then(|kept| kept.model(&key).ok()) {
+            let worth_it = model.predict(1) > TRIVIAL;
+            all[at] = worth_it.then_some(Measured { model, payload, kept: true });
+        } else if let Some(mut subject) = Subject::new(spec, backend, payload, clock)
             && subject.alone(clock) > TRIVIAL
         {
             places.push((at, payload));
@@ -55,7 +68,7 @@ pub fn measure(kernels: &Registry, clock: &impl Clock) -> Vec<Option<Measured>> 
     }
     let models = calibrate::models(clock, &mut subjects);
     for ((at, payload), model) in places.into_iter().zip(models) {
-        all[at] = model.map(|model| Measured { model, payload });
+        all[at] = model.map(|model| Measured { model, payload, kept: false });
     }
     all
 }
@@ -75,7 +88,7 @@ mod tests {
             KernelSpec::Spin(ServiceTime::Constant(Nanos::from_micros(50))),
         ];
         let kernels = Registry::new(named.map(|k| (k.kind().to_owned(), k)).into());
-        let measured = measure(&kernels, &MonotonicClock);
+        let measured = measure(&kernels, None, &MonotonicClock);
         let found: Vec<bool> = measured.iter().map(Option::is_some).collect();
         assert_eq!(found, [true, false, false]);
         let model = &measured[0].as_ref().expect("measured").model;
@@ -87,9 +100,10 @@ mod tests {
         let points = [(1, 2_000_000), (8, 4_000_000), (16, 8_000_000)]
             .map(|(rows, ps)| crate::level::Point { rows, ps });
         let model = CostModel::new(points.to_vec()).expect("a model").in_runs_of(8);
-        let shape = Measured { model, payload: 64 }.shape().expect("the first row costs most");
+        let shape =
+            Measured { model, payload: 64, kept: false }.shape().expect("the first row costs most");
         assert_eq!(shape.worth(), 8);
         let flat = CostModel::linear(Nanos::ZERO, 1_000_000, 64);
-        assert_eq!(Measured { model: flat, payload: 64 }.shape(), None);
+        assert_eq!(Measured { model: flat, payload: 64, kept: false }.shape(), None);
     }
 }

@@ -6,11 +6,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::base::{Clock, KernelId, Nanos};
-use crate::dataplane::offload::GateOptions;
+use crate::dataplane::offload::{GateOptions, TRIPS_PER_DEVICE};
 use crate::kernel::accel::{Accelerator, Ended, Staged};
 use crate::kernel::sample::{PAYLOAD_LEN, payload, payload_len};
 use crate::kernel::{KernelSpec, Registry};
-use crate::level::breaker::Figures;
 use crate::level::calibrate::{self, Subject};
 use crate::level::spill::Depth;
 use crate::level::{self, Backend, Breaker, Choice, CostModel, Leveller, Offer, Point, elements};
@@ -18,6 +17,8 @@ use crate::sys::clock::MonotonicClock;
 
 /// How long one batch of the calibration is waited for.
 const PATIENCE: Nanos = Nanos::from_secs(1);
+/// How long a batch may take, unless it is said.
+const TIME_OUT: Nanos = Nanos::from_millis(100);
 /// A look at the device lasts no longer than this.
 const LOOK: Nanos = Nanos::from_millis(1);
 /// What the way to the device's thread and back is taken to cost in the crossover that is logged.
@@ -40,6 +41,7 @@ type Opener = dyn Fn(&Registry) -> Result<Opened, String> + Send + Sync;
 #[derive(Clone)]
 pub struct GpuPlan {
     open: Arc<Opener>,
+    time_out: Nanos,
     pub(super) level: level::Options,
 }
 
@@ -55,20 +57,35 @@ impl GpuPlan {
         level: level::Options,
         open: impl Fn(&Registry) -> Result<Opened, String> + Send + Sync + 'static,
     ) -> Self {
-        Self { open: Arc::new(open), level }
+        Self { open: Arc::new(open), time_out: TIME_OUT, level }
+    }
+
+    /// The same with another bound on a batch; default 100 ms.
+    #[must_use]
+    pub fn with_time_out(self, time_out: Nanos) -> Self {
+        Self { time_out, ..self }
+    }
+
+    /// How long a worker waits for a batch: all that `workers` may have there before it, and the device's own two time-outs.
+    /// One that takes longer has a thread or a driver that does not answer.
+    pub(super) fn give_up(&self, workers: usize) -> Nanos {
+        let before = TRIPS_PER_DEVICE.saturating_mul(workers) as u64;
+        self.time_out.saturating_mul(before.saturating_add(2))
     }
 
     /// The best adapter that Vulkan offers.
     #[cfg(feature = "gpu")]
     #[must_use]
     pub fn vulkan(options: crate::kernel::gpu::Options, level: level::Options) -> Self {
-        Self::new(level, move |kernels| {
+        let time_out = options.overdue;
+        let plan = Self::new(level, move |kernels| {
             let gpu = crate::kernel::gpu::Gpu::open(kernels, options, MonotonicClock);
             let gpu = gpu.map_err(|error| error.to_string())?;
             let name = gpu.found().map_or_else(|| "no adapter".to_owned(), ToString::to_string);
             let fault = gpu.fault().map(str::to_owned);
             Ok(Opened { device: Box::new(gpu), name, fault })
-        })
+        });
+        plan.with_time_out(time_out)
     }
 
     /// Opens and measures it. None, and a line in the log, where there is none: the service runs on its cores.
@@ -119,21 +136,6 @@ pub(super) struct Ready {
     pub(super) device: Box<dyn Accelerator>,
     pub(super) name: String,
     pub(super) gate: GateOptions,
-}
-
-/// What a service shows of its GPU.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GpuView {
-    /// What it is.
-    pub name: String,
-    /// Its breaker.
-    pub figures: Figures,
-    /// How often the breaker became closed, open, half open.
-    pub entered: [u64; 3],
-    /// Device time that the breaker allows in a minute.
-    pub limit: Nanos,
-    /// By kernel, what batches of so many rows took before it served.
-    pub measured: Vec<Vec<(usize, Nanos)>>,
 }
 
 /// One more than each power of two: what a row takes in the smallest batch of its size is what larger ones are believed to take.

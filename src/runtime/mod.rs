@@ -13,7 +13,7 @@ mod threads;
 mod watchdog;
 
 pub use control::tick;
-pub use gpu::{GpuPlan, GpuView, Opened};
+pub use gpu::{GpuPlan, Opened};
 pub use options::{EgressPlan, EgressTarget, IngressPlan, Options, SocketsPerWorker};
 pub use service::{Service, StartError, Stopped};
 pub use threads::{Cores, CoresError};

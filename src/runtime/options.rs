@@ -1,12 +1,14 @@
 //! What a service is told at start: all of it checked before.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::base::{EgressId, KernelId, Nanos, PerPriority};
 use crate::classify;
 use crate::dataplane::{Framing, Idle, Ingress, Late, Order, sessions};
 use crate::io::DriverKind;
 use crate::kernel::Registry;
+use crate::level::saved::Saved;
 use crate::sched::{admission, batch, controller};
 
 use super::threads::Cores;
@@ -117,6 +119,8 @@ pub struct Options {
     pub guard_requires_expected_high: bool,
     /// The kernels.
     pub kernels: Registry,
+    /// Times of an earlier calibration of this machine: what they hold is not measured again.
+    pub kept: Option<Arc<Saved>>,
     /// How batches are formed, and what a packet is expected to add to one.
     pub batch: batch::Mode,
     /// The ingresses.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::calibration::{self, Measured};
 use super::control::{Control, ControlState, pause};
 use super::devices::{self, Running, Ways};
-use super::gpu::{GpuView, Ready};
+use super::gpu::Ready;
 use super::options::{EgressTarget, Options};
 use super::sockets::{self, WorkerSockets};
 use super::threads::{CoresError, Placement, Thread};
@@ -20,6 +20,7 @@ use crate::dataplane::{self, EventLoop, Idle, KernelOptions, Own, Shared, Worker
 use crate::io::capability::{self, UringUnavailable};
 use crate::io::{Driver, DriverKind, PollDriver, UringDriver};
 use crate::kernel::cpu_accel::CpuAccelerator;
+use crate::level::DeviceView;
 use crate::sched::batch::{self, Batches};
 use crate::sched::controller::{self, Controller, Plan};
 use crate::stats::{Counters, Layout};
@@ -117,7 +118,8 @@ impl Service {
             return Err(StartError::Workers(cores.len()));
         }
         let choice = capability::choose(options.driver)?;
-        let measured = calibration::measure(&options.kernels, &CLOCK).into();
+        let measured =
+            calibration::measure(&options.kernels, options.kept.as_deref(), &CLOCK).into();
         let mut controlled = options.controller.clone();
         controlled.workers = cores.len();
         let controller = Controller::new(controlled, CLOCK.now());
@@ -202,11 +204,13 @@ impl Service {
         };
         let placement = Placement { core: Placement::ANYWHERE, realtime: None };
         let size = (ways.len(), kernels.len());
+        let give_up = plan.give_up(ways.len());
         let started = devices::start(("gpu", 0), device, size, placement, idle, &CLOCK);
         let (running, to) = started.map_err(StartError::Gpu)?;
         self.helpers.get_mut().unwrap_or_else(PoisonError::into_inner).push(running);
         for (ways, (mut options, port)) in ways.iter_mut().zip(to) {
             options.gate = Some(gate.clone());
+            options.give_up = give_up;
             ways.push((options, port));
         }
         self.gpu = Some((name, gate));
@@ -306,9 +310,9 @@ impl Service {
 
     /// The GPU, if there is one.
     #[must_use]
-    pub fn gpu(&self) -> Option<GpuView> {
+    pub fn gpu(&self) -> Option<DeviceView> {
         let (name, gate) = self.gpu.as_ref()?;
-        Some(GpuView {
+        Some(DeviceView {
             name: name.clone(),
             figures: gate.breaker.figures(CLOCK.now()),
             entered: gate.breaker.entered(),
@@ -536,7 +540,7 @@ impl WorkerJob {
         let shapes = self.measured.iter().map(|m| m.as_ref().and_then(Measured::shape)).collect();
         turns = turns.with_batches(Batches::new(self.batch, shapes));
         for (k, measured) in (0..).zip(self.measured.iter()) {
-            if let Some(Measured { model, payload }) = measured {
+            if let Some(Measured { model, payload, .. }) = measured {
                 let len = (*payload).min(self.max_datagram);
                 turns.note_measured(KernelId(k), len, model.predict(1), WARM_UP_ROUNDS);
             }

@@ -14,6 +14,12 @@ pub fn cpu_identity() -> Option<String> {
     identity(&cpu_info()?)
 }
 
+/// Its identity, or that it has no name: whose times kept figures are.
+#[must_use]
+pub fn cpu_name() -> String {
+    cpu_identity().unwrap_or_else(|| format!("an unnamed {}", std::env::consts::ARCH))
+}
+
 fn cpu_info() -> Option<String> {
     std::fs::read_to_string("/proc/cpuinfo").ok()
 }

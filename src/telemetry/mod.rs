@@ -14,5 +14,5 @@ mod table;
 mod testing;
 pub mod view;
 
-pub use plan::{PlanView, PlanWorker};
-pub use view::{Gpu, Names, Service, Snapshot};
+pub use plan::{PlanMeasured, PlanView, PlanWorker};
+pub use view::{Names, Service, Snapshot};

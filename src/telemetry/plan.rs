@@ -5,9 +5,9 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Gpu;
 use super::table::{Table, by_priority, micros};
 use crate::base::{Instant, Nanos, PerPriority, Priority, WorkerId};
+use crate::level::{CostModel, DeviceView, Point};
 
 /// The controller's last plan, as far as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,9 +27,43 @@ pub struct PlanView {
     /// Further cores that take part of bursts.
     pub helpers: usize,
     /// The GPU, where there is one.
-    pub gpu: Option<Gpu>,
+    pub gpu: Option<DeviceView>,
     /// The kernels' names, in the order of their ids.
     pub kernels: Vec<String>,
+    /// The vector instructions of the workers, as in the config.
+    pub simd: &'static str,
+    /// What batches of the kernels cost the workers, of those that were measured.
+    pub measured: Vec<PlanMeasured>,
+}
+
+/// What batches of one kernel cost a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanMeasured {
+    /// The kernel's name.
+    pub kernel: String,
+    /// Bytes of the payloads that it was measured with.
+    pub payload: usize,
+    /// Whether the times were kept from an earlier calibration.
+    pub kept: bool,
+    /// The times.
+    pub model: CostModel,
+}
+
+/// Batches whose time is shown for every backend.
+const SHOWN: [u32; 3] = [1, 8, 32];
+
+/// Microseconds of these batches, by the model.
+fn times(model: &CostModel) -> Value {
+    SHOWN.into_iter().map(|rows| (rows.to_string(), json!(micros(model.predict(rows))))).collect()
+}
+
+/// Those of a device, by the batches that were measured there.
+fn times_there(points: &[(usize, Nanos)]) -> Value {
+    let point = |(rows, took): &(usize, Nanos)| {
+        let rows = u32::try_from(*rows).unwrap_or(u32::MAX);
+        Point { rows, ps: took.get().saturating_mul(1_000) }
+    };
+    CostModel::new(points.iter().map(point).collect()).map_or(Value::Null, |model| times(&model))
 }
 
 /// One worker's part of the plan.
@@ -108,7 +142,10 @@ pub fn render(plan: &PlanView) -> serde_json::Result<String> {
 
 /// What batches may run on beside the workers' cores, and what was measured of it.
 fn backends(plan: &PlanView) -> Vec<Value> {
-    let mut all = vec![json!({"backend": "cpu", "count": plan.workers.len()})];
+    let own = |m: &PlanMeasured| json!({"kernel": m.kernel, "payload": m.payload, "kept": m.kept, "t_us": times(&m.model)});
+    let own: Vec<Value> = plan.measured.iter().map(own).collect();
+    let count = plan.workers.len();
+    let mut all = vec![json!({"backend": "cpu", "count": count, "simd": plan.simd, "model": own})];
     if plan.helpers > 0 {
         all.push(json!({"backend": "helper", "count": plan.helpers}));
     }
@@ -117,7 +154,8 @@ fn backends(plan: &PlanView) -> Vec<Value> {
         let models =
             plan.kernels.iter().zip(&gpu.measured).filter(|(_, points)| !points.is_empty());
         let models = models.map(|(kernel, points)| {
-            json!({"kernel": kernel, "points": points.iter().map(point).collect::<Vec<_>>()})
+            let all: Vec<Value> = points.iter().map(point).collect();
+            json!({"kernel": kernel, "t_us": times_there(points), "points": all})
         });
         all.push(json!({
             "backend": "gpu",
@@ -163,12 +201,25 @@ mod tests {
             helpers: 2,
             gpu: None,
             kernels: Vec::new(),
+            simd: "avx2",
+            measured: vec![PlanMeasured {
+                kernel: "k".to_owned(),
+                payload: 64,
+                kept: true,
+                model: CostModel::linear(Nanos::from_micros(2), 500_000, 64),
+            }],
         };
         let body: Value = serde_json::from_str(&render(&plan).unwrap()).unwrap();
         let guard = json!({"high": 0.0, "medium": 80.0, "low": 80.0, "best-effort": 0.0});
         let expected = json!({
             "version": 1, "generation": 7, "at_ns": 1000, "layout": "tiered",
-            "backends": [{"backend": "cpu", "count": 2}, {"backend": "helper", "count": 2}],
+            "backends": [
+                {"backend": "cpu", "count": 2, "simd": "avx2", "model": [
+                    {"kernel": "k", "payload": 64, "kept": true,
+                     "t_us": {"1": 2.5, "8": 6.0, "32": 18.0}},
+                ]},
+                {"backend": "helper", "count": 2},
+            ],
             "budget_us": {"high": 1e3, "medium": 1e4, "low": 1e5, "best-effort": 2e5},
             "ema_us": {"high": 100.5, "medium": 120.0, "low": 200.0, "best-effort": 200.0},
             "quota": {"high": 8, "medium": 74, "low": 0, "best-effort": 0},

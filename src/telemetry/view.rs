@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::base::{IngressId, Instant, KernelId, Nanos, Priority};
-use crate::level::breaker::Figures;
+use crate::level::DeviceView;
 use crate::stats::{Cell, CellWords, ClassField, Counters, Layout};
 
 /// The words that stand for ids in reports and labels. They come from the config file, never from packets, so that the
@@ -31,21 +31,6 @@ pub struct Service {
     pub ema: Nanos,
 }
 
-/// A GPU and its breaker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gpu {
-    /// What it is.
-    pub name: String,
-    /// How its breaker stands.
-    pub figures: Figures,
-    /// How often the breaker entered each of [`State::ALL`](crate::level::breaker::State::ALL).
-    pub entered: [u64; 3],
-    /// Device time that the breaker allows in a minute.
-    pub limit: Nanos,
-    /// By kernel, in the order of their ids: what batches of so many rows took before it served.
-    pub measured: Vec<Vec<(usize, Nanos)>>,
-}
-
 /// The figures of the whole service at one moment. Each worker's are consistent in themselves, and so are their sums.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -54,7 +39,7 @@ pub struct Snapshot {
     uptime: Nanos,
     workers: Vec<Counters>,
     services: Vec<Service>,
-    gpu: Option<Gpu>,
+    gpu: Option<DeviceView>,
     totals: Counters,
 }
 
@@ -83,14 +68,14 @@ impl Snapshot {
 
     /// Adds the GPU, where there is one.
     #[must_use]
-    pub fn with_gpu(mut self, gpu: Option<Gpu>) -> Self {
+    pub fn with_gpu(mut self, gpu: Option<DeviceView>) -> Self {
         self.gpu = gpu;
         self
     }
 
     /// The GPU, where there is one.
     #[must_use]
-    pub const fn gpu(&self) -> Option<&Gpu> {
+    pub const fn gpu(&self) -> Option<&DeviceView> {
         self.gpu.as_ref()
     }
 

@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod calibrated;
 mod classes;
 mod drops;
 mod echo;
@@ -57,6 +58,9 @@ macro_rules! every_driver {
 every_driver! {
     admin {
         every_page_says_what_it_should
+    }
+    calibrated {
+        kept_times_are_taken_up_where_they_are_true
     }
     classes {
         the_mark_decides

@@ -5,6 +5,7 @@
 mod endpoint;
 mod gpu;
 mod helpers;
+mod kept;
 mod names;
 
 use super::fault::{Place, Report};
@@ -16,6 +17,7 @@ use super::settings::{
 };
 use crate::base::limits::{MAX_DATAGRAM_DEFAULT, PARK_MAX};
 use crate::base::{Nanos, PerPriority, Priority};
+use crate::kernel::Registry;
 
 /// Where the admin page listens unless the file says otherwise.
 const ADMIN_DEFAULT: std::net::SocketAddr =
@@ -34,6 +36,7 @@ pub(super) fn check(file: &File, report: &mut Report) -> Settings {
     helpers::check(&file.level.helpers, &workers.cores, &controller, report);
     let endpoints = endpoint::check(file, &classes, report);
     let gpu = gpu::check(&file.gpu, &controller, &endpoints.kernels, report);
+    let kernels = endpoints.kernels;
     Settings {
         workers,
         classes,
@@ -41,13 +44,13 @@ pub(super) fn check(file: &File, report: &mut Report) -> Settings {
         guard: guard(&file.guard, report),
         ingress: endpoints.ingress,
         egress: endpoints.egress,
-        kernels: endpoints.kernels,
         level: level(
-            &file.level,
+            (&file.level, &kernels),
             file.gpu.enabled.given().filter(|(on, _)| **on).map(second),
             report,
         ),
         gpu,
+        kernels,
         admin: file.admin.or(Some(ADMIN_DEFAULT)),
     }
 }
@@ -209,11 +212,16 @@ fn guard(file: &GuardFile, report: &mut Report) -> Guard {
     guard
 }
 
-fn level(file: &LevelFile, gpu: Option<&Place>, report: &mut Report) -> Level {
+fn level(
+    (file, kernels): (&LevelFile, &Registry),
+    gpu: Option<&Place>,
+    report: &mut Report,
+) -> Level {
     let helpers = file.helpers.or(0);
     // Helpers and batches heed nothing else of it; a GPU heeds all.
     let idle = file.without_effect();
-    let in_force = helpers > 0 || file.batch.place().is_some();
+    let in_force =
+        helpers > 0 || file.batch.place().is_some() || file.calibration.place().is_some();
     let unheeded = file.place.as_ref().filter(|_| !in_force).or(idle);
     if let Some(place) = unheeded.filter(|_| gpu.is_none()) {
         report.warn(place, "[level] takes effect with offload backends, and [gpu] is not enabled");
@@ -221,6 +229,7 @@ fn level(file: &LevelFile, gpu: Option<&Place>, report: &mut Report) -> Level {
     let level = Level {
         helpers,
         batch: file.batch.or(BatchRule::Cost),
+        calibration: kept::check(&file.calibration, kernels, report),
         mode: file.mode.or(LevelMode::Measured),
         transfer_rule: file.transfer_rule.or(5.0),
         hysteresis: file.hysteresis.or(0.2),

@@ -4,6 +4,7 @@
 
 mod beside;
 mod endpoint;
+mod kept;
 mod kernel;
 mod mlp;
 mod streams;
@@ -73,7 +74,7 @@ impl File {
                 .map(|all| all.into_iter().map(|s| EgressFile::read(s, report)).collect()),
             kernels: read_kernels(&kernels, folder, report),
             simd: read_simd(simd, report),
-            level: LevelFile::read(level, report),
+            level: LevelFile::read(level, folder, report),
             gpu: GpuFile::read(gpu, report),
             admin: read_admin(admin, report),
         }

@@ -2,6 +2,8 @@
 //!
 //! Knows no defaults.
 
+use std::path::Path;
+
 use toml::de::DeValue;
 
 use crate::base::limits::{BUDGET_MAX, DATAGRAM_MAX, KERNEL_BATCH_MAX, WORKERS_MAX};
@@ -10,7 +12,8 @@ use crate::config::fault::{Place, Report};
 use crate::config::item::{Item, Span};
 use crate::config::section::{Field, Section, us};
 use crate::config::settings::{
-    BatchRule, Cores, Fallback, Idle, Io, Layout, LevelMode, Overload, Policy, Predictor,
+    BatchRule, Calibration, Cores, Fallback, Idle, Io, Layout, LevelMode, Overload, Policy,
+    Predictor,
 };
 
 /// The most rows that a rule can ask for.
@@ -215,6 +218,7 @@ pub(in crate::config) struct LevelFile {
     pub(in crate::config) place: Option<Place>,
     pub(in crate::config) helpers: Field<usize>,
     pub(in crate::config) batch: Field<BatchRule>,
+    pub(in crate::config) calibration: Field<Calibration>,
     pub(in crate::config) mode: Field<LevelMode>,
     pub(in crate::config) transfer_rule: Field<f64>,
     pub(in crate::config) hysteresis: Field<f64>,
@@ -240,10 +244,11 @@ impl LevelFile {
         own.into_iter().flatten().next().or(self.breaker.as_ref())
     }
 
-    pub(super) fn read(mut s: Section<'_, '_>, r: &mut Report) -> Self {
+    pub(super) fn read(mut s: Section<'_, '_>, folder: Option<&Path>, r: &mut Report) -> Self {
         let place = s.is_given().then(|| s.place().clone());
         let helpers = s.integer("helpers", 0..=WORKERS_MAX - 1, r);
         let batch = s.with("batch", r, batch);
+        let calibration = s.with("calibration", r, |item, r| super::kept::read(item, folder, r));
         let mode = s.choice("mode", r);
         let transfer_rule = s.number("transfer_rule", Span::positive(f64::MAX), r);
         let hysteresis = s.number("hysteresis", Span { above: 0.0, closed: true, max: 0.9 }, r);
@@ -255,6 +260,7 @@ impl LevelFile {
             place,
             helpers,
             batch,
+            calibration,
             mode,
             transfer_rule,
             hysteresis,

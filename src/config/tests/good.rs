@@ -290,6 +290,29 @@ fn a_breaker_that_cannot_trip_and_work_that_cannot_spill_are_warned_of() {
 }
 
 #[test]
+fn a_gpu_that_can_do_nothing_is_warned_of_and_one_that_is_not_built_in_is_a_fault() {
+    let unheeded = good(&format!("{INGRESS}[gpu]\nslots = 2\n"));
+    let [warning] = unheeded.warnings.as_slice() else { panic!("{:#?}", unheeded.warnings) };
+    assert!(warning.message.contains("[gpu] has no effect without enabled = true"));
+    let text = format!("{INGRESS}[controller]\npolicy = \"value\"\n[gpu]\nenabled = true\n");
+    let said: Vec<String> = match crate::config::parse("it.toml", &text) {
+        Ok(loaded) => loaded.warnings.into_iter().map(|w| w.message).collect(),
+        Err(faults) => {
+            let [fault] = faults.list() else { panic!("{:#?}", faults.list()) };
+            assert_eq!(fault.key, "gpu.enabled");
+            assert!(fault.message.contains("was built without GPUs"), "{}", fault.message);
+            assert!(!cfg!(feature = "gpu"));
+            return;
+        }
+    };
+    assert!(cfg!(feature = "gpu"));
+    let has = |words: &str| said.iter().any(|s| s.contains(words));
+    assert!(has("a GPU has no effect with policy = \"value\""), "{said:?}");
+    assert!(has("no kernel of this file runs on a GPU"), "{said:?}");
+    assert!(has("its cost never opens the breaker"), "the default of 100: {said:?}");
+}
+
+#[test]
 fn helpers_work_beside_the_policy_by_classes() {
     if crate::sys::affinity::allowed_cores().is_ok_and(|cores| cores.len() > 1) {
         let loaded = good(&format!("{INGRESS}[level]\nhelpers = 1\n"));

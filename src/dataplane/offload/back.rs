@@ -42,13 +42,15 @@ impl Worker {
         }
         let mut row = 0;
         for away in &packets {
-            self.take_in_result(now, *away, (&staged, row), ended);
+            let result = (ended == Ended::Run).then_some((&*staged, row));
+            self.take_in_result(now, *away, result);
             row += usize::from(away.0.count);
         }
         self.offload.away -= packets.len();
         packets.clear();
         let device = &mut self.offload.devices[d];
-        if ended == Ended::Run {
+        // Of one that was given up nothing is awaited any more, and no time is learnt.
+        if ended == Ended::Run && row > 0 {
             let trip = roundtrip::Trip { sent, began, ended: finished, back: now };
             device.times.record(kernel, row, &trip);
         }
@@ -62,8 +64,33 @@ impl Worker {
 
     /// Time has passed: what waits long enough goes on, and devices are looked at anew.
     pub fn handle_offload(&mut self, now: Instant) {
+        if self.offload.away > 0 {
+            self.give_up_what_is_silent(now);
+        }
         self.release(now);
         self.offload.weigh(now);
+    }
+
+    /// What a device has had for longer than it may is lost: its packets are run here, or dropped. Its place on the device stays
+    /// taken until it comes back.
+    fn give_up_what_is_silent(&mut self, now: Instant) {
+        for d in 0..self.offload.devices.len() {
+            for t in 0..super::TRIPS_PER_DEVICE {
+                let device = &mut self.offload.devices[d];
+                let trip = &mut device.trips[t];
+                if !trip.is_awaited() || now.since(trip.sent) < device.give_up {
+                    continue;
+                }
+                let mut packets = std::mem::take(&mut trip.packets);
+                // Its breaker counts it as failed, with its estimate.
+                trip.ticket = None;
+                device.note_end(now, Ended::Lost);
+                packets.iter().for_each(|away| self.take_in_result(now, *away, None));
+                self.offload.away -= packets.len();
+                packets.clear();
+                self.offload.devices[d].trips[t].packets = packets;
+            }
+        }
     }
 
     /// One packet of a batch; its rows begin at `first`.
@@ -71,8 +98,7 @@ impl Worker {
         &mut self,
         now: Instant,
         (packet, queued_by): (Packet, Instant),
-        (staged, first): (&Staged, usize),
-        ended: Ended,
+        result: Option<(&Staged, usize)>,
     ) {
         let ordered = self.is_ordered(&packet);
         let count = u64::from(packet.count);
@@ -85,10 +111,10 @@ impl Worker {
                 return self.drop_packet(now, packet, DropReason::ReorderLate);
             }
         }
-        if ended == Ended::Lost {
+        let Some((staged, first)) = result else {
             self.counters.add_worker(WorkerField::AwayLost, count);
             return self.run_here(now, packet, queued_by);
-        }
+        };
         self.copy_out(&packet, staged, first);
         if ordered {
             self.let_wait(now, packet, 0, Nanos::ZERO);

@@ -199,3 +199,6 @@ const fn counted(reason: Reason) -> WorkerField {
         Reason::PaysTransfer | Reason::Cheapest | Reason::BreakerOpen => WorkerField::ChosePays,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,13 +77,20 @@ pub struct DeviceOptions {
     pub runs: Vec<bool>,
     /// What stands before it; nothing before a helper.
     pub gate: Option<GateOptions>,
+    /// What it has had for so long, its way included, it will not give back: it is taken for lost. Default: never.
+    pub give_up: Nanos,
 }
 
 impl DeviceOptions {
     /// As the device says, of a service with that many kernels.
     pub fn of(device: &impl Accelerator, kernels: usize) -> Self {
         let runs = |k| u16::try_from(k).is_ok_and(|k| device.runs(KernelId(k)));
-        Self { rows_max: device.rows_max(), runs: (0..kernels).map(runs).collect(), gate: None }
+        Self {
+            rows_max: device.rows_max(),
+            runs: (0..kernels).map(runs).collect(),
+            gate: None,
+            give_up: Nanos::MAX,
+        }
     }
 }
 
@@ -115,6 +122,7 @@ struct Device {
     shunned_until: Instant,
     shun: Nanos,
     gate: Option<Gate>,
+    give_up: Nanos,
 }
 
 /// What of a worker's packets is elsewhere.
@@ -212,7 +220,7 @@ impl Offload {
         if self.is_idle() {
             return None;
         }
-        let under_way = self.devices.iter().flat_map(|d| &d.trips).filter(|t| t.is_under_way());
+        let under_way = self.devices.iter().flat_map(|d| &d.trips).filter(|t| t.is_awaited());
         let due = under_way.map(|t| t.due).min();
         let look = due.map(|due| {
             if now.since(due) > OVERDUE {
@@ -229,6 +237,11 @@ impl Offload {
 impl Trip {
     const fn is_under_way(&self) -> bool {
         self.staged.is_none()
+    }
+
+    /// Whether its packets still wait for it: one that was given up may come back all the same.
+    const fn is_awaited(&self) -> bool {
+        self.is_under_way() && !self.packets.is_empty()
     }
 }
 
@@ -256,6 +269,7 @@ impl Device {
             shunned_until: Instant::ZERO,
             shun: SHUN_FIRST,
             gate,
+            give_up: options.give_up,
         }
     }
 

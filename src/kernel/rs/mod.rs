@@ -58,6 +58,10 @@ pub struct ReedSolomon {
     parity: Matrix,
     /// By which the shards of a repair are multiplied.
     repair: Matrix,
+    /// Where in a payload those shards stand.
+    sources: [usize; SHARDS_MAX],
+    /// The mask that both are for.
+    ready_for: Option<u32>,
     out: Vec<u8>,
 }
 
@@ -68,7 +72,15 @@ impl ReedSolomon {
         let parity = parity_rows(spec.data, spec.parity);
         // An answer to `encode` has a parity shard for each; one to `repair` is never longer than its payload.
         let times = spec.parity.div_ceil(spec.data.max(1)).max(1);
-        Self { spec, level, parity, repair: Matrix::none(), out: vec![0; longest * times] }
+        Self {
+            spec,
+            level,
+            parity,
+            repair: Matrix::none(),
+            sources: [0; SHARDS_MAX],
+            ready_for: None,
+            out: vec![0; longest * times],
+        }
     }
 
     /// The answer's bytes are the first so many of `self.out`; none where the payload is no group.
@@ -91,13 +103,33 @@ impl ReedSolomon {
     fn repair(&mut self, payload: &[u8]) -> Option<usize> {
         let (mask, shards) = payload.split_first_chunk::<MASK_LEN>()?;
         let mask = u32::from_be_bytes(*mask);
+        if self.ready_for != Some(mask) {
+            self.ready_for = None;
+            self.prepare(mask)?;
+            self.ready_for = Some(mask);
+        }
+        let come = usize::try_from(mask.count_ones()).ok()?;
+        let len = shards.len().checked_div(come)?;
+        if len == 0 || len * come != shards.len() {
+            return None;
+        }
+        let mut used = [&[][..]; SHARDS_MAX];
+        for (slot, at) in used.iter_mut().zip(&self.sources[..self.spec.data]) {
+            *slot = shards.get(at * len..(at + 1) * len)?;
+        }
+        let out = self.out.get_mut(..len * self.repair.rows)?;
+        products(self.level, &self.repair, &used[..self.spec.data], out);
+        Some(out.len())
+    }
+
+    /// What a repair of this mask takes: its matrix, and which of the shards that have come are multiplied. None where too few
+    /// have. The next group mostly lacks the same shards, none or one and the same; then this is there already.
+    fn prepare(&mut self, mask: u32) -> Option<()> {
         let total = self.spec.data + self.spec.parity;
         let here = |i: usize| mask >> i & 1 == 1;
         if (total..SHARDS_MAX).any(here) {
             return None;
         }
-        let mut slots = [&[][..]; SHARDS_MAX];
-        let come = cut(shards, usize::try_from(mask.count_ones()).ok()?, &mut slots)?;
         let missing = Chosen::of(0..self.spec.data, |i| !here(i), SHARDS_MAX);
         // The data shards that have come, then as many parity shards as data shards are missing.
         let known = Chosen::of(0..self.spec.data, here, SHARDS_MAX);
@@ -107,15 +139,10 @@ impl ReedSolomon {
         }
         self.repair_rows(&known, &missing, &spare)?;
         // Shards stand in the payload in their order.
-        let mut used = [&[][..]; SHARDS_MAX];
-        let sources = known.all().iter().chain(spare.all());
-        for (slot, i) in used.iter_mut().zip(sources) {
-            *slot = come.get((0..*i).filter(|before| here(*before)).count())?;
+        for (source, i) in self.sources.iter_mut().zip(known.all().iter().chain(spare.all())) {
+            *source = (0..*i).filter(|before| here(*before)).count();
         }
-        let len = come.first()?.len();
-        let out = self.out.get_mut(..len * missing.count)?;
-        products(self.level, &self.repair, &used[..self.spec.data], out);
-        Some(out.len())
+        Some(())
     }
 
     /// Coefficients by which the missing data shards are made of known data shards and spare parity shards:

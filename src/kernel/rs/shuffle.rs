@@ -4,6 +4,7 @@
 
 use fearless_simd::prelude::*;
 
+use super::SHARDS_MAX;
 use super::tables::PRODUCTS;
 use super::vector::Products;
 
@@ -29,14 +30,23 @@ pub(super) fn by_vectors<S: Products, const N: usize>(
 ) {
     let len = outs.len() / N;
     let lanes = S::u8s::LEN;
+    // Looked up once, and not again for each step.
+    let mut constants = [[simd.constant(0); N]; SHARDS_MAX];
+    for (j, of_shard) in constants.iter_mut().enumerate().take(shards.len()) {
+        *of_shard = coefficients.map(|row| simd.constant(row[j]));
+    }
     let mut at = 0;
-    // Two vectors a constant, as long as their sums and halves fit the registers.
+    // Several vectors a constant, as long as their sums and halves fit the registers.
+    while N <= 2 && S::VECTORS == 4 && at + 4 * lanes <= len {
+        step::<S, N, 4>(simd, &constants, shards, at, outs);
+        at += 4 * lanes;
+    }
     while N <= 2 && at + 2 * lanes <= len {
-        step::<S, N, 2>(simd, coefficients, shards, at, outs);
+        step::<S, N, 2>(simd, &constants, shards, at, outs);
         at += 2 * lanes;
     }
     while at + lanes <= len {
-        step::<S, N, 1>(simd, coefficients, shards, at, outs);
+        step::<S, N, 1>(simd, &constants, shards, at, outs);
         at += lanes;
     }
     for (n, row) in coefficients.iter().enumerate() {
@@ -54,7 +64,7 @@ pub(super) fn by_vectors<S: Products, const N: usize>(
 #[inline(always)]
 fn step<S: Products, const N: usize, const V: usize>(
     simd: S,
-    coefficients: [&[u8]; N],
+    constants: &[[S::Constant; N]; SHARDS_MAX],
     shards: &[&[u8]],
     at: usize,
     outs: &mut [u8],
@@ -62,13 +72,12 @@ fn step<S: Products, const N: usize, const V: usize>(
     let len = outs.len() / N;
     let lanes = S::u8s::LEN;
     let mut sums = [[S::u8s::splat(simd, 0); V]; N];
-    for (j, shard) in shards.iter().enumerate() {
+    for (shard, constants) in shards.iter().zip(constants) {
         let bytes = &shard[at..at + V * lanes];
         let parts: [S::Split; V] = std::array::from_fn(|v| {
             simd.split(S::u8s::from_slice(simd, &bytes[v * lanes..][..lanes]))
         });
-        for (sums, row) in sums.iter_mut().zip(coefficients) {
-            let constant = simd.constant(row[j]);
+        for (sums, constant) in sums.iter_mut().zip(*constants) {
             for (sum, part) in sums.iter_mut().zip(parts) {
                 *sum ^= simd.product(part, constant);
             }

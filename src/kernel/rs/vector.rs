@@ -7,10 +7,12 @@ use fearless_simd::Simd;
 use fearless_simd::{Avx2, Avx512, prelude::*, u8x16, u8x32, u8x64};
 
 #[cfg(target_arch = "x86_64")]
-use super::tables::{BITS, NIBBLES};
+use super::tables::{BITS, NIBBLES, Nibbles};
 
 /// A level with that product.
 pub(super) trait Products: Simd {
+    /// Vectors of up to two outputs whose sums and halves fit the registers.
+    const VECTORS: usize;
     /// A vector as products want it.
     type Split: Copy;
     /// A constant as products want it.
@@ -26,9 +28,10 @@ pub(super) trait Products: Simd {
 
 #[cfg(target_arch = "x86_64")]
 impl Products for Avx2 {
+    const VECTORS: usize = 2;
     /// The low four bits of each byte, and the high four.
     type Split = (u8x32<Self>, u8x32<Self>);
-    type Constant = (u8x32<Self>, u8x32<Self>);
+    type Constant = &'static Nibbles;
 
     #[inline(always)]
     fn split(self, bytes: u8x32<Self>) -> Self::Split {
@@ -38,22 +41,23 @@ impl Products for Avx2 {
 
     #[inline(always)]
     fn constant(self, c: u8) -> Self::Constant {
-        let of = &NIBBLES[usize::from(c)];
-        let table = |t: &[u8; 16]| {
-            let block: u8x16<Self> = (*t).simd_into(self);
-            u8x32::block_splat(block)
-        };
-        (table(&of.low), table(&of.high))
+        &NIBBLES[usize::from(c)]
     }
 
     #[inline(always)]
     fn product(self, bytes: Self::Split, c: Self::Constant) -> u8x32<Self> {
-        c.0.swizzle_dyn_within_blocks(bytes.0) ^ c.1.swizzle_dyn_within_blocks(bytes.1)
+        let table = |t: [u8; 16]| {
+            let block: u8x16<Self> = t.simd_into(self);
+            u8x32::block_splat(block)
+        };
+        table(c.low).swizzle_dyn_within_blocks(bytes.0)
+            ^ table(c.high).swizzle_dyn_within_blocks(bytes.1)
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Products for Avx512 {
+    const VECTORS: usize = 4;
     type Split = u8x64<Self>;
     type Constant = u64;
 

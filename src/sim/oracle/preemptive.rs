@@ -54,74 +54,61 @@ pub fn preemptive(jobs: &[(Instant, Nanos, Instant)]) -> Option<usize> {
 struct Table {
     /// Distinct, rising.
     releases: Vec<u64>,
-    /// `ends[r][n]`: the earliest end of `n` of the jobs so far that are released at `releases[r]` or later.
+    /// `ends[r][n]`: the earliest end of `n` of the jobs so far that are released at `releases[r]` or later. It rises with `n`
+    /// and is as long as there are such.
     ends: Vec<Vec<u64>>,
     /// `work[from][to][n]`: the least time that `n` of them, released in between and all done by `releases[to]`, take of the
-    /// time from the newcomer's release on.
+    /// time from the newcomer's release on. As long as there are such.
     work: Vec<Vec<Vec<u64>>>,
-    /// How many of the jobs so far are released at each time.
-    at: Vec<usize>,
 }
 
 impl Table {
     fn new(releases: Vec<u64>, jobs: usize) -> Self {
-        let mut none = vec![NEVER; jobs + 1];
-        none[0] = 0;
         let times = releases.len();
+        let room = || Vec::with_capacity(jobs + 1);
         Self {
-            ends: vec![none.clone(); times],
-            work: vec![vec![none; times]; times],
-            at: vec![0; times],
+            ends: vec![vec![0]; times],
+            work: (0..times).map(|_| (0..times).map(|_| room()).collect()).collect(),
             releases,
         }
     }
 
     fn most(&self) -> usize {
-        let all = self.ends.first();
-        all.and_then(|ends| ends.iter().rposition(|end| *end != NEVER)).unwrap_or(0)
-    }
-
-    /// How many of the jobs so far are released from one time on and before another.
-    fn count(&self, from: usize, to: usize) -> usize {
-        self.at[from..to].iter().sum()
-    }
-
-    /// The first release time at or after `end`.
-    fn next_release(&self, end: u64) -> usize {
-        self.releases.partition_point(|r| *r < end)
+        self.ends.first().map_or(0, |ends| ends.len() - 1)
     }
 
     fn add(&mut self, job: Job) {
         self.fill_work(job.released);
         let mut ends = self.ends.clone();
         for (from, ends) in ends.iter_mut().enumerate().take(job.released + 1) {
-            for n in 1..=self.count(from, self.at.len()) + 1 {
+            for n in 1..=self.ends[from].len() {
                 let end = self.end_with(job, from, n);
-                if end <= job.deadline {
-                    ends[n] = ends[n].min(end);
+                if end > job.deadline {
+                    continue;
+                }
+                match ends.get_mut(n) {
+                    Some(known) => *known = end.min(*known),
+                    None => ends.push(end),
                 }
             }
         }
         self.ends = ends;
-        self.at[job.released] += 1;
     }
 
     /// The earliest end of `n` jobs released at `from` or later, the newcomer among them.
     fn end_with(&self, job: Job, from: usize, n: usize) -> u64 {
         let release = self.releases[job.released];
         // It begins when the others have ended, or has the machine to itself.
-        let others = self.ends[from][n - 1];
-        let mut best = if others == NEVER { NEVER } else { others.max(release) + job.service };
+        let mut best = self.ends[from][n - 1].max(release) + job.service;
         // The others' last busy stretch begins later than it is released: it uses what is idle before, and ends behind.
         for last in job.released + 1..self.releases.len() {
             let room = self.releases[last] - release;
-            let before = &self.work[from][last];
-            let most = self.count(last, self.at.len()).min(n - 1);
-            for behind in (n - 1).saturating_sub(self.count(from, last)).max(1)..=most {
-                let (end, used) = (self.ends[last][behind], before[n - 1 - behind]);
-                if end != NEVER && used != NEVER {
-                    best = best.min(end + (job.service + used).saturating_sub(room));
-                }
+            let (before, behind) = (&self.work[from][last], &self.ends[last]);
+            for (few, end) in
+                behind.iter().enumerate().take(n).skip(n.saturating_sub(before.len()).max(1))
+            {
+                let used = before[n - 1 - few];
+                best = best.min(end + (job.service + used).saturating_sub(room));
             }
         }
         best
@@ -131,30 +118,34 @@ impl Table {
     fn fill_work(&mut self, own: usize) {
         let times = self.releases.len();
         for from in (0..times).rev() {
+            let begins = self.releases[from.max(own)];
+            // What a first stretch of so many takes, and from which release time on others may follow.
+            let stretch = |end: &u64| {
+                let end = *end.max(&begins);
+                (end - begins, self.releases.partition_point(|r| *r < end))
+            };
+            let first: Vec<(u64, usize)> = self.ends[from].iter().map(stretch).collect();
             for to in (own + 1).max(from)..times {
-                for n in 1..=self.count(from, to) {
-                    self.work[from][to][n] = self.least_work(own, from, to, n);
+                let mut least = std::mem::take(&mut self.work[from][to]);
+                least.clear();
+                least.push(0);
+                // Nothing that is released at `from` itself.
+                if from < to && from >= own {
+                    least.clone_from(&self.work[from + 1][to]);
                 }
-                let most = self.count(from, to);
-                self.work[from][to][most + 1..].fill(NEVER);
+                let nothing = usize::from(from >= own);
+                for (few, (takes, next)) in first.iter().enumerate().skip(nothing) {
+                    if *next > to {
+                        break;
+                    }
+                    let rest = if *next == from { &[0][..] } else { &self.work[*next][to][..] };
+                    least.resize(least.len().max(few + rest.len()), NEVER);
+                    for (sum, rest) in least[few..].iter_mut().zip(rest) {
+                        *sum = takes.saturating_add(*rest).min(*sum);
+                    }
+                }
+                self.work[from][to] = least;
             }
         }
-    }
-
-    fn least_work(&self, own: usize, from: usize, to: usize, n: usize) -> u64 {
-        let begins = self.releases[from.max(own)];
-        // Nothing that is released at `from` itself.
-        let mut least = if from < to && from >= own { self.work[from + 1][to][n] } else { NEVER };
-        for first in usize::from(from >= own)..=n {
-            let end = self.ends[from][first].max(begins);
-            if end > self.releases[to] {
-                break;
-            }
-            let rest = self.work[self.next_release(end)][to][n - first];
-            if rest != NEVER {
-                least = least.min(end - begins + rest);
-            }
-        }
-        least
     }
 }

@@ -10,7 +10,7 @@ use super::quartiles::quartiles;
 use punctual::base::{EgressId, KernelId, Nanos, PerPriority, Priority};
 use punctual::classify::{self, Classify};
 use punctual::dataplane::{Framing, Idle, Ingress, Late, Order};
-use punctual::sched::{admission, controller};
+use punctual::sched::{admission, batch, controller};
 use punctual::sim::workload::{Arrivals, Service as Time};
 use punctual::sim::world::{Costs, Faults, Link, Options, Service, Stream, Way, run as run_world};
 
@@ -43,6 +43,9 @@ fn service() -> Service {
         ingresses: SHARES.iter().zip(Priority::ALL).map(|(_, p)| (ingress(p), false)).collect(),
         egresses: vec![(back, Late::Drop)],
         kernels: vec![SERVICE],
+        company: vec![],
+        batch: batch::Mode::Cost,
+        helpers: 0,
         budgets: PerPriority::from_fn(Priority::default_budget),
         ema_weight: 8,
         admission: admission::Options::default(),
@@ -65,6 +68,7 @@ fn world(workers: usize, packets: u64, seed: u64) -> Options {
         rate_per_s: capacity * LOAD * share,
         arrivals: Arrivals::Poisson,
         service: vec![(1.0, Time::Fixed(SERVICE))],
+        recorded: None,
         size: 64,
         flows: 16,
         kernel: KernelId(0),

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::print;
 use crate::base::Nanos;
 use crate::sim::queueing::compare::{self, Cell, Pattern, Setup};
+use crate::sim::queueing::optimum;
 use crate::sim::workload::{Workload, by_name, names};
 
 /// What a comparison is told.
@@ -43,6 +44,10 @@ pub(super) struct CompareArgs {
     /// What that costs
     #[arg(long, default_value = "100ns", value_name = "TIME", value_parser = crate::cli::load::duration)]
     check: Nanos,
+    /// Instead: that many samples of 100 jobs each, beside the exact optimum of each, interruptions free; on one server
+    #[arg(long, value_name = "SAMPLES", requires = "compare", conflicts_with_all = ["markdown", "jobs"],
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    oracle: Option<u32>,
     /// Decides every draw: said for both ways to simulate.
     #[arg(skip)]
     pub(super) seed: u64,
@@ -117,6 +122,9 @@ pub(super) fn run(args: &CompareArgs, json: bool) -> Result<(), Fault> {
     };
     let policies = args.policies(first)?;
     let setup = args.setup();
+    if let Some(samples) = args.oracle {
+        return beside_optimum(args, (&workloads, &policies), samples as usize, json);
+    }
     let bar = progress(workloads.len() * policies.len() * args.load.len());
     let mut cells: Vec<Cell> = Vec::new();
     for w in &workloads {
@@ -137,6 +145,40 @@ pub(super) fn run(args: &CompareArgs, json: bool) -> Result<(), Fault> {
         print::markdown(&cells, &mut out).map_err(Fault::Output)
     } else {
         print::table(&cells, &mut out).map_err(Fault::Output)
+    }
+}
+
+/// Every policy's count as a share of the exact optimum.
+fn beside_optimum(
+    args: &CompareArgs,
+    (workloads, policies): (&[Workload], &[&'static str]),
+    samples: usize,
+    json: bool,
+) -> Result<(), Fault> {
+    if args.servers != 1 {
+        return Err(Fault::Usage("--oracle knows the optimum of one server alone".into()));
+    }
+    let (taken, left_out): (Vec<&Workload>, Vec<&Workload>) =
+        workloads.iter().partition(|w| optimum::counts(w));
+    let left_out: Vec<&str> = left_out.iter().map(|w| w.name).collect();
+    let setup = args.setup();
+    let bar = progress(taken.len() * args.load.len() * (samples + policies.len()));
+    let mut rows = Vec::new();
+    for w in taken {
+        for load in &args.load {
+            bar.set_message(format!("{} at {load} x", w.name));
+            rows.extend(optimum::row((w, *load), policies, (&setup, samples), || bar.inc(1)));
+        }
+    }
+    bar.finish_and_clear();
+    let mut out = std::io::stdout().lock();
+    if json {
+        let object = serde_json::json!({
+            "version": 1, "seed": args.seed, "rows": rows, "left_out": left_out
+        });
+        writeln!(out, "{object}").map_err(Fault::Output)
+    } else {
+        print::optimum(&rows, &left_out, &mut out).map_err(Fault::Output)
     }
 }
 

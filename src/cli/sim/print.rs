@@ -6,6 +6,7 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 
 use crate::sim::queueing::compare::Cell;
+use crate::sim::queueing::optimum::Row;
 
 const HEADER: [&str; 10] = [
     "workload",
@@ -70,6 +71,54 @@ pub(super) fn table(cells: &[Cell], out: &mut impl Write) -> io::Result<()> {
         out,
         "shares in per cent of all jobs; of bound: value on time, by the most that any schedule can reach with sizes known"
     )
+}
+
+/// Every policy beside the exact optimum of short samples.
+pub(super) fn optimum(rows: &[Row], left_out: &[&str], out: &mut impl Write) -> io::Result<()> {
+    let mut table = Table::new();
+    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header([
+        "workload",
+        "load",
+        "policy",
+        "on time",
+        "of optimum",
+        "worst sample",
+    ]);
+    for row in rows {
+        let (load, points) = (format!("{}x", row.load), (row.fluid - row.optimum) * 100.0);
+        table.add_row([
+            row.workload.to_owned(),
+            load.clone(),
+            format!("the optimum (the bound without end: {}, {points:+.1})", percent(row.fluid)),
+            percent(row.optimum),
+            percent(1.0),
+            String::new(),
+        ]);
+        for kept in &row.policies {
+            table.add_row([
+                row.workload.to_owned(),
+                load.clone(),
+                kept.policy.to_owned(),
+                percent(kept.on_time),
+                percent(kept.of_optimum),
+                percent(kept.worst),
+            ]);
+        }
+    }
+    writeln!(out, "{table}")?;
+    if let Some(row) = rows.first() {
+        let (samples, jobs) = (row.samples, row.jobs);
+        writeln!(
+            out,
+            "{samples} samples of {jobs} jobs, each begun on an idle server; per cent of all jobs, and of what an optimal \
+             schedule that interrupts at no cost has on time"
+        )?;
+    }
+    if !left_out.is_empty() {
+        let names = left_out.join(", ");
+        writeln!(out, "left out, because its jobs are not worth the same: {names}")?;
+    }
+    Ok(())
 }
 
 /// Shares on time, a table a workload: policies by loads. Marks the best that knows no more than ours, and says where ours

@@ -3,10 +3,13 @@
 //! Knows neither files nor runs.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Goal, Plan, SETTLED_AFTER, Shape, Step, Times, Traffic, capture};
+use super::beside::{batch, relate_helpers};
+use super::faults::{faults, needed};
+use super::{Goal, Plan, SETTLED_AFTER, Shape, Step, Times, Traffic, capture, recorded};
 use crate::base::limits::WORKERS_MAX;
 use crate::base::{Nanos, Priority};
 use crate::config::fault::{Place, Report};
@@ -16,7 +19,7 @@ use crate::config::section::{Field, Section, us};
 use crate::config::settings::{Classify, Framing, Ingress, Policy, Settings};
 use crate::kernel::KernelSpec;
 use crate::kernel::spin::ServiceTime;
-use crate::sim::world::{Costs, Every, Faults, Link, tag};
+use crate::sim::world::{Costs, Faults, Link, tag};
 
 const PACKETS_MAX: u64 = 10_000_000_000;
 const PACKETS_DEFAULT: u64 = 100_000;
@@ -26,13 +29,13 @@ const LOAD_MAX: f64 = 1_000.0;
 /// What a kernel takes in a world that takes no time of its own choosing.
 const QUICK: Nanos = Nanos::from_micros(1);
 
-const ARRIVALS: &str = "a shape, or the path of a .pcap or .pcapng file with two UDP datagrams or more, from the plan's folder";
+const ARRIVALS: &str = "a shape, or from the plan's folder the path of a .pcap or .pcapng file with two UDP datagrams or more, or of a .csv or .tsv file with a column at_ns, at_us, at_ms or at_s";
+const RECORDED: &str = "the path of a file with a column service_ns, service_us, service_ms or service_s, from the plan's folder";
 
 /// How near goodput must be to what it settles at, unless the plan says.
 const WITHIN: f64 = 0.05;
 
-const SHARE: Span = Span { above: 0.0, closed: true, max: 1.0 };
-const FACTOR: Span = Span::positive(1_000.0);
+pub(super) const SHARE: Span = Span { above: 0.0, closed: true, max: 1.0 };
 
 /// A plan that has been read, its relations not yet.
 pub(super) struct Top<'t, 'i> {
@@ -44,6 +47,8 @@ pub(super) struct Top<'t, 'i> {
     duration: Field<Nanos>,
     traffic: Field<Vec<Section<'t, 'i>>>,
     goals: Field<Vec<Section<'t, 'i>>>,
+    batches: Field<Vec<Section<'t, 'i>>>,
+    helpers: Field<usize>,
     step: Option<(Step, Place)>,
     costs: Costs,
     link: Link,
@@ -66,6 +71,8 @@ impl<'t, 'i> Top<'t, 'i> {
             faults: faults(top.child("faults", "[faults]", r), r),
             step: step(top.child("step", "[step]", r), r),
             goals: top.children("goal", r),
+            batches: top.children("batch", r),
+            helpers: top.integer("helpers", 0..=WORKERS_MAX - 1, r),
             top,
         }
     }
@@ -91,7 +98,18 @@ impl<'t, 'i> Top<'t, 'i> {
             Field::Bad(_) => Vec::new(),
             Field::Absent => every_ingress(settings),
         };
-        let own = settings.controller.policy;
+        let batches = match self.batches {
+            Field::Given(sections, _) => {
+                sections.into_iter().filter_map(|s| batch(s, settings, r)).collect()
+            }
+            Field::Bad(_) | Field::Absent => Vec::new(),
+        };
+        let helpers = self.helpers.or(settings.level.helpers);
+        let workers = self.workers.or(vec![1]);
+        // As with a config: what is weighed packet by packet is not handed to another core.
+        let own = if helpers > 0 { Policy::Edf } else { settings.controller.policy };
+        let policy = self.policy.or(vec![own]);
+        relate_helpers(&self.helpers, (&workers, &policy), r);
         let duration = self.duration.or(DURATION_DEFAULT);
         if let Some((step, place)) = &self.step {
             relate_step(step, place, duration, &traffic, r);
@@ -103,9 +121,11 @@ impl<'t, 'i> Top<'t, 'i> {
         Some(Plan {
             settings: settings.clone(),
             config: config.to_owned(),
-            workers: self.workers.or(vec![1]),
+            workers,
             load: self.load.or(vec![1.0]),
-            policy: self.policy.or(vec![own]),
+            policy,
+            helpers,
+            batches,
             packets: self.packets.or(PACKETS_DEFAULT),
             duration,
             traffic,
@@ -149,6 +169,7 @@ fn every_ingress(settings: &Settings) -> Vec<Traffic> {
         share: 1.0,
         arrivals: Times::Shape(Shape::Poisson),
         time: own_time(settings, ingress),
+        recorded: None,
         size: 64,
         flows: 16,
         budgets: vec![],
@@ -180,6 +201,11 @@ fn read_traffic(
     let flows = s.integer("flows", 1..=FLOWS_MAX, r).or(16);
     let size = s.size("size", tag::LEN..=settings.workers.max_datagram, r).or(64);
     let budgets = axis(&mut s, "budgets", r, |i, r| i.duration(&us(1, 60_000_000), r));
+    let recorded = s.with("recorded", r, |item, r| recorded_times(item, folder, r));
+    if recorded != Field::Absent && (s.has("time") || s.has("distribution")) {
+        let why = "`recorded` says what each packet takes: `time` and `distribution` do not apply";
+        r.fault(s.place(), why).allowed("one of `recorded`, `time` and `distribution`");
+    }
     let time = if s.has("time") || s.has("distribution") {
         service_time(&mut s, r)
     } else {
@@ -214,6 +240,7 @@ fn read_traffic(
         share,
         arrivals,
         time,
+        recorded: recorded.value(),
         size,
         flows,
         budgets: budgets.or(vec![]),
@@ -224,14 +251,31 @@ fn read_traffic(
 fn arrivals(item: &Item<'_, '_>, folder: &Path, r: &mut Report) -> Option<Times> {
     let word = item.text("a string", ARRIVALS, r)?;
     let ending = Path::new(word).extension().and_then(|e| e.to_str());
-    if !matches!(ending, Some("pcap" | "pcapng")) {
+    if !matches!(ending, Some("pcap" | "pcapng" | "csv" | "tsv")) {
         return item.choice(r).map(Times::Shape);
     }
     let path = folder.join(word);
-    match capture::times(&path) {
+    let times = if ending == Some("csv") || ending == Some("tsv") {
+        recorded::arrivals(&path)
+    } else {
+        capture::times(&path)
+    };
+    match times {
         Ok(times) => Some(Times::Captured(times)),
         Err(why) => {
             item.wrong(&format!(" {}: {why}", path.display()), r).allowed(ARRIVALS);
+            None
+        }
+    }
+}
+
+/// The path of a file that says what packets took.
+fn recorded_times(item: &Item<'_, '_>, folder: &Path, r: &mut Report) -> Option<Arc<[Nanos]>> {
+    let path = folder.join(item.text("a string", RECORDED, r)?);
+    match recorded::services(&path) {
+        Ok(times) => Some(times),
+        Err(why) => {
+            item.wrong(&format!(" {}: {why}", path.display()), r).allowed(RECORDED);
             None
         }
     }
@@ -329,79 +373,4 @@ fn link(mut s: Section<'_, '_>, r: &mut Report) -> Link {
     };
     s.done(r);
     link
-}
-
-fn faults(mut s: Section<'_, '_>, r: &mut Report) -> Faults {
-    let mut found = Faults {
-        stall: every(&mut s, "stall", r),
-        stamps: every(&mut s, "stamps", r),
-        buffers: every(&mut s, "buffers", r),
-        sends: every(&mut s, "sends", r),
-        kernel: s.number("kernel", SHARE, r).or(0.0),
-        missed_ticks: s
-            .number("missed_ticks", Span { above: 0.0, closed: true, max: 0.9 }, r)
-            .or(0.0),
-        reloads: s.duration("reloads", us(1_000, 3_600_000_000), r).value(),
-        ..Faults::default()
-    };
-    let mut slow = s.child("slow", "slow = { … }", r);
-    if slow.is_given() {
-        let span = span(&mut slow, r);
-        let factor = slow.number("factor", FACTOR, r).or(10.0);
-        slow.done(r);
-        found.slow = span.map(|span| (span, factor));
-    }
-    let mut drift = s.child("drift", "drift = { … }", r);
-    if drift.is_given() {
-        let after = needed(&mut drift, "after", us(0, 3_600_000_000), r);
-        let factor = drift.number("factor", FACTOR, r).or(2.0);
-        drift.done(r);
-        found.drift = after.map(|after| (after, factor));
-    }
-    let mut bursts = s.child("bursts", "bursts = { … }", r);
-    if bursts.is_given() {
-        let every = needed(&mut bursts, "every", us(100, 3_600_000_000), r);
-        let packets = bursts.integer("packets", 1..=1_000_000, r).or(100);
-        bursts.done(r);
-        found.bursts = every.map(|every| (every, packets));
-    }
-    let mut late = s.child("late_ticks", "late_ticks = { … }", r);
-    if late.is_given() {
-        let share = late.number("share", SHARE, r).or(0.5);
-        let by = needed(&mut late, "by", us(1, 10_000_000), r);
-        late.done(r);
-        found.late_ticks = (share, by.unwrap_or(Nanos::ZERO));
-    }
-    s.done(r);
-    found
-}
-
-/// A span that begins again and again: `{ every = "40ms", lasts = "3ms" }`.
-fn every(s: &mut Section<'_, '_>, key: &'static str, r: &mut Report) -> Option<Every> {
-    let mut child = s.child(key, &format!("{key} = {{ every = …, lasts = … }}"), r);
-    if !child.is_given() {
-        return None;
-    }
-    let span = span(&mut child, r);
-    child.done(r);
-    span
-}
-
-fn span(s: &mut Section<'_, '_>, r: &mut Report) -> Option<Every> {
-    let every = needed(s, "every", us(100, 3_600_000_000), r);
-    let lasts = needed(s, "lasts", us(1, 60_000_000), r);
-    Some(Every { every: every?, lasts: lasts? })
-}
-
-fn needed(
-    s: &mut Section<'_, '_>,
-    key: &'static str,
-    bounds: std::ops::RangeInclusive<Nanos>,
-    r: &mut Report,
-) -> Option<Nanos> {
-    let field = s.duration(key, bounds, r);
-    if field == Field::Absent {
-        s.missing(key, "a duration", r);
-    }
-    field.value()
 }

@@ -2,8 +2,11 @@
 //!
 //! Read and checked as a config is: every fault in one run, with its place and the nearest known key. Knows no run.
 
+mod beside;
 mod capture;
+mod faults;
 mod file;
+mod recorded;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +18,7 @@ use toml::de::DeTable;
 use super::choice::choice;
 use super::fault::{Place, Report};
 use super::{Egress, Faults, Loaded, Mode, Policy, Settings};
-use crate::base::{Nanos, Priority};
+use crate::base::{KernelId, Nanos, Priority};
 use crate::kernel::spin::ServiceTime;
 use crate::sim::world;
 
@@ -38,6 +41,10 @@ pub struct Plan {
     pub duration: Nanos,
     /// What is offered.
     pub traffic: Vec<Traffic>,
+    /// Further cores that take part of a burst.
+    pub helpers: usize,
+    /// What kernels gain from company: by their place in the config.
+    pub batches: Vec<(KernelId, world::Company)>,
     /// What the driver takes.
     pub costs: world::Costs,
     /// The way to the sockets.
@@ -86,6 +93,8 @@ pub struct Traffic {
     pub arrivals: Times,
     /// What they take.
     pub time: ServiceTime,
+    /// What they take one after another, over again; before `time`.
+    pub recorded: Option<Arc<[Nanos]>>,
     /// Bytes of payload.
     pub size: usize,
     /// Flows on each worker.

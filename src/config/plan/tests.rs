@@ -77,6 +77,33 @@ fn traffic_may_come_as_a_capture_did() {
 }
 
 #[test]
+fn what_packets_took_and_when_they_came_may_be_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("both.csv", "at_us,service_us\n0,10\n5,30\n40,20\n");
+    let text =
+        "[[traffic]]\ningress = \"high\"\nrecorded = \"both.csv\"\narrivals = \"both.csv\"\n";
+    let plan = parse("p.toml", text, folder.path()).unwrap();
+    let took = plan.traffic[0].recorded.as_ref().unwrap();
+    assert_eq!(took[..], [10, 30, 20].map(Nanos::from_micros));
+    let Times::Captured(times) = &plan.traffic[0].arrivals else { panic!("{:?}", plan.traffic) };
+    assert_eq!(times[..], [0, 5, 40].map(Nanos::from_micros));
+    let twice = parse("p.toml", &format!("{text}time = \"1us\"\n"), folder.path()).unwrap_err();
+    assert!(twice.list()[0].message.contains("do not apply"), "{twice}");
+}
+
+#[test]
+fn a_plan_may_have_helpers_and_kernels_that_gain_from_company() {
+    let text = "helpers = 2\n[[batch]]\nkernel = \"crc32c\"\nrows = 8\nshared = 0.7\n";
+    let plan = parse("p.toml", text, configs()).unwrap();
+    // As in a service: beside helpers the policy is by classes.
+    assert_eq!((plan.helpers, plan.policy), (2, vec![Policy::Edf]));
+    let (kernel, company) = plan.batches[0];
+    assert_eq!(plan.settings.kernels.name(kernel), Some("crc32c"));
+    assert_eq!((company.rows, company.shared), (8, 0.7));
+}
+
+#[test]
 fn a_step_says_when_to_what_and_how_soon() {
     let text = "duration = \"1s\"\n[step]\nat = \"400ms\"\nload = 2\nby = \"5ms\"\n";
     let step = parse("p.toml", text, configs()).unwrap().step.unwrap();
@@ -124,6 +151,18 @@ fn every_fault_is_one_with_its_key_and_its_place() {
             "[step]\nat = \"1s\"\nload = 2\n[[traffic]]\ningress = \"low\"\narrivals = \"day\"",
             "step",
             "needs a rate that is constant",
+        ),
+        ("helpers = 2\npolicy = \"edf\"\nworkers = [1, 2]", "helpers", "share nothing"),
+        ("helpers = 1\npolicy = \"value\"", "helpers", "has no effect"),
+        ("helpers = 1024", "helpers", "is 1024, out of range"),
+        ("[faults]\ndevice = { lasts = \"1ms\" }", "faults.device.every", "`every` is missing"),
+        ("[[batch]]\nrows = 3", "batch[0].kernel", "`kernel` is missing"),
+        ("[[batch]]\nkernel = \"crc32\"", "batch[0].kernel", "no kernel named \"crc32\""),
+        ("[[batch]]\nkernel = \"crc32c\"\nrows = 65", "batch[0].rows", "is 65, out of range"),
+        (
+            "[[traffic]]\ningress = \"low\"\nrecorded = \"default.toml\"",
+            "traffic[0].recorded",
+            "has no column of that name",
         ),
         ("[[goal]]\npriority = \"high\"", "goal[0].on_time", "`on_time` is missing"),
     ] {

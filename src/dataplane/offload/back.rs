@@ -24,6 +24,12 @@ impl Worker {
         self.out.room()
     }
 
+    /// Packets that are with devices, and results that wait for those.
+    #[must_use]
+    pub const fn elsewhere(&self) -> (usize, usize) {
+        (self.offload.away, self.offload.order.waits())
+    }
+
     /// A batch is back from device `d`. Not between [`super::super::Output::Run`] and its end: what is running came earlier.
     pub fn on_back(&mut self, now: Instant, d: usize, back: Back) {
         debug_assert!(self.rows.is_empty(), "a batch came back in the middle of a run");

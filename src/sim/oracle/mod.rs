@@ -4,9 +4,11 @@
 
 mod bounds;
 mod exact;
+mod preemptive;
 
 pub use bounds::{blind, fluid, fluid_exponential};
 pub use exact::{agreeable, common_release};
+pub use preemptive::{PREEMPTIVE_MAX, preemptive};
 
 #[cfg(test)]
 mod tests;

@@ -59,6 +59,61 @@ proptest! {
     }
 }
 
+/// Every subset, by the demand of every span: a set can be done if what is released and due within each span fits in it.
+fn brute_preemptive(jobs: &[(u64, u64, u64)]) -> usize {
+    let fits = |set: usize| {
+        let of = || jobs.iter().enumerate().filter(|(i, _)| set >> i & 1 == 1).map(|(_, job)| job);
+        of().all(|from| {
+            of().filter(|to| to.2 > from.0 || to == &from).all(|to| {
+                let demand: u64 =
+                    of().filter(|job| job.0 >= from.0 && job.2 <= to.2).map(|job| job.1).sum();
+                from.0 + demand <= to.2
+            })
+        })
+    };
+    let sets = 0..1_usize << jobs.len();
+    sets.filter(|set| fits(*set)).map(|set| set.count_ones() as usize).max().unwrap_or(0)
+}
+
+fn timed(jobs: &[(u64, u64, u64)]) -> Vec<(Instant, Nanos, Instant)> {
+    jobs.iter().map(|(r, s, d)| (at(*r), Nanos::new(*s), at(*d))).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn lawler_is_the_optimum_of_those_that_may_interrupt(
+        jobs in prop::collection::vec((0_u64..40, 1_u64..12, 0_u64..24), 0..=12),
+    ) {
+        let jobs: Vec<_> = jobs.iter().map(|(r, s, slack)| (*r, *s, r + s + slack)).collect();
+        prop_assert_eq!(preemptive(&timed(&jobs)), Some(brute_preemptive(&jobs)));
+    }
+
+    #[test]
+    fn so_it_is_where_some_cannot_make_it_and_many_nest(
+        jobs in prop::collection::vec((0_u64..12, 1_u64..9, 1_u64..30), 0..=10),
+    ) {
+        let jobs: Vec<_> = jobs.iter().map(|(r, s, budget)| (*r, *s, r + budget)).collect();
+        let most = preemptive(&timed(&jobs)).unwrap();
+        prop_assert_eq!(most, brute_preemptive(&jobs));
+        prop_assert!(most >= brute(&jobs), "interrupting costs nothing");
+    }
+}
+
+#[test]
+fn a_long_job_is_interrupted_and_ends_in_time() {
+    // The long one waits for two short ones and is done in what they leave.
+    let jobs = timed(&[(0, 10, 16), (2, 3, 5), (8, 3, 11)]);
+    assert_eq!(preemptive(&jobs), Some(3));
+    assert_eq!(brute(&[(0, 10, 16), (2, 3, 5), (8, 3, 11)]), 2);
+    assert_eq!(preemptive(&[]), Some(0));
+    let many = vec![(at(0), Nanos::new(1), at(200)); PREEMPTIVE_MAX];
+    assert_eq!(preemptive(&many), Some(PREEMPTIVE_MAX));
+    let more = vec![(at(0), Nanos::new(1), at(200)); PREEMPTIVE_MAX + 1];
+    assert_eq!(preemptive(&more), None);
+}
+
 #[test]
 fn orders_that_do_not_agree_are_refused() {
     let job = |r, d| (at(r), Nanos::new(1), at(d));

@@ -90,7 +90,7 @@ pub fn names(w: &Workload, setup: &Setup) -> Vec<&'static str> {
     policies(w, setup).into_iter().map(|(name, _)| name).collect()
 }
 
-fn policies(w: &Workload, setup: &Setup) -> Vec<Named> {
+pub(super) fn policies(w: &Workload, setup: &Setup) -> Vec<Named> {
     policies::all(w, setup.servers, setup.slice, setup.check)
 }
 
@@ -106,7 +106,7 @@ pub fn cell(w: &Workload, load: f64, name: &str, setup: &Setup) -> Option<Cell> 
 }
 
 #[expect(clippy::cast_precision_loss, reason = "2^53 jobs are never run")]
-fn offered(w: &Workload, load: f64, setup: &Setup) -> Offered {
+pub(super) fn offered(w: &Workload, load: f64, setup: &Setup) -> Offered {
     let servers = u32::try_from(setup.servers).unwrap_or(u32::MAX);
     let rate_per_s = w.rate_per_s(load, servers);
     let span_ns = setup.jobs as f64 / rate_per_s * 1e9;

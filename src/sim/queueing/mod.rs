@@ -6,6 +6,7 @@
 pub mod compare;
 mod engine;
 mod estimates;
+pub mod optimum;
 mod outcome;
 pub mod policies;
 

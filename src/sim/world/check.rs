@@ -6,13 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::kernel::Notes;
 use super::law::Law;
-use crate::base::limits::{QUEUE_TOTAL_MAX, QUOTA_MAX};
+use super::site::SLOTS_AWAY;
+use crate::base::limits::{KERNEL_BATCH_MAX, QUEUE_TOTAL_MAX, QUOTA_MAX};
 use crate::base::{DropReason, IngressId, Instant, PerPriority, Priority};
 use crate::dataplane::Worker;
+use crate::dataplane::offload::TRIPS_PER_DEVICE;
 use crate::sched::WorkerPlan;
 use crate::sched::admission::Policy;
 use crate::stats::{ClassField, Counters, Field, WorkerField};
 
+/// Results that may wait for others of their flows (`dataplane::reorder`).
+const HELD_MAX: usize = 1_024;
 /// Probes may go past a quota; there are at most a few a control interval.
 const QUOTA_SLACK: u32 = 64;
 /// Samples before an average is compared, in weights of the past: its start then counts for e^-32.
@@ -26,6 +30,8 @@ const EMA_SLACK_NS: f64 = 64.0;
 pub(super) struct Checker {
     notes: Arc<Mutex<Notes>>,
     slots: usize,
+    /// Packets that helpers may lose at once: they had been let in, and are queued again whatever the quota.
+    may_return: u32,
     /// Ingresses without flow order: what gave way there may wait in reserve, and be counted when that is over.
     loose: Vec<bool>,
     evicted: PerPriority<u64>,
@@ -50,9 +56,15 @@ fn sum_of(counters: &Counters, field: Field) -> u64 {
 }
 
 impl Checker {
-    pub(super) fn new(notes: Arc<Mutex<Notes>>, slots: usize, loose: Vec<bool>) -> Self {
+    pub(super) fn new(
+        notes: Arc<Mutex<Notes>>,
+        (slots, helpers): (usize, usize),
+        loose: Vec<bool>,
+    ) -> Self {
         let zero = PerPriority::default();
-        Self { notes, slots, loose, evicted: zero, admitted: zero, looks: 0 }
+        let may_return = helpers * TRIPS_PER_DEVICE * KERNEL_BATCH_MAX;
+        let may_return = u32::try_from(may_return).unwrap_or(u32::MAX / 2);
+        Self { notes, slots, may_return, loose, evicted: zero, admitted: zero, looks: 0 }
     }
 
     /// All laws that can be seen between two turns. `plans`: what was published to it of late.
@@ -107,14 +119,19 @@ impl Checker {
         if worker.admission().policy() == Policy::Edf {
             for p in Priority::ALL {
                 let depth = queue.depth(p);
-                holds(Law::Bounds, depth <= QUOTA_MAX + QUOTA_SLACK, || {
+                holds(Law::Bounds, depth <= QUOTA_MAX + QUOTA_SLACK + self.may_return, || {
                     format!("{depth} packets of {p} are queued")
                 })?;
             }
         }
         let free = worker.slots_free();
-        holds(Law::Bounds, free + queue.len() <= self.slots, || {
-            format!("{free} slots are free beside {} queued packets of {}", queue.len(), self.slots)
+        let (away, held) = worker.elsewhere();
+        let taken = queue.len() + away + held;
+        holds(Law::Bounds, free + taken <= self.slots, || {
+            format!("{free} slots are free beside {taken} taken ones of {}", self.slots)
+        })?;
+        holds(Law::Bounds, held <= HELD_MAX && away + held <= SLOTS_AWAY, || {
+            format!("{away} packets are with helpers, {held} wait for them")
         })?;
         holds(Law::Bounds, !worker.is_idle() || free == self.slots, || {
             format!("an idle worker has {free} of {} slots free", self.slots)
@@ -180,9 +197,14 @@ fn accounts(counters: &Counters) -> Found {
 
 fn in_flight(worker: &Worker) -> Found {
     let flying = sum_of(worker.counters(), Field::InFlight);
-    let queued = worker.admission().len() as u64;
+    let (away, held) = worker.elsewhere();
+    let queued = (worker.admission().len() + away + held) as u64;
     let even = if worker.is_idle() { flying == 0 } else { flying >= queued };
-    holds(Law::Conservation, even, || format!("{flying} packets are in flight, {queued} queued"))
+    holds(Law::Conservation, even, || {
+        format!(
+            "{flying} packets are in flight, {queued} queued, with helpers, or waiting for those"
+        )
+    })
 }
 
 /// The limits in force are those of one plan.

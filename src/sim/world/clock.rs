@@ -49,6 +49,11 @@ impl VirtualClock {
         self.set(now);
     }
 
+    /// The same for what is too short to be interrupted: a stall that would begin meanwhile begins behind it.
+    pub fn pass(&self, span: Nanos) {
+        self.set(self.now() + span);
+    }
+
     /// Nothing happens until `until`; a stall on the way only counts for what of it lies behind that.
     pub fn rest_until(&self, until: Instant) {
         let mut now = self.now().max(until);
@@ -95,6 +100,11 @@ mod tests {
         // Two stalls, of which the first makes the second one's time come.
         clock.spend(Nanos::from_micros(12));
         assert_eq!(clock.now(), at(125));
+        let behind = VirtualClock::new(Instant::ZERO, vec![stall(1, 100)]);
+        behind.pass(Nanos::from_micros(2));
+        assert_eq!(behind.now(), at(2));
+        behind.spend(Nanos::from_micros(1));
+        assert_eq!(behind.now(), at(103));
         clock.rest_until(at(400));
         assert_eq!(clock.now(), at(400));
         clock.rest_until(at(5));

@@ -8,6 +8,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::clock::VirtualClock;
 use super::course::{Course, happens};
+use super::options::Company;
 use super::tag::Tag;
 use crate::base::{Clock as _, Instant, Nanos, PerPriority, Priority};
 use crate::kernel::{Batch, Kernel};
@@ -67,8 +68,14 @@ pub(super) struct VirtualKernel {
     pub(super) drift: Option<(Instant, f64)>,
     pub(super) fails: f64,
     pub(super) rng: Xoshiro256PlusPlus,
+    /// What it gains from company.
+    pub(super) company: Option<Company>,
+    /// On a worker, and not on a helper: what is run there is judged by its time.
+    pub(super) own: bool,
     /// The class of each stream.
     pub(super) priorities: Arc<[Priority]>,
+    /// Classes of which no packet rides in a batch: what a batch took is not what its packets would take.
+    pub(super) plain_classes: PerPriority<bool>,
     /// No sample of a class counts for more.
     pub(super) cuts: PerPriority<Nanos>,
     pub(super) notes: Arc<Mutex<Notes>>,
@@ -89,15 +96,32 @@ impl VirtualKernel {
         self.clock.now().since(started)
     }
 
-    fn run_tagged(&mut self, tag: &Tag, started: Instant) -> bool {
-        let took = self.take(tag.service, started);
+    /// Spends the time of a batch of packets that say what they take; says whether they do.
+    fn take_together(&mut self, batch: &Batch<'_>, company: Company) -> bool {
+        let (mut longest, mut sum) = (0.0_f64, 0.0);
+        for i in 0..batch.len() {
+            let Some(tag) = Tag::read(batch.payload(i)) else { return false };
+            longest = longest.max(ns(tag.service));
+            sum += ns(tag.service);
+        }
+        let whole = company.shared * longest + (1.0 - company.shared) * sum;
+        self.take(nanos(whole), self.clock.now());
+        true
+    }
+
+    /// Judges one that was started then and took its own part of the time so long.
+    fn judge(&mut self, tag: &Tag, started: Instant, took: Nanos) -> bool {
         let priority = self.priorities[usize::from(tag.stream)];
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.runs += 1;
-        notes.hopeless += u64::from(started >= tag.deadline);
-        let cut = took.min(self.cuts[priority]).max(Nanos::new(1));
-        let weight = notes.weight;
-        notes.shadows[priority].take(started + took, cut, weight);
+        if self.own {
+            notes.hopeless += u64::from(started >= tag.deadline);
+        }
+        if self.own && self.plain_classes[priority] {
+            let cut = took.min(self.cuts[priority]).max(Nanos::new(1));
+            let weight = notes.weight;
+            notes.shadows[priority].take(started + took, cut, weight);
+        }
         drop(notes);
         let fails = happens(self.fails, &mut self.rng);
         if fails {
@@ -109,10 +133,12 @@ impl VirtualKernel {
 
 impl Kernel for VirtualKernel {
     fn run(&mut self, batch: &mut Batch<'_>) {
+        let begun = self.clock.now();
+        let together = self.company.is_some_and(|company| self.take_together(batch, company));
         for i in 0..batch.len() {
             let payload = batch.payload(i);
             let (len, tag) = (payload.len(), Tag::read(payload));
-            let started = self.clock.now();
+            let started = if together { begun } else { self.clock.now() };
             let Some(tag) = tag else {
                 // Rounds before traffic run on zeros.
                 if payload.iter().any(|b| *b != 0) {
@@ -122,7 +148,8 @@ impl Kernel for VirtualKernel {
                 batch.finish(i, len);
                 continue;
             };
-            if self.run_tagged(&tag, started) {
+            let took = if together { Nanos::ZERO } else { self.take(tag.service, started) };
+            if self.judge(&tag, started, took) {
                 batch.finish(i, len);
             } else {
                 batch.fail(i);
@@ -130,8 +157,7 @@ impl Kernel for VirtualKernel {
         }
     }
 
-    /// One at a time: time gains nothing from company.
     fn batch_max(&self) -> usize {
-        1
+        self.company.map_or(1, |company| company.rows)
     }
 }

@@ -8,6 +8,7 @@ mod check;
 mod clock;
 mod control;
 mod course;
+mod device;
 mod door;
 mod driver;
 mod kernel;
@@ -30,8 +31,8 @@ pub use clock::{Stall, VirtualClock};
 pub use law::{Breach, Law};
 pub use log::{Deed, Event};
 pub use many::{Fleet, run_seeds};
-pub use options::{Costs, Every, Faults, Link, Options, Service, Stream, Way};
-pub use outcome::{ClassSums, Outcome};
+pub use options::{Company, Costs, Every, Faults, Link, Options, Service, Stream, Way};
+pub use outcome::{ClassSums, Elsewhere, Outcome};
 #[cfg(test)]
 pub(crate) use planted::Planted;
 pub use run::{WrongWorld, run};

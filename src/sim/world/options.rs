@@ -2,10 +2,12 @@
 //!
 //! Knows no file: whoever reads a plan fills this in.
 
+use std::sync::Arc;
+
 use crate::base::{KernelId, Nanos, PerPriority, Priority};
 use crate::dataplane::{Idle, Ingress, Late};
-use crate::sched::{admission, controller};
-use crate::sim::workload::{Arrivals, Service as Time};
+use crate::sched::{admission, batch, controller};
+use crate::sim::workload::{Arrivals, Service as Time, ns};
 
 /// A way out, as far as a world has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,15 @@ pub enum Way {
     Send,
 }
 
+/// What a kernel gains from company: a batch takes `shared` of its longest packet's time once, and of each packet's the rest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Company {
+    /// The most packets of a batch, 1 to 64.
+    pub rows: usize,
+    /// What is paid once a batch, as a share of what a packet takes alone. Range 0 to 1.
+    pub shared: f64,
+}
+
 /// What every worker is told: the same things that `serve` tells its workers.
 #[derive(Clone, Debug)]
 pub struct Service {
@@ -30,6 +41,13 @@ pub struct Service {
     pub egresses: Vec<(Way, Late)>,
     /// What a run of each kernel takes on a payload that says nothing: for the rounds before traffic.
     pub kernels: Vec<Nanos>,
+    /// What each kernel gains from company, in the same order; none: nothing, and it runs one packet at a time.
+    pub company: Vec<Option<Company>>,
+    /// How batches are formed, and what a packet is expected to add to one.
+    pub batch: batch::Mode,
+    /// Further cores that take part of a burst, 0 to 1,023. Workers of a service share them; in a world only one worker
+    /// may have some.
+    pub helpers: usize,
     /// Budgets by priority.
     pub budgets: PerPriority<Nanos>,
     /// Weight of the past in the averages of service time.
@@ -65,6 +83,8 @@ pub struct Stream {
     pub arrivals: Arrivals,
     /// What they take: times with their weights.
     pub service: Vec<(f64, Time)>,
+    /// What they take one after another, and again from the beginning, on each worker by itself; before `service`.
+    pub recorded: Option<Arc<[Nanos]>>,
     /// Bytes of payload, at least [`super::tag::LEN`].
     pub size: usize,
     /// Flows on each worker, at least 1.
@@ -79,6 +99,11 @@ impl Stream {
     /// What one of its datagrams takes on average, nanoseconds.
     #[must_use]
     pub fn mean_ns(&self) -> f64 {
+        if let Some(times) = self.recorded.as_ref().filter(|times| !times.is_empty()) {
+            #[expect(clippy::cast_precision_loss, reason = "a count in memory")]
+            let count = times.len() as f64;
+            return times.iter().map(|t| ns(*t)).sum::<f64>() / count;
+        }
         let total: f64 = self.service.iter().map(|(w, _)| w).sum();
         self.service.iter().map(|(w, t)| w * t.mean_ns()).sum::<f64>() / total
     }
@@ -173,6 +198,8 @@ pub struct Faults {
     pub buffers: Option<Every>,
     /// Send queues are full.
     pub sends: Option<Every>,
+    /// A helper disappears with what it has. By turns: it is known at once, it stays silent, it hangs and goes on.
+    pub device: Option<Every>,
     /// So many datagrams at once.
     pub bursts: Option<(Nanos, u32)>,
     /// Share of payloads that a kernel cannot work on.

@@ -6,7 +6,7 @@ use super::law::Breach;
 use super::log::Event;
 use super::tally::Tally;
 use crate::base::{DropReason, IngressId, Nanos, PerPriority, Priority};
-use crate::stats::{ClassField, Counters, Field};
+use crate::stats::{ClassField, Counters, Field, WorkerField};
 
 /// A finished run.
 #[derive(Clone, Debug)]
@@ -33,10 +33,34 @@ pub struct Outcome {
     pub figures: Counters,
     /// The same of each class: admitted, kernel time, useful kernel time, probes.
     pub classes: PerPriority<ClassSums>,
+    /// What helpers were given and what became of it.
+    pub elsewhere: Elsewhere,
     /// Datagrams that still lay in sockets at the end.
     pub unread: u64,
     /// Every event, where that was asked for: worker by worker.
     pub kept: Vec<Vec<Event>>,
+}
+
+/// What helpers did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Elsewhere {
+    /// Batches handed to one.
+    pub batches: u64,
+    /// Their datagrams.
+    pub rows: u64,
+    /// Datagrams that a helper lost.
+    pub lost: u64,
+    /// Datagrams whose deadline had passed when they came back.
+    pub late: u64,
+}
+
+impl Elsewhere {
+    pub(super) fn add(&mut self, worker: &Counters) {
+        self.batches += worker.worker(WorkerField::AwayBatches);
+        self.rows += worker.worker(WorkerField::AwayRows);
+        self.lost += worker.worker(WorkerField::AwayLost);
+        self.late += worker.worker(WorkerField::AwayLate);
+    }
 }
 
 /// Sums over all workers of one class.

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
+use super::device::Helper;
 use crate::base::{PerPriority, Priority};
+use crate::dataplane::offload::Back;
 use crate::sched::WorkerPlan;
 
 /// A bug.
@@ -16,6 +18,8 @@ pub(crate) enum Planted {
     BufferLost,
     /// Sends leave the last first.
     LastFirst,
+    /// A result comes back from a helper with the next row's bytes.
+    RowsShifted,
     /// Averages are made with another weight of the past than they should.
     WrongAverage,
 }
@@ -40,6 +44,22 @@ pub(super) fn plan(
         _ => {}
     }
     plan
+}
+
+/// The helpers of a world, with the bug.
+pub(super) fn helpers(planted: Option<Planted>, mut helpers: Vec<Helper>) -> Vec<Helper> {
+    helpers.iter_mut().for_each(|helper| helper.planted = planted);
+    helpers
+}
+
+/// What a helper brings back.
+pub(super) fn back(planted: Option<Planted>, back: &mut Back) {
+    if planted == Some(Planted::RowsShifted) {
+        let (_, rows) = back.staged.parts();
+        if rows.len() > 1 {
+            rows.rotate_left(1);
+        }
+    }
 }
 
 /// In which order messages leave.

@@ -10,12 +10,15 @@ use super::control::Control;
 use super::driver::VirtualDriver;
 use super::law::{Breach, Law};
 use super::options::Options;
-use super::outcome::{ClassSums, Outcome};
+use super::outcome::{ClassSums, Elsewhere, Outcome};
+#[cfg(test)]
+use super::planted;
 use super::site::{self, Site};
 use super::tag::mix;
 use super::tally::Tally;
 use crate::base::limits::WORKERS_MAX;
 use crate::base::{Clock as _, Instant, Nanos, PerPriority, Priority};
+use crate::dataplane::offload::{DeviceOptions, Port};
 use crate::dataplane::{EventLoop, Order, Own, Shared, Worker};
 use crate::sched::WorkerPlan;
 use crate::stats::{Counters, Layout};
@@ -43,6 +46,9 @@ pub enum WrongWorld {
     /// Its ingress would make something else of it.
     #[error("the ingress of `{0}` does not give its datagrams the class that is asked for")]
     NotItsClass(String),
+    /// Helpers are shared by workers, and a world's workers share nothing.
+    #[error("helpers beside {0} workers: a world has helpers of one worker only")]
+    Helpers(usize),
     /// Looking at the time must cost something, or virtual time would stand still.
     #[error("a look at a socket must cost at least 1 ns")]
     FreeLooks,
@@ -67,6 +73,9 @@ struct Cell<'a> {
 pub fn run(options: &Options) -> Result<Outcome, WrongWorld> {
     if options.workers == 0 || options.workers > WORKERS_MAX {
         return Err(WrongWorld::Workers(options.workers));
+    }
+    if options.service.helpers > 0 && options.workers > 1 {
+        return Err(WrongWorld::Helpers(options.workers));
     }
     if options.costs.look == Nanos::ZERO {
         return Err(WrongWorld::FreeLooks);
@@ -139,9 +148,17 @@ impl<'o> World<'o> {
         for (((site, worker), shared), clock) in
             sites.into_iter().zip(workers).zip(&shared).zip(&clocks)
         {
-            let Site { driver, kernels, notes, .. } = site;
+            let Site { driver, kernels, notes, helpers, .. } = site;
+            #[cfg(test)]
+            let helpers = planted::helpers(self.planted, helpers);
+            let kinds = options.service.kernels.len();
+            let way = |helper: super::device::Helper| -> (DeviceOptions, Box<dyn Port>) {
+                (DeviceOptions::of(helper.device(), kinds), Box::new(helper))
+            };
             let mut turns =
-                EventLoop::new(clock, driver, worker, kernels, shared, options.service.idle);
+                EventLoop::new(clock, driver, worker, kernels, shared, options.service.idle)
+                    .with_devices(helpers.into_iter().map(way).collect())
+                    .with_batches(site::batches(options));
             turns.warm_up(WARM_UP_LEN.min(options.service.max_datagram), WARM_UP_ROUNDS);
             clock.rest_until(START);
             #[cfg(test)]
@@ -150,7 +167,7 @@ impl<'o> World<'o> {
             }
             let ingresses = &options.service.ingresses;
             let loose = ingresses.iter().map(|(i, _)| i.order == Order::None).collect();
-            let checker = Checker::new(notes, slots, loose);
+            let checker = Checker::new(notes, (slots, options.service.helpers), loose);
             cells.push(Cell { turns, clock, checker, since_check: 0, made: 0, checks: 0 });
         }
         let breach = go_on(options, &mut cells, &mut control, &shared);
@@ -290,12 +307,14 @@ fn finish(
     let mut tally = Tally::new(options.streams.len());
     let (mut hash, mut events, mut turns, mut checks, mut unread) = (options.seed, 0, 0, 0, 0);
     let (mut end, mut kept) = (START, Vec::new());
+    let mut elsewhere = Elsewhere::default();
     for mut cell in cells {
         if breach.is_none() {
             breach = cell.last_look();
         }
         let counters = cell.turns.worker().counters();
         figures.merge_cells(counters);
+        elsewhere.add(counters);
         Priority::ALL.iter().for_each(|p| classes[*p].add(counters, *p));
         turns += cell.made;
         checks += cell.checks;
@@ -326,6 +345,7 @@ fn finish(
         tally,
         figures,
         classes,
+        elsewhere,
         unread,
         kept,
     }

@@ -10,20 +10,27 @@ use rand_xoshiro::rand_core::SeedableRng as _;
 use super::START;
 use super::clock::{Stall, VirtualClock};
 use super::course::Course;
+use super::device::Helper;
 use super::door::Door;
 use super::driver::{Mishaps, Parts, VirtualDriver};
 use super::kernel::{Notes, VirtualKernel};
-use super::options::{Options, Way};
+use super::options::{Company, Options, Service, Way};
 use super::run::WrongWorld;
 use super::source::Source;
 use super::tag::mix;
-use crate::base::limits::QUEUE_TOTAL_MAX;
-use crate::base::{IngressId, Instant, Nanos, Priority, SocketId, WorkerId};
+use crate::base::limits::{KERNELS_MAX, QUEUE_TOTAL_MAX};
+use crate::base::{
+    Clock as _, IngressId, Instant, Nanos, PerPriority, Priority, SocketId, WorkerId,
+};
 use crate::classify::Classify;
 use crate::dataplane::{self, EgressOptions, KernelOptions, Mode, SocketOptions, SocketRole};
 use crate::kernel::{Kernel, Kernels};
+use crate::sched::batch::{Batches, Shape};
 use crate::sched::quota;
+use crate::sim::workload::{nanos, ns};
 
+/// Slots for what is with helpers, as in the service.
+pub(super) const SLOTS_AWAY: usize = 1_024;
 /// Slots of a worker besides those of a full queue, as in the service.
 const SLOTS_SPARE: usize = 2_048;
 /// Time before traffic in which kernels are tried.
@@ -83,13 +90,18 @@ pub(super) fn worker_options(
         counted: service.ingresses.len(),
         egresses,
         sockets: sockets.clone(),
-        kernels: vec![KernelOptions { batch_max: 1, grows: false }; service.kernels.len()],
+        kernels: (0..service.kernels.len())
+            .map(|k| KernelOptions {
+                batch_max: company_of(service, k).map_or(1, |company| company.rows),
+                grows: false,
+            })
+            .collect(),
         budgets: service.budgets,
         ema_weight: service.ema_weight,
         admission: service.admission,
         // Slots no longer than anything that comes: a thousand workers then fit a small machine.
         max_datagram: service.max_datagram.min(longest.next_multiple_of(64)),
-        slots: QUEUE_TOTAL_MAX + SLOTS_SPARE,
+        slots: QUEUE_TOTAL_MAX + SLOTS_SPARE + if service.helpers > 0 { SLOTS_AWAY } else { 0 },
         guard: service.guard,
         guard_requires_expected_high: service.guard_requires_expected_high,
         serves_high,
@@ -103,6 +115,26 @@ pub(super) struct Site {
     pub(super) driver: VirtualDriver,
     pub(super) kernels: Kernels,
     pub(super) notes: Arc<Mutex<Notes>>,
+    pub(super) helpers: Vec<Helper>,
+}
+
+fn company_of(service: &Service, kernel: usize) -> Option<Company> {
+    service.company.get(kernel).copied().flatten()
+}
+
+/// What batches cost, as it would have been measured at start.
+pub(super) fn batches(options: &Options) -> Batches {
+    let service = &options.service;
+    let shape = |(k, plain): (usize, &Nanos)| {
+        let Company { rows, shared } = company_of(service, k)?;
+        let of = |n: usize| {
+            #[expect(clippy::cast_precision_loss, reason = "at most 64")]
+            let rows = n as f64;
+            nanos(ns(*plain) * (shared + (1.0 - shared) * rows))
+        };
+        Shape::new(&(1..=rows).map(of).collect::<Vec<_>>(), rows)
+    };
+    Batches::new(service.batch, service.kernels.iter().enumerate().map(shape).collect())
 }
 
 /// How a stream's datagrams reach a worker: by which of its sockets.
@@ -143,6 +175,44 @@ pub(super) fn doors(options: &Options) -> Result<Vec<Door>, WrongWorld> {
     options.streams.iter().map(door).collect()
 }
 
+/// What the kernels of a worker and of its helpers are made from.
+struct Works<'a> {
+    options: &'a Options,
+    seed: u64,
+    slow: Course,
+    notes: &'a Arc<Mutex<Notes>>,
+}
+
+impl Works<'_> {
+    /// Those that spend their time on `clock`: the worker's own (0), or those of a helper.
+    fn kernels(&self, whose: u64, clock: &VirtualClock) -> Kernels {
+        let Options { service, streams, faults, .. } = self.options;
+        let in_batches = |s: &super::Stream| company_of(service, s.kernel.index()).is_some();
+        let plain_classes =
+            PerPriority::from_fn(|p| !streams.iter().any(|s| s.priority == p && in_batches(s)));
+        let priorities: Arc<[Priority]> = streams.iter().map(|s| s.priority).collect();
+        let kernel = |(k, plain): (usize, &Nanos)| -> Box<dyn Kernel> {
+            let place = 1_000 + k as u64 + whose * KERNELS_MAX as u64;
+            Box::new(VirtualKernel {
+                clock: clock.clone(),
+                plain: *plain,
+                company: company_of(service, k),
+                own: whose == 0,
+                slow: self.slow.clone(),
+                slow_factor: faults.slow.map_or(1.0, |(_, factor)| factor),
+                drift: faults.drift.map(|(after, factor)| (START + after, factor)),
+                fails: faults.kernel,
+                rng: Xoshiro256PlusPlus::seed_from_u64(mix(self.seed, place)),
+                priorities: Arc::clone(&priorities),
+                plain_classes,
+                cuts: PerPriority::from_fn(|p| Nanos::new((service.budgets[p].get() / 2).max(1))),
+                notes: Arc::clone(self.notes),
+            })
+        };
+        Kernels::new(service.kernels.iter().enumerate().map(kernel).collect())
+    }
+}
+
 impl Site {
     pub(super) fn new(
         options: &Options,
@@ -162,6 +232,8 @@ impl Site {
             buffers: course(faults.buffers),
             sends: course(faults.sends),
         };
+        let gone: Vec<Course> =
+            (0..options.service.helpers).map(|_| course(faults.device)).collect();
         let stalls = stalls.spans().iter();
         let stalls = stalls.map(|s| Stall { at: s.from, lasts: s.to.since(s.from) }).collect();
         let clock = VirtualClock::new(
@@ -190,25 +262,15 @@ impl Site {
             weight: f64::from(options.service.ema_weight),
             ..Notes::default()
         }));
-        let priorities: Arc<[Priority]> = options.streams.iter().map(|s| s.priority).collect();
-        let budgets = options.service.budgets;
-        let make = |(k, plain): (usize, &Nanos)| -> Box<dyn Kernel> {
-            Box::new(VirtualKernel {
-                clock: clock.clone(),
-                plain: *plain,
-                slow: slow.clone(),
-                slow_factor: faults.slow.map_or(1.0, |(_, factor)| factor),
-                drift: faults.drift.map(|(after, factor)| (START + after, factor)),
-                fails: faults.kernel,
-                rng: Xoshiro256PlusPlus::seed_from_u64(mix(seed, 1_000 + k as u64)),
-                priorities: Arc::clone(&priorities),
-                cuts: crate::base::PerPriority::from_fn(|p| {
-                    Nanos::new((budgets[p].get() / 2).max(1))
-                }),
-                notes: Arc::clone(&notes),
-            })
+        let works = Works { options, seed, slow, notes: &notes };
+        let kernels = works.kernels(0, &clock);
+        let helper = |(h, gone): (u64, Course)| {
+            let own = VirtualClock::new(clock.now(), Vec::new());
+            let kernels = works.kernels(h + 1, &own);
+            let costs = (options.costs.batch, options.costs.wake);
+            Helper::new((clock.clone(), own), kernels, gone, costs)
         };
-        let kernels = Kernels::new(options.service.kernels.iter().enumerate().map(make).collect());
-        Ok(Self { clock, driver, kernels, notes })
+        let helpers = (0..).zip(gone).map(helper).collect();
+        Ok(Self { clock, driver, kernels, notes, helpers })
     }
 }

@@ -4,6 +4,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 use rand_distr::Distribution as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -38,6 +39,8 @@ struct Running {
     rng: Xoshiro256PlusPlus,
     /// Upper ends of the parts of [0, 1), each with its time.
     service: Vec<(f64, Service)>,
+    /// What each takes instead, and whose turn it is.
+    recorded: (Arc<[Nanos]>, usize),
     flows: u32,
 }
 
@@ -57,6 +60,7 @@ impl Running {
             stream: place,
             next: since_start(times.next_at()),
             service: service.collect(),
+            recorded: (stream.recorded.clone().unwrap_or_default(), 0),
             flows: stream.flows.max(1),
             times,
             rng,
@@ -65,6 +69,11 @@ impl Running {
 
     fn draw(&mut self) -> (u32, Nanos) {
         let flow = if self.flows == 1 { 0 } else { self.rng.next_u32() % self.flows };
+        let (times, turn) = &mut self.recorded;
+        if let Some(time) = times.get(*turn) {
+            *turn = (*turn + 1) % times.len();
+            return (flow, *time);
+        }
         let part = match self.service.as_slice() {
             [(_, only)] => *only,
             parts => {

@@ -1,12 +1,12 @@
 //! A small world of three classes, and what must hold in it.
 
-use super::options::{Costs, Every, Faults, Link, Options, Service, Stream, Way};
+use super::options::{Company, Costs, Every, Faults, Link, Options, Service, Stream, Way};
 use super::run::run_with;
 use super::{Deed, Law, Outcome, Planted, WrongWorld, run, run_seeds};
 use crate::base::{DropReason, EgressId, KernelId, Nanos, PerPriority, Priority};
 use crate::classify::{self, Classify};
 use crate::dataplane::{Framing, Idle, Ingress, Late, Order};
-use crate::sched::{admission, controller};
+use crate::sched::{admission, batch, controller};
 use crate::sim::workload::{Arrivals, Service as Time};
 use crate::stats::Field;
 
@@ -33,6 +33,9 @@ fn service() -> Service {
         ingresses: Priority::ALL.map(|p| (ingress(p), false)).to_vec(),
         egresses: vec![(back, Late::Drop)],
         kernels: vec![us(20)],
+        company: vec![],
+        batch: batch::Mode::Cost,
+        helpers: 0,
         budgets: PerPriority::from_fn(Priority::default_budget),
         ema_weight: 8,
         admission: admission::Options::default(),
@@ -56,6 +59,7 @@ fn world(load: f64, packets: u64) -> Options {
         rate_per_s: capacity * load * share,
         arrivals: Arrivals::Poisson,
         service: vec![(1.0, Time::Exponential(us(20)))],
+        recorded: None,
         size: 64,
         flows: 5,
         kernel: KernelId(0),
@@ -82,6 +86,7 @@ fn faulty(seed: u64, packets: u64) -> Options {
         stall: every(40, ms(3)),
         slow: every(60, ms(20)).map(|e| (e, 10.0)),
         drift: Some((ms(100), 2.0)),
+        device: every(20, ms(5)),
         stamps: every(30, ms(2)),
         buffers: every(30, ms(1)),
         sends: every(30, ms(1)),
@@ -142,6 +147,69 @@ fn two_hundred_seeds_with_faults_keep_all_laws() {
     assert_eq!((fleet.runs, fleet.offered), (200, 400_000));
 }
 
+/// Beside the policy by classes, two helpers that now and then disappear with what they have.
+fn helped(seed: u64, packets: u64) -> Options {
+    let mut options = faulty(seed, packets);
+    options.service.admission.policy = admission::Policy::Edf;
+    options.service.helpers = 2;
+    options
+}
+
+#[test]
+fn helpers_take_part_and_those_that_disappear_break_no_law() {
+    let plain = {
+        let mut options = world(2.0, 20_000);
+        options.service.admission.policy = admission::Policy::Edf;
+        options
+    };
+    let mut two = plain.clone();
+    two.service.helpers = 2;
+    let answers = |o: &Outcome| o.tally.streams.iter().map(|s| s.on_time).sum::<u64>();
+    let (alone, together) = (holds(&plain), holds(&two));
+    assert!(
+        answers(&together) * 10 > answers(&alone) * 15,
+        "{} {}",
+        answers(&together),
+        answers(&alone)
+    );
+    let fleet =
+        run_seeds(&Options { check_every: 1, ..helped(1, 2_000) }, 100, 2, &|_| {}).unwrap();
+    assert_eq!(fleet.broken, vec![]);
+    let o = holds(&helped(4, 20_000));
+    for (what, count) in [
+        ("batches went", o.elsewhere.batches),
+        ("packets were lost", o.elsewhere.lost),
+        ("packets were late", o.elsewhere.late),
+        ("packets came too late for their flow", {
+            Priority::ALL.iter().map(|p| o.dropped(*p, DropReason::ReorderLate)).sum()
+        }),
+    ] {
+        assert!(count > 0, "{what}: never");
+    }
+    let again = holds(&helped(4, 20_000));
+    assert_eq!((o.hash, o.events), (again.hash, again.events));
+}
+
+#[test]
+fn a_kernel_that_gains_from_company_takes_batches_and_answers_more() {
+    let alone = world(2.0, 20_000);
+    let mut company = alone.clone();
+    company.service.company = vec![Some(Company { rows: 16, shared: 0.8 })];
+    let answers = |o: &Outcome| o.tally.streams.iter().map(|s| s.on_time).sum::<u64>();
+    let (alone, company) = (holds(&alone), holds(&company));
+    assert!(
+        answers(&company) * 10 > answers(&alone) * 13,
+        "{} {}",
+        answers(&company),
+        answers(&alone)
+    );
+    for seed in 0..20 {
+        let mut options = if seed % 2 == 0 { faulty(seed, 2_000) } else { helped(seed, 2_000) };
+        options.service.company = vec![Some(Company { rows: 16, shared: 0.8 })];
+        holds(&options);
+    }
+}
+
 #[test]
 fn every_kind_of_fault_happens() {
     let o = holds(&Options { record: true, ..faulty(4, 20_000) });
@@ -168,8 +236,14 @@ fn each_planted_bug_is_caught_by_its_law() {
         (Planted::BufferLost, Law::Conservation),
         (Planted::LastFirst, Law::FlowOrder),
         (Planted::WrongAverage, Law::Estimates),
+        (Planted::RowsShifted, Law::Answers),
     ] {
-        let outcome = run_with(&world(1.5, 20_000), planted);
+        let mut options = world(1.5, 20_000);
+        if planted == Planted::RowsShifted {
+            options.service.admission.policy = admission::Policy::Edf;
+            options.service.helpers = 1;
+        }
+        let outcome = run_with(&options, planted);
         let breach = outcome.breach.unwrap_or_else(|| panic!("{planted:?} went unseen"));
         assert_eq!(breach.law, law, "{planted:?}: {breach}");
     }
@@ -197,6 +271,9 @@ fn a_world_that_cannot_be_is_refused() {
     let mut wrong = world(1.0, 10);
     wrong.streams[0].priority = Priority::Low;
     assert_eq!(run(&wrong).err(), Some(WrongWorld::NotServed("high".into())));
+    let mut shared = Options { workers: 2, ..world(1.0, 10) };
+    shared.service.helpers = 1;
+    assert_eq!(run(&shared).err(), Some(WrongWorld::Helpers(2)));
     let mut free = world(1.0, 10);
     free.costs.look = Nanos::ZERO;
     assert_eq!(run(&free).err(), Some(WrongWorld::FreeLooks));

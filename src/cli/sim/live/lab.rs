@@ -209,6 +209,10 @@ fn mean_ns(plan: &Plan) -> f64 {
 fn fits(plan: &Plan) -> anyhow::Result<()> {
     ensure!(plan.workers == [1], "it takes workers = 1: there is one core for the service");
     ensure!(plan.faults == Faults::default(), "[faults] cannot be made on a real machine");
+    ensure!(
+        plan.helpers == 0 && plan.batches.is_empty(),
+        "`helpers` and [[batch]] are not for --live: it takes one core and one packet a run"
+    );
     ensure!(plan.step.is_none(), "[step] is not for --live: a point has one load");
     let link = &plan.link;
     let clean = link.loss <= 0.0 && link.duplicate <= 0.0;
@@ -230,7 +234,7 @@ fn fits(plan: &Plan) -> anyhow::Result<()> {
             _ => None,
         };
         ensure!(
-            own == Some(traffic.time),
+            own == Some(traffic.time) && traffic.recorded.is_none(),
             "ingress {name:?} must run a `spin` kernel, and the plan may give it no other time"
         );
         ensure!(

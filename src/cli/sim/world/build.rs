@@ -11,7 +11,7 @@ use crate::kernel::KernelSpec;
 use crate::kernel::spin::ServiceTime;
 use crate::runtime::{EgressTarget, SocketsPerWorker};
 use crate::sim::workload::{Arrivals, Service as Time};
-use crate::sim::world::{Options, Service, Stream, Way};
+use crate::sim::world::{Company, Options, Service, Stream, Way};
 
 /// What a kernel takes that does not say: as traffic that names no time.
 const QUICK: Nanos = Nanos::from_micros(1);
@@ -71,7 +71,10 @@ fn service(settings: &Settings, plan: &Plan, seed: u64) -> Service {
             .map(|i| (i.for_worker(), i.sockets == SocketsPerWorker::Class))
             .collect(),
         egresses: told.egresses.iter().map(|e| (way(&e.target), e.late)).collect(),
+        company: kernels.clone().map(|k| company(plan, k)).collect(),
         kernels: kernels.map(|k| plain_time(settings, plan, k)).collect(),
+        batch: told.batch,
+        helpers: plan.helpers,
         budgets: told.budgets,
         ema_weight: told.ema_weight,
         admission: told.admission,
@@ -84,12 +87,22 @@ fn service(settings: &Settings, plan: &Plan, seed: u64) -> Service {
     }
 }
 
+fn company(plan: &Plan, kernel: usize) -> Option<Company> {
+    plan.batches.iter().find(|(id, _)| id.index() == kernel).map(|(_, company)| *company)
+}
+
 /// What the rounds before traffic take: the mean of what the plan sends to that kernel, or what the kernel says.
 fn plain_time(settings: &Settings, plan: &Plan, kernel: usize) -> Nanos {
     let id = KernelId(u16::try_from(kernel).unwrap_or(u16::MAX));
     let sent = plan.traffic.iter().find(|t| settings.ingress[t.ingress].kernel == id);
     match (sent, settings.kernels.spec(id)) {
-        (Some(traffic), _) => mean(traffic.time),
+        (Some(traffic), _) => traffic.recorded.as_ref().map_or_else(
+            || mean(traffic.time),
+            |times| {
+                let sum = times.iter().fold(Nanos::ZERO, |sum, t| sum + *t);
+                Nanos::new(sum.get() / times.len().max(1) as u64)
+            },
+        ),
         (None, Some(KernelSpec::Spin(time))) => mean(*time),
         (None, _) => QUICK,
     }
@@ -150,6 +163,7 @@ fn stream(settings: &Settings, traffic: &Traffic) -> Stream {
         rate_per_s: traffic.share,
         arrivals: arrivals(&traffic.arrivals),
         service: parts(traffic.time),
+        recorded: traffic.recorded.clone(),
         size: traffic.size,
         flows: traffic.flows,
         kernel: ingress.kernel,

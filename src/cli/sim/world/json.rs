@@ -61,6 +61,9 @@ pub(super) fn single(
         run.insert("audits_in_time".into(), in_time.into());
         run.insert("late_after_admit_ratio".into(), o.late_after_admit().into());
         run.insert("unread".into(), o.unread.into());
+        if done.options.service.helpers > 0 {
+            run.insert("helpers".into(), json!(o.elsewhere));
+        }
         run.insert("breach".into(), json!(o.breach));
         run.insert("classes".into(), classes(done).iter().map(class).collect());
         Value::Object(run)

@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use super::{Done, Many, Missed};
 use crate::base::{DropReason, Priority};
 use crate::config::plan::Plan;
-use crate::sim::world::{Options, Outcome};
+use crate::sim::world::{Elsewhere, Options, Outcome};
 
 /// What became of one class in one run.
 #[derive(Debug)]
@@ -179,6 +179,9 @@ pub(super) fn single(
     )?;
     for done in all {
         writeln!(out, "{}", honesty(done))?;
+        if let Some(line) = helped(done) {
+            writeln!(out, "{line}")?;
+        }
     }
     for done in all {
         if let Some(breach) = &done.outcome.breach {
@@ -219,6 +222,18 @@ fn honesty(done: &Done) -> String {
         done.point.load,
         done.outcome.late_after_admit() * 100.0
     )
+}
+
+/// What helpers did in one run; nothing where there are none.
+fn helped(done: &Done) -> Option<String> {
+    let Elsewhere { batches, rows, lost, late } = done.outcome.elsewhere;
+    (done.options.service.helpers > 0).then(|| {
+        format!(
+            "{} at {}x: helpers were given {rows} packets in {batches} batches, lost {lost} and had {late} late",
+            done.point.policy.word(),
+            done.point.load,
+        )
+    })
 }
 
 fn useful(all: &[Done]) -> String {

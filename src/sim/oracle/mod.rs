@@ -5,7 +5,7 @@
 mod bounds;
 mod exact;
 
-pub use bounds::{blind, fluid, fluid_exponential};
+pub use bounds::{blind, blind_exponential, fluid, fluid_exponential};
 pub use exact::{agreeable, common_release};
 
 #[cfg(test)]

@@ -63,3 +63,22 @@ pub fn fluid_exponential(load: f64) -> f64 {
 pub const fn blind(load: f64) -> f64 {
     if load <= 1.0 { 1.0 } else { 1.0 / load }
 }
+
+/// The most that can be on time when sizes are unknown and exponential, all budgets alike and `budget` mean services long, on
+/// one server: exactly what earliest deadline first reaches that gives up each job at its deadline, which is the best of all
+/// that know no sizes (P. P. Bhattacharya, A. Ephremides, "Optimal scheduling with strict deadlines", IEEE Trans. Automatic
+/// Control 34, 1989).
+///
+/// Its unfinished work is that of a dam of height `budget`: idle for p0 = (1 - load) / (1 - load e^(-(1 - load) budget)) of the
+/// time; while it works it finishes one job a mean service, so (1 - p0) / load of the jobs are on time.
+#[must_use]
+pub fn blind_exponential(load: f64, budget: f64) -> f64 {
+    let spare = 1.0 - load;
+    // At a load of 1 both parts vanish: the limit is 1 / (1 + budget).
+    let idle = if spare.abs() < 1e-9 {
+        1.0 / (1.0 + budget)
+    } else {
+        spare / (1.0 - load * (-spare * budget).exp())
+    };
+    (1.0 - idle) / load
+}

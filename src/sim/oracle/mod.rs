@@ -6,7 +6,7 @@ mod bounds;
 mod exact;
 mod preemptive;
 
-pub use bounds::{blind, fluid, fluid_exponential};
+pub use bounds::{blind, blind_exponential, fluid, fluid_exponential};
 pub use exact::{agreeable, common_release};
 pub use preemptive::{PREEMPTIVE_MAX, preemptive};
 

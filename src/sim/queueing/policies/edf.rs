@@ -1,8 +1,10 @@
 //! Earliest deadline first, not preemptive, behind one of several gates.
 //!
 //! C. L. Liu, J. W. Layland, JACM 20 (1973) for the order. The gates: expiry only; a predicted miss behind the work that is
-//! due earlier (here, `ghOSt`'s `schedulers/edf`, Mooncake); and seed 002's sentence taken literally, which charges all
-//! queued work at one moving average a priority.
+//! due earlier (here, `ghOSt`'s `schedulers/edf`, Mooncake); seed 002's sentence taken literally, which charges all
+//! queued work at one moving average a priority; and none at all, but whoever has not finished by its deadline stops there:
+//! the best of those that know no sizes, where sizes are exponential and all jobs alike (P. P. Bhattacharya, A. Ephremides,
+//! "Optimal scheduling with strict deadlines", IEEE Trans. Automatic Control 34, 1989).
 
 use super::list::{Item, List, Running};
 use crate::base::{Instant, Nanos};
@@ -17,6 +19,8 @@ pub enum Gate {
     Prefix,
     /// All queued work (seed 002, literally).
     Total,
+    /// Nothing either, and what is not done by its deadline is given up there, also while it runs.
+    UpToDeadline,
 }
 
 /// See the module.
@@ -46,7 +50,7 @@ impl Edf {
 
 impl Policy for Edf {
     fn arrive(&mut self, now: Instant, job: Job, drops: &mut Drops) {
-        if self.gate != Gate::Expiry && !self.fits(now, &job) {
+        if matches!(self.gate, Gate::Prefix | Gate::Total) && !self.fits(now, &job) {
             drops.push((job, Gone::PredictedMiss));
             return;
         }
@@ -61,24 +65,31 @@ impl Policy for Edf {
         paused: Option<Job>,
         drops: &mut Drops,
     ) -> Option<Slice> {
-        if let Some(job) = paused {
-            return Some(Slice::whole(job));
+        match paused {
+            Some(job) if self.gate != Gate::UpToDeadline => return Some(Slice::whole(job)),
+            Some(job) => drops.push((job, Gone::Abandoned)),
+            None => {}
         }
         self.running.clear(server);
         loop {
             let Item { job, .. } = self.queue.pop_first()?;
             let service = self.estimates.whole(&job);
             let hopeless = match self.gate {
-                Gate::Expiry => now >= job.deadline,
+                Gate::Expiry | Gate::UpToDeadline => now >= job.deadline,
                 Gate::Prefix | Gate::Total => now + service > job.deadline,
             };
             if hopeless {
-                let why = if self.gate == Gate::Expiry { Gone::Expired } else { Gone::Abandoned };
+                let expired = matches!(self.gate, Gate::Expiry | Gate::UpToDeadline);
+                let why = if expired { Gone::Expired } else { Gone::Abandoned };
                 drops.push((job, why));
                 continue;
             }
             self.running.set(server, now, Item { job, left: service }, Nanos::MAX);
-            return Some(Slice::whole(job));
+            let at_most = match self.gate {
+                Gate::UpToDeadline => job.deadline.since(now),
+                _ => Nanos::MAX,
+            };
+            return Some(Slice { job, at_most });
         }
     }
 

@@ -75,6 +75,7 @@ pub fn all(w: &Workload, servers: usize, slice: Nanos, check: Nanos) -> Vec<Name
         ("sharing", Box::new(Sharing::new(slice, true))),
         ("darc", Box::new(Darc::new(&w.kinds, reserved, true))),
         ("edf-kind", Box::new(Edf::new(Gate::Prefix, knows(Sizes::Kind), servers))),
+        ("edf-stop", Box::new(Edf::new(Gate::UpToDeadline, knows(Sizes::Kind), servers))),
         ("edf-exact", Box::new(Edf::new(Gate::Prefix, knows(Sizes::Exact), servers))),
         ("mh-exact", Box::new(MooreHodgson::new(knows(Sizes::Exact), Nanos::MAX, servers))),
         ("mh-kind", Box::new(MooreHodgson::new(knows(Sizes::Kind), Nanos::MAX, servers))),

@@ -1,6 +1,7 @@
 //! Mean waits by Pollaczek-Khinchine and Erlang C, and the share on time of M/M/1 with expiry.
 
 use super::*;
+use crate::sim::oracle::blind_exponential;
 
 fn mean_wait_us(w: &Workload, load: f64, servers: usize, jobs: usize) -> f64 {
     let mut policy = Fifo::new(Order::First, false, usize::MAX);
@@ -105,6 +106,20 @@ fn expiry_has_its_closed_form() {
         let offers = Offered::poisson(&w, load, 1, SEED).take(2_000_000);
         let got = Engine::default().run(&w.kinds, offers, &mut policy).on_time();
         assert!((got - expected).abs() < 0.005, "{load}: {got} and not {expected}");
+    }
+}
+
+/// Nobody who knows no sizes keeps more: the goal of 95 % at 0.9 times the load lies past it.
+#[test]
+fn stopping_at_the_deadline_has_its_closed_form() {
+    let w = workload("exp");
+    for (load, written) in [(0.9, 0.945_0), (1.0, 0.909_1), (2.0, 0.499_99), (5.0, 0.2)] {
+        let expected = blind_exponential(load, 10.0);
+        assert!((expected - written).abs() < 1e-4, "the formula gives {expected} at {load}");
+        let mut policy = Edf::new(Gate::UpToDeadline, Estimates::new(Sizes::Kind, &w.kinds), 1);
+        let offers = Offered::poisson(&w, load, 1, SEED).take(1_000_000);
+        let got = Engine::default().run(&w.kinds, offers, &mut policy).on_time();
+        assert!((got - expected).abs() < 0.003, "{load}: {got} and not {expected}");
     }
 }
 

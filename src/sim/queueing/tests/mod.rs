@@ -5,7 +5,7 @@ mod closed_forms;
 mod ours;
 mod papers;
 
-use super::policies::{Fifo, Order};
+use super::policies::{Edf, Fifo, Gate, Order};
 use super::*;
 use crate::base::Instant;
 use crate::sim::workload::{Offered, Workload, by_name};

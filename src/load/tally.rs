@@ -4,11 +4,10 @@
 
 use super::answer::{Rule, Sign};
 use super::generator::Progress;
-use super::ledger::{Found, Ledger, Ticket};
+use super::ledger::{Found, Ledger, Siblings, Ticket};
 use super::plan::Plan;
 use super::report::{ClassReport, Lateness, Report, Seconds, Sends, StretchReport, Timeline};
 use crate::base::{DropReason, Instant, Nanos, SocketId};
-use crate::io::TxMessage;
 
 /// Answers that are alike in all that is recorded of them: those of a train mostly are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +39,9 @@ pub(super) struct Tally {
     /// Answers that are counted and not yet recorded.
     alike: Option<Alike>,
     count: u64,
+    /// Where the last answer came to, and when; and who, of those that come with it, is `alike`.
+    arrival: (SocketId, Instant),
+    siblings: Option<Siblings>,
 }
 
 impl Tally {
@@ -62,6 +64,8 @@ impl Tally {
             sends: Sends::default(),
             alike: None,
             count: 0,
+            arrival: (SocketId(0), Instant::ZERO),
+            siblings: None,
         }
     }
 
@@ -122,12 +126,10 @@ impl Tally {
     }
 
     /// These sends were handed to the driver.
-    pub(super) fn sends(&mut self, messages: &[TxMessage]) {
-        self.sends.sends += messages.len() as u64;
-        for message in messages.iter().filter(|m| m.segment > 0) {
-            self.sends.trains += 1;
-            self.sends.in_trains += message.parts.len() as u64;
-        }
+    pub(super) const fn sends(&mut self, sends: Sends) {
+        self.sends.sends += sends.sends;
+        self.sends.trains += sends.trains;
+        self.sends.in_trains += sends.in_trains;
     }
 
     pub(super) fn lost_to_window(&mut self, ticket: &Ticket) {
@@ -138,7 +140,16 @@ impl Tally {
         self.class_of(socket).receive_drops += drops;
     }
 
-    /// A datagram that came to `socket` at `at`.
+    /// What comes next came to `socket` at `at`.
+    #[inline]
+    pub(super) fn arrives(&mut self, socket: SocketId, at: Instant) {
+        if self.arrival != (socket, at) {
+            self.arrival = (socket, at);
+            self.siblings = None;
+        }
+    }
+
+    /// A datagram that came to `socket` at `at`; these were told to [`Tally::arrives`].
     #[inline]
     pub(super) fn received(
         &mut self,
@@ -148,11 +159,16 @@ impl Tally {
         datagram: &[u8],
     ) {
         match self.rule.read(datagram) {
+            Sign::Answer { id, late: false }
+                if self.siblings.is_some_and(|s| ledger.close_sibling(id, s)) =>
+            {
+                self.count += 1;
+            }
             Sign::Answer { id, late } => {
                 let found = ledger.close(id, socket);
-                let ours = self.answered(found, socket, at);
-                if late && let Some(class) = ours {
-                    class.marked_late += 1;
+                if let Some(class) = self.answered(found, socket, at) {
+                    class.marked_late += u64::from(late);
+                    self.siblings = Some(ledger.siblings(id));
                 }
             }
             Sign::Key(key) => {
@@ -211,6 +227,7 @@ impl Tally {
 
     /// Records what is counted: before anything is read.
     pub(super) fn flush(&mut self) {
+        self.siblings = None;
         let Some(alike) = self.alike.take() else { return };
         let count = std::mem::take(&mut self.count);
         let class = &mut self.classes[usize::from(alike.class)];

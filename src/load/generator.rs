@@ -301,12 +301,7 @@ impl<D: Driver, C: Clock> Generator<D, C> {
             let now = self.clock.now();
             let (tally, ledger) = (&mut self.tally, &mut self.ledger);
             let mut sink = |received: crate::io::Received<'_>| {
-                let at = received.stamp.instant();
-                tally.arrives(received.socket, at);
-                received.datagrams().for_each(|datagram| {
-                    taken += 1;
-                    tally.received(ledger, received.socket, at, datagram);
-                });
+                taken += tally.take(ledger, &received);
             };
             let report = self.driver.receive(now, &self.room, &mut sink)?;
             if report.faults > 0 {

@@ -225,18 +225,27 @@ impl Ledger {
         Siblings { waiting, first: self.tickets[group].id }
     }
 
-    /// Closes `id` if it is one of `siblings` and waits: all that is recorded of it is theirs. Until something is opened
-    /// anew.
+    /// Closes the first of `ids` as long as each is one of `siblings` and waits: all that is recorded of them is theirs. How
+    /// many those are. Until something is opened anew.
     #[inline]
-    pub(super) fn close_sibling(&mut self, id: u64, siblings: Siblings) -> bool {
-        let place = self.place(id);
-        let theirs = self.words[place] == siblings.waiting
-            && id.wrapping_sub(siblings.first) < self.words.len() as u64;
-        if theirs {
-            self.words[place] = siblings.waiting.done();
-            self.waiting -= 1;
+    pub(super) fn close_siblings(
+        &mut self,
+        siblings: Siblings,
+        ids: impl Iterator<Item = u64>,
+    ) -> usize {
+        let (words, done) = (&mut self.words[..], siblings.waiting.done());
+        let mask = words.len() as u64 - 1;
+        let mut closed = 0;
+        for id in ids {
+            let place = usize::try_from(id & mask).unwrap_or(0);
+            if words[place] != siblings.waiting || id.wrapping_sub(siblings.first) > mask {
+                break;
+            }
+            words[place] = done;
+            closed += 1;
         }
-        theirs
+        self.waiting -= closed;
+        closed
     }
 
     /// The request of `socket` that has `key` and waits; if none does, one that has had its answer.
@@ -398,15 +407,20 @@ mod tests {
         let of = |id| Ticket { id, ..ticket(6, 1) };
         assert_eq!(l.close(8, SocketId(1)), Found::Waiting(of(8)));
         let siblings = l.siblings(8);
-        let mut closed = [5, 6, 6, 7, 8, 9, 10, 14, 17].map(|id| l.close_sibling(id, siblings));
-        assert_eq!(closed, [false, true, false, true, false, true, false, false, false]);
+        let all = [5, 6, 6, 7, 8, 9, 10, 14, 17];
+        let mut closed = all.map(|id| l.close_siblings(siblings, [id].into_iter()));
+        assert_eq!(closed, [0, 1, 0, 1, 0, 1, 0, 0, 0]);
         assert_eq!((l.close(9, SocketId(1)), l.waiting()), (Found::Again, 1));
         // Six more give up the one that waits, and only that.
         let mut lost = Vec::new();
         l.open(ticket(13, 3), 8, |t| lost.push(*t));
         assert_eq!((lost, l.waiting()), (vec![ticket(10, 2)], 8));
-        closed = [5, 6, 6, 7, 8, 9, 10, 14, 17].map(|id| l.close_sibling(id, siblings));
-        assert_eq!(closed, [false; 9]);
+        closed = all.map(|id| l.close_siblings(siblings, [id].into_iter()));
+        assert_eq!(closed, [0; 9]);
+        let siblings = l.siblings(13);
+        let ids = [13, 14, 16, 15, 15, 17];
+        assert_eq!(l.close_siblings(siblings, ids.into_iter()), 4, "until one comes again");
+        assert_eq!(l.waiting(), 4);
     }
 
     #[test]

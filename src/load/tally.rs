@@ -8,6 +8,7 @@ use super::ledger::{Found, Ledger, Siblings, Ticket};
 use super::plan::Plan;
 use super::report::{ClassReport, Lateness, Report, Seconds, Sends, StretchReport, Timeline};
 use crate::base::{DropReason, Instant, Nanos, SocketId};
+use crate::io::Received;
 
 /// Answers that are alike in all that is recorded of them: those of a train mostly are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,30 +141,42 @@ impl Tally {
         self.class_of(socket).receive_drops += drops;
     }
 
-    /// What comes next came to `socket` at `at`.
+    /// What came, and how many datagrams that was.
     #[inline]
-    pub(super) fn arrives(&mut self, socket: SocketId, at: Instant) {
+    pub(super) fn take(&mut self, ledger: &mut Ledger, received: &Received<'_>) -> usize {
+        let (socket, at) = (received.socket, received.stamp.instant());
         if self.arrival != (socket, at) {
             self.arrival = (socket, at);
             self.siblings = None;
         }
+        if received.segment == 0 || received.bytes.is_empty() {
+            self.received(ledger, socket, at, received.bytes);
+            return 1;
+        }
+        let (mut rest, mut taken) = (received.bytes, 0);
+        while !rest.is_empty() {
+            // Those of a train were mostly sent together too: then one look says it of all.
+            let alike = self.siblings.map_or(0, |siblings| {
+                let ids = rest.chunks(received.segment).map_while(|d| self.rule.plain_id(d));
+                ledger.close_siblings(siblings, ids)
+            });
+            self.count += alike as u64;
+            taken += alike;
+            rest = rest.get(alike * received.segment..).unwrap_or_default();
+            if !rest.is_empty() {
+                let (datagram, after) = rest.split_at(received.segment.min(rest.len()));
+                self.received(ledger, socket, at, datagram);
+                taken += 1;
+                rest = after;
+            }
+        }
+        taken
     }
 
-    /// A datagram that came to `socket` at `at`; these were told to [`Tally::arrives`].
+    /// A datagram that came to `socket` at `at`, which are those of [`Tally::arrival`].
     #[inline]
-    pub(super) fn received(
-        &mut self,
-        ledger: &mut Ledger,
-        socket: SocketId,
-        at: Instant,
-        datagram: &[u8],
-    ) {
+    fn received(&mut self, ledger: &mut Ledger, socket: SocketId, at: Instant, datagram: &[u8]) {
         match self.rule.read(datagram) {
-            Sign::Answer { id, late: false }
-                if self.siblings.is_some_and(|s| ledger.close_sibling(id, s)) =>
-            {
-                self.count += 1;
-            }
             Sign::Answer { id, late } => {
                 let found = ledger.close(id, socket);
                 if let Some(class) = self.answered(found, socket, at) {
@@ -293,5 +306,68 @@ impl Tally {
         // Once: they are large.
         report.seconds_log = self.seconds.take();
         report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::Stamp;
+    use crate::load::{Framing, Matching};
+
+    /// Answers to these ids at `at`, as trains of `size` bytes each; one datagram each with no `train`.
+    fn fed(ids: &[&[u64]], train: bool) -> Report {
+        let mut plan = Plan::single("a", "127.0.0.1:9".parse().expect("an address"));
+        (plan.framing, plan.matching) = (Framing::Raw, Matching::Echo);
+        let (mut tally, mut ledger) = (Tally::new(&plan), Ledger::new(1e3, Nanos::from_secs(1), false));
+        // Five that were sent together, three that were, and one by itself.
+        for (first, count) in [(0, 5), (5, 3), (8, 1)] {
+            let sent = Instant::from_nanos(10 + first);
+            let (intended, socket) = (Instant::from_nanos(first), SocketId(0));
+            let ticket =
+                Ticket { id: first, intended, sent, class: 0, socket, interval: 0, stretch: 0 };
+            ledger.open(ticket, count, |_| panic!("there is room"));
+            tally.sent(&ticket, count, Instant::ZERO);
+        }
+        for (i, ids) in (1..).zip(ids) {
+            let bytes: Vec<u8> = ids.iter().flat_map(|id| [id.to_be_bytes(), [7; 8]].concat()).collect();
+            let mut take = |bytes: &[u8], segment| {
+                let stamp = Stamp::Kernel(Instant::from_nanos(1_000 * i));
+                let received = Received {
+                    socket: SocketId(0),
+                    peer: plan.classes[0].to,
+                    local: None,
+                    tos: 0,
+                    stamp,
+                    segment,
+                    truncated: false,
+                    bytes,
+                };
+                tally.take(&mut ledger, &received)
+            };
+            let taken: usize = match train {
+                true => take(&bytes, 16),
+                false => bytes.chunks(16).map(|d| take(d, 0)).sum(),
+            };
+            assert_eq!(taken, ids.len());
+        }
+        let report = tally.report(&plan);
+        assert_eq!(report.sum(|c| c.answered) + ledger.waiting() as u64, 9);
+        report
+    }
+
+    #[test]
+    fn a_train_is_recorded_as_its_datagrams_would_be() {
+        // Out of order, over the bounds of what was sent together, one twice, one that was never sent, some later.
+        let ids: [&[u64]; 3] = [&[1, 0, 2, 5, 6, 3, 3, 99, 7], &[4, 4, 1], &[8]];
+        let (train, singly) = (fed(&ids, true), fed(&ids, false));
+        let figures = |r: &Report| {
+            let c = &r.classes[0];
+            let sums = (c.corrected.mean_ns().round(), c.raw.max(), r.timeline.clone());
+            (c.answered, c.on_time, c.duplicates, c.unknown, c.corrected.count(), sums)
+        };
+        assert_eq!(figures(&train), figures(&singly));
+        let (answered, _, duplicates, unknown, recorded, _) = figures(&train);
+        assert_eq!((answered, duplicates, unknown, recorded), (9, 3, 1, 9));
     }
 }

@@ -115,7 +115,9 @@ fn bench(args: &BenchArgs, before: Option<&Outcome>) -> anyhow::Result<u8> {
         let kept = keep.write(&outcome)?;
         if let Some(whole) = kept.left {
             let (whole, path) = (whole.display(), kept.path.display());
-            tracing::warn!("{whole} is left as it was: this sweep was stopped early, and is kept as {path}");
+            tracing::warn!(
+                "{whole} is left as it was: this sweep was stopped early, and is kept as {path}"
+            );
         } else {
             tracing::warn!("kept as {}", kept.path.display());
         }

@@ -111,13 +111,7 @@ impl Outbox {
     /// Adds `count` packets, the first of them request `id`; there must be room for them. Their payloads lie one behind the
     /// other in what is returned, each `due.size` long.
     #[inline]
-    pub(super) fn push(
-        &mut self,
-        due: &Due,
-        count: u32,
-        id: u64,
-        intended: Instant,
-    ) -> &[u8] {
+    pub(super) fn push(&mut self, due: &Due, count: u32, id: u64, intended: Instant) -> &[u8] {
         let size = due.size as usize;
         let start = self.used;
         let end = start + size * count as usize;
@@ -307,9 +301,8 @@ mod tests {
         assert_eq!(trains(&mut outbox), [(0, 64, 4), (1, 100, 3), (0, 0, 1)]);
         // Each packet lies where it was written: the ids tell.
         let (memory, batch) = outbox.batch();
-        let id_at = |at: u32| {
-            u64::from_be_bytes(*memory[at as usize + 16..].first_chunk().unwrap())
-        };
+        let id_at =
+            |at: u32| u64::from_be_bytes(*memory[at as usize + 16..].first_chunk().unwrap());
         let sizes = [64, 64, 100, 100, 100];
         let of_part = |(part, size): (&Part, usize)| {
             (part.start..part.start + part.len).step_by(size).map(id_at).collect::<Vec<_>>()

@@ -55,7 +55,9 @@ impl Payload {
         let each = into.chunks_exact_mut((due.size as usize).max(1));
         match self {
             Self::Id { offset: 0, width: 8 } => {
-                (id..).zip(each).for_each(|(id, into)| into[..8].copy_from_slice(&id.to_be_bytes()));
+                (id..)
+                    .zip(each)
+                    .for_each(|(id, into)| into[..8].copy_from_slice(&id.to_be_bytes()));
             }
             _ => (id..).zip(each).for_each(|(id, into)| self.write(due, id, intended, into)),
         }

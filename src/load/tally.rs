@@ -319,7 +319,8 @@ mod tests {
     fn fed(ids: &[&[u64]], train: bool) -> Report {
         let mut plan = Plan::single("a", "127.0.0.1:9".parse().expect("an address"));
         (plan.framing, plan.matching) = (Framing::Raw, Matching::Echo);
-        let (mut tally, mut ledger) = (Tally::new(&plan), Ledger::new(1e3, Nanos::from_secs(1), false));
+        let (mut tally, mut ledger) =
+            (Tally::new(&plan), Ledger::new(1e3, Nanos::from_secs(1), false));
         // Five that were sent together, three that were, and one by itself.
         for (first, count) in [(0, 5), (5, 3), (8, 1)] {
             let sent = Instant::from_nanos(10 + first);
@@ -330,7 +331,8 @@ mod tests {
             tally.sent(&ticket, count, Instant::ZERO);
         }
         for (i, ids) in (1..).zip(ids) {
-            let bytes: Vec<u8> = ids.iter().flat_map(|id| [id.to_be_bytes(), [7; 8]].concat()).collect();
+            let bytes: Vec<u8> =
+                ids.iter().flat_map(|id| [id.to_be_bytes(), [7; 8]].concat()).collect();
             let mut take = |bytes: &[u8], segment| {
                 let stamp = Stamp::Kernel(Instant::from_nanos(1_000 * i));
                 let received = Received {

@@ -430,7 +430,7 @@ const _: () = assert!(
     "CLASS_FIELDS sizes the class block"
 );
 const _: () = assert!(
-    WorkerField::KeptQueue as usize + 1 == WORKER_FIELDS,
+    WorkerField::OwnRows as usize + 1 == WORKER_FIELDS,
     "WORKER_FIELDS sizes the worker block"
 );
 

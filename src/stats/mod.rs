@@ -10,5 +10,6 @@ pub mod latency;
 
 pub use board::Board;
 pub use counters::{
-    BATCH_SIZES, Cell, CellWords, ClassField, Counters, Field, Layout, RunBy, WorkerField, batch_rows_max,
+    BATCH_SIZES, Cell, CellWords, ClassField, Counters, Field, Layout, RunBy, WorkerField,
+    batch_rows_max,
 };

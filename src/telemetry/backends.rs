@@ -99,7 +99,11 @@ fn sizes(workers: &[Worker<'_>], out: &mut Families<'_, '_>) -> fmt::Result {
     let histograms = ran.map(|(id, c, by)| {
         let bound = |i| batch_rows_max(i).map_or(f64::INFINITY, |n| n as f64);
         let buckets = c.batches(by).iter().enumerate().map(|(i, n)| (bound(i), *n)).collect();
-        ([("worker", id.to_string()), ("backend", by.label().to_owned())], rows(c, by) as f64, buckets)
+        (
+            [("worker", id.to_string()), ("backend", by.label().to_owned())],
+            rows(c, by) as f64,
+            buckets,
+        )
     });
     out.histogram(("punctual_backend_batch", help), None, histograms)
 }

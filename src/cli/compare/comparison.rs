@@ -218,9 +218,8 @@ mod tests {
     #[test]
     fn a_tenth_of_the_capacity_lost_is_caught_and_so_is_each_class_that_a_policy_loses() {
         let before = testing::outcome_of_all(&USUAL);
-        let with = |change: &dyn Fn([f64; 3]) -> [f64; 3]| {
-            testing::outcome_of_all(&USUAL.map(change))
-        };
+        let with =
+            |change: &dyn Fn([f64; 3]) -> [f64; 3]| testing::outcome_of_all(&USUAL.map(change));
         let name = |class: &str, metric| vec![(class.to_owned(), metric)];
         // A tenth of the capacity is 0.2 of 2.8 offered to Low.
         let less = with(&|[h, m, l]| [h, m, l - 0.1 / 1.4]);

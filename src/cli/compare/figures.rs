@@ -259,7 +259,8 @@ mod tests {
         let mut outcome = testing::outcome_of_all(&[[0.99, 0.98, 0.27]; 3]);
         let gating = |o: &Outcome, class: &str, metric: &str| {
             of(o).iter().any(|f| {
-                (f.subject.as_str(), f.class.as_str(), f.metric) == ("value", class, metric) && f.gates()
+                (f.subject.as_str(), f.class.as_str(), f.metric) == ("value", class, metric)
+                    && f.gates()
             })
         };
         let asked = |o: &Outcome| {

@@ -29,6 +29,8 @@ pub(in crate::cli) struct Row {
     /// `change` is in points.
     pub(super) points: bool,
     pub(in crate::cli) verdict: Verdict,
+    /// One side has void rounds only, so nothing is proven by it.
+    pub(super) void: bool,
     /// If it is worse, that is a regression.
     pub(in crate::cli) gate: bool,
 }
@@ -36,6 +38,8 @@ pub(in crate::cli) struct Row {
 impl Row {
     fn new(before: &Figure, now: &Figure, threshold: f64) -> Self {
         let (change, verdict) = rule::judge(now.kind, &before.relative, &now.relative, threshold);
+        let void = before.void || now.void;
+        let verdict = if void && verdict != Verdict::Same { Verdict::Unsure } else { verdict };
         let spread = |values: &[f64]| Spread::of(values.iter().copied());
         Self {
             load: now.load,
@@ -50,6 +54,7 @@ impl Row {
             points: now.kind == Kind::Share,
             verdict,
             // The earlier result says what is to be kept: a class that it kept whole and the later one gave up is lost.
+            void,
             gate: before.gates() && (now.gate || before.kind == Kind::Capacity),
         }
     }
@@ -86,12 +91,20 @@ impl Comparison {
             Some(Row::new(before, now, threshold))
         };
         let rows: Vec<Row> = new.iter().filter_map(row).collect();
+        let mut notes = notes(before, now);
+        let void = rows.iter().filter(|r| r.gate && r.void).count();
+        if void > 0 {
+            notes.push(format!(
+                "{void} figures that gate have void rounds only, on one side or both, and cannot be judged: measure on a \
+                 quieter machine"
+            ));
+        }
         Self {
             kind: "punctual compare",
             version: VERSION,
             threshold,
             regressions: rows.iter().filter(|r| r.is_regression()).count(),
-            notes: notes(before, now),
+            notes,
             rows,
         }
     }
@@ -174,6 +187,17 @@ mod tests {
         assert_eq!(Comparison::new(&before, &now, 0.1).regressions, 0);
         now.capacity.iter_mut().for_each(|c| c.service *= 0.9);
         assert_eq!(Comparison::new(&before, &now, 0.1).regressions, 1);
+    }
+
+    #[test]
+    fn what_has_void_rounds_only_proves_nothing_and_is_said() {
+        let before = testing::outcome_of_all(&USUAL);
+        let mut now = testing::outcome_of_all(&USUAL.map(|[h, m, l]| [h - 0.5, m - 0.5, l]));
+        assert_eq!(caught(&before, &now).len(), 3);
+        now.runs.iter_mut().for_each(|r| r.void = Some("noise".to_owned()));
+        let comparison = Comparison::new(&before, &now, 0.1);
+        assert_eq!(comparison.regressions, 0);
+        assert!(comparison.notes.iter().any(|n| n.contains("cannot be judged")));
     }
 
     #[test]

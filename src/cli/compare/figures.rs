@@ -27,6 +27,8 @@ pub(super) struct Figure {
     pub(super) gate: bool,
     /// Overload gives this class up, or some of it.
     pub(super) given_up: bool,
+    /// Every round that it was taken from is void: it says something of the machine, and of the service nothing.
+    pub(super) void: bool,
     /// As measured, one value a round.
     pub(super) values: Vec<f64>,
     /// Relative to its control, one value a round; the values themselves where there is none.
@@ -87,6 +89,7 @@ fn saturation(outcome: &Outcome) -> Figure {
         kind: if rounds.iter().all(|c| c.bare.is_some()) { Kind::Capacity } else { Kind::More },
         gate: true,
         given_up: false,
+        void: rounds.iter().all(|c| !c.sound),
         values: rounds.iter().map(|c| c.service).collect(),
         relative: rounds
             .iter()
@@ -130,9 +133,14 @@ fn figure(
         kind,
         gate,
         given_up: gives_up(outcome, (load, class)),
+        void: is_void(outcome, load, subject),
         values,
         relative,
     })
+}
+
+fn is_void(outcome: &Outcome, load: f64, subject: &str) -> bool {
+    outcome.rounds(load, subject).iter().all(|r| r.void.is_some())
 }
 
 /// Whether `class` is one that overload takes from, by what was offered: never the first.
@@ -170,6 +178,7 @@ fn work(outcome: &Outcome, (load, subject, class): (f64, &str, &str)) -> Option<
         kind: Kind::Capacity,
         gate: true,
         given_up: true,
+        void: is_void(outcome, load, subject) || outcome.sound_capacity().iter().all(|c| !c.sound),
         values,
         relative,
     })

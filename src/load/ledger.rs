@@ -217,12 +217,13 @@ impl Ledger {
         Found::Waiting(ticket)
     }
 
-    /// Those that share the ticket of `id`, which was just found.
+    /// Those that share the ticket of `id`, which was just found; none unless the next one is such a one and waits.
     #[inline]
-    pub(super) fn siblings(&self, id: u64) -> Siblings {
+    pub(super) fn siblings(&self, id: u64) -> Option<Siblings> {
         let group = self.words[self.place(id)].group();
         let waiting = Word(Word::WAITING | u32::try_from(group).unwrap_or(0));
-        Siblings { waiting, first: self.tickets[group].id }
+        (self.words[self.place(id + 1)] == waiting)
+            .then(|| Siblings { waiting, first: self.tickets[group].id })
     }
 
     /// Closes the first of `ids` as long as each is one of `siblings` and waits: all that is recorded of them is theirs. How
@@ -406,7 +407,8 @@ mod tests {
         // Their ids run over the ring's end: 6, 7, 8 and 9 have the places 6, 7, 0 and 1.
         let of = |id| Ticket { id, ..ticket(6, 1) };
         assert_eq!(l.close(8, SocketId(1)), Found::Waiting(of(8)));
-        let siblings = l.siblings(8);
+        assert_eq!(l.siblings(10), None, "it is by itself");
+        let siblings = l.siblings(8).unwrap();
         let all = [5, 6, 6, 7, 8, 9, 10, 14, 17];
         let mut closed = all.map(|id| l.close_siblings(siblings, [id].into_iter()));
         assert_eq!(closed, [0, 1, 0, 1, 0, 1, 0, 0, 0]);
@@ -417,7 +419,7 @@ mod tests {
         assert_eq!((lost, l.waiting()), (vec![ticket(10, 2)], 8));
         closed = all.map(|id| l.close_siblings(siblings, [id].into_iter()));
         assert_eq!(closed, [0; 9]);
-        let siblings = l.siblings(13);
+        let siblings = l.siblings(13).unwrap();
         let ids = [13, 14, 16, 15, 15, 17];
         assert_eq!(l.close_siblings(siblings, ids.into_iter()), 4, "until one comes again");
         assert_eq!(l.waiting(), 4);

@@ -181,7 +181,7 @@ impl Tally {
                 let found = ledger.close(id, socket);
                 if let Some(class) = self.answered(found, socket, at) {
                     class.marked_late += u64::from(late);
-                    self.siblings = Some(ledger.siblings(id));
+                    self.siblings = ledger.siblings(id);
                 }
             }
             Sign::Key(key) => {

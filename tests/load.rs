@@ -1,6 +1,9 @@
 //! `punctual load` as its users run it.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::UdpSocket;
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -81,6 +84,41 @@ mod tests {
         }
         // Curves of two classes, on time, the longest, the generator's two.
         assert_eq!(page.matches("<svg").count(), 6);
+    }
+
+    /// Somebody has seen enough: what there is is shown and kept in every form, and the exit code says that it is not whole.
+    #[test]
+    fn a_run_that_is_stopped_shows_and_keeps_what_was_measured() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (log, page) = (dir.path().join("run.hlog"), dir.path().join("run.html"));
+        beside_an_echo(|at| {
+            let line = format!("load --to {at} --raw --rate 1k --duration 50s --json --progress");
+            let child = std::process::Command::new(env!("CARGO_BIN_EXE_punctual"))
+                .args(line.split_whitespace())
+                .args([Path::new("--hdr"), &log, Path::new("--report"), &page])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn();
+            let mut child = child.expect("it starts");
+            let mut told = BufReader::new(child.stderr.take().expect("it is a pipe")).lines();
+            let first = told.next().expect("a line of progress").expect("it is read");
+            assert!(first.contains("sent"), "{first}");
+            let id = child.id().to_string();
+            let sent = std::process::Command::new("kill").args(["-INT", &id]).status();
+            assert!(sent.expect("kill is there").success());
+            let rest: Vec<String> = told.map_while(Result::ok).collect();
+            let out = child.wait_with_output().expect("it ends");
+            assert_eq!(out.status.code(), Some(1), "{rest:?}");
+            assert!(rest.iter().any(|l| l.contains("stopped early")), "{rest:?}");
+            let json: serde_json::Value = serde_json::from_slice(&out.stdout).expect("one object");
+            let answered = json["classes"][0]["answered"].as_u64().expect("a count");
+            assert!((500..20_000).contains(&answered), "{answered} of the first seconds");
+            assert_eq!(json["interrupted"], true);
+        });
+        for (path, part) in [(log, "Tag=generator.lateness,"), (page, "Latency by percentile")] {
+            let text = std::fs::read_to_string(&path).expect("it was written");
+            assert!(text.contains(part), "{part} is missing in {}", path.display());
+        }
     }
 
     #[test]

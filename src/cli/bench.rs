@@ -110,9 +110,17 @@ fn bench(args: &BenchArgs, before: Option<&Outcome>) -> anyhow::Result<u8> {
     }
     course.end();
     outcome.noise = noise;
+    outcome.stopped = course.stopped();
     if let Some(keep) = keep {
-        let path = keep.write(&outcome)?;
-        tracing::warn!("kept as {}", path.display());
+        let kept = keep.write(&outcome)?;
+        if let Some(whole) = kept.left {
+            let (whole, path) = (whole.display(), kept.path.display());
+            tracing::warn!(
+                "{whole} is left as it was: this sweep was stopped early, and is kept as {path}"
+            );
+        } else {
+            tracing::warn!("kept as {}", kept.path.display());
+        }
     }
     let code = show(args, &outcome, comparison.as_ref())?;
     if course.stopped() {
@@ -139,7 +147,7 @@ fn second_look(
         if worse.is_empty() {
             break;
         }
-        let capacity = worse.iter().any(|r| r.load.is_none());
+        let capacity = worse.iter().any(|r| r.is_capacity());
         let mut loads: Vec<f64> = worse.iter().filter_map(|r| r.load).collect();
         loads.dedup_by(|a, b| a.total_cmp(b).is_eq());
         course.again(&loads, capacity, outcome.saturation)?;
@@ -176,6 +184,7 @@ fn empty(args: &BenchArgs, lab: &Lab, saturation: f64) -> Outcome {
         noise: Noise(Vec::new()),
         stolen_limit: args.max_stolen / 100.0,
         repeated: 0,
+        stopped: false,
         runs: Vec::new(),
     }
 }

@@ -40,7 +40,7 @@ const PROBE_PATIENCE: Nanos = Nanos::from_millis(200);
 /// its result can bear.
 ///
 /// # Errors
-/// What went wrong while running: exit code 1.
+/// What went wrong while running, or that it was stopped early: exit code 1.
 pub fn run(args: &LoadArgs) -> anyhow::Result<ExitCode> {
     let plan = match args.plan() {
         Ok(plan) => plan,
@@ -71,6 +71,9 @@ pub fn run(args: &LoadArgs) -> anyhow::Result<ExitCode> {
         && let Some(class) = report.classes.iter().find(|c| c.is_silent())
     {
         anyhow::bail!("no answer came from {} (--match none where none is to come)", class.to);
+    }
+    if report.interrupted {
+        anyhow::bail!("stopped early: what is shown is what was measured until then");
     }
     let missed = missed_goals(&report, args.max_lateness);
     for goal in &missed {

@@ -24,7 +24,7 @@ use crate::sched::batch::Batches;
 use crate::sched::flow::{FlowNote, FlowTable};
 use crate::sched::guard::InterArrival;
 use crate::sched::{ServiceEstimate, WorkerPlan, estimate};
-use crate::stats::{ClassField, Counters, Field, Layout, WorkerField};
+use crate::stats::{ClassField, Counters, Field, Layout, RunBy, WorkerField};
 
 /// A result that waits longer than this for company is sent.
 const FLUSH_AFTER: Nanos = Nanos::from_micros(20);
@@ -431,6 +431,8 @@ impl Worker {
         let count = self.rows.len() as u64;
         let each = Nanos::new(elapsed.get() / count.max(1));
         self.counters.add_worker(WorkerField::Runs, 1);
+        self.counters.add_worker(WorkerField::OwnRows, count);
+        self.counters.add_batch(RunBy::Worker, count);
         self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
         if self.admission.batches.any() {
             self.correct_batches(elapsed);

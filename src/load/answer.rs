@@ -104,6 +104,18 @@ impl Rule {
         }
     }
 
+    /// The id of an answer that says nothing else, where that is told at a glance; [`Rule::read`] reads the others.
+    #[inline]
+    pub(super) fn plain_id(self, bytes: &[u8]) -> Option<u64> {
+        match self {
+            Self::Echo(Framing::Raw) => bytes.first_chunk().map(|id| u64::from_be_bytes(*id)),
+            _ => match self.read(bytes) {
+                Sign::Answer { id, late: false } => Some(id),
+                _ => None,
+            },
+        }
+    }
+
     /// Reads an answer.
     #[inline]
     pub(super) fn read(self, bytes: &[u8]) -> Sign {

@@ -245,22 +245,21 @@ impl<D: Driver, C: Clock> Generator<D, C> {
             let interval = self.tally.interval_of(due.at);
             let (class, socket, stretch) = (due.class, due.socket, due.stretch);
             let ticket = Ticket { id, intended, sent: now, class, socket, interval, stretch };
-            let (ledger, tally) = (&mut self.ledger, &mut self.tally);
-            self.outbox.push(&due, count, id, intended, |id, payload| {
-                if !answers {
-                    return;
+            let payloads = self.outbox.push(&due, count, id, intended);
+            if answers {
+                let (ledger, tally) = (&mut self.ledger, &mut self.tally);
+                ledger.open(ticket, count, |given_up| tally.lost_to_window(given_up));
+                if rule.by_key() {
+                    let each = payloads.chunks_exact((due.size as usize).max(1));
+                    (id..).zip(each).for_each(|(id, p)| ledger.note(id, rule.key_of_request(p)));
                 }
-                let key = rule.key_of_request(payload);
-                if let Some(given_up) = ledger.open(Ticket { id, ..ticket }, key) {
-                    tally.lost_to_window(&given_up);
-                }
-            });
+            }
             self.tally.sent(&ticket, count, self.blocked);
         }
         self.failed.clear();
         let (memory, batch) = self.outbox.batch();
         self.driver.transmit(memory, batch, &mut self.failed)?;
-        self.tally.sends(self.outbox.messages());
+        self.tally.sends(self.outbox.sends());
         self.settle()?;
         Ok(usize::try_from(self.next_id - first).unwrap_or(0))
     }
@@ -302,11 +301,7 @@ impl<D: Driver, C: Clock> Generator<D, C> {
             let now = self.clock.now();
             let (tally, ledger) = (&mut self.tally, &mut self.ledger);
             let mut sink = |received: crate::io::Received<'_>| {
-                let at = received.stamp.instant();
-                for datagram in received.datagrams() {
-                    taken += 1;
-                    tally.received(ledger, received.socket, at, datagram);
-                }
+                taken += tally.take(ledger, &received);
             };
             let report = self.driver.receive(now, &self.room, &mut sink)?;
             if report.faults > 0 {

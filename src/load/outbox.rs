@@ -4,6 +4,7 @@
 
 use super::payload::Payload;
 use super::plan::Plan;
+use super::report::Sends;
 use super::schedule::Due;
 use crate::base::limits::{GSO_BYTES_MAX, GSO_SEGMENTS_MAX, IO_BATCH_MAX};
 use crate::base::{Instant, SocketId};
@@ -29,6 +30,23 @@ struct Run {
     count: u32,
     /// The next run of the same train.
     next: u16,
+}
+
+impl Run {
+    /// Whether `next` begins, in memory and by its ids, where this one ends.
+    #[inline]
+    fn is_continued_by(&self, next: &Self, size: u32) -> bool {
+        self.start + self.count * size == next.start
+            && self.first_id + u64::from(self.count) == next.first_id
+    }
+
+    /// Leaves out the first ones.
+    #[inline]
+    fn skip(&mut self, packets: u32, size: u32) {
+        self.first_id += u64::from(packets);
+        self.start += packets * size;
+        self.count -= packets;
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,29 +108,19 @@ impl Outbox {
         u32::try_from(room).unwrap_or(u32::MAX)
     }
 
-    /// Adds `count` packets, the first of them request `id`; there must be room for them. `opened` is given each payload.
+    /// Adds `count` packets, the first of them request `id`; there must be room for them. Their payloads lie one behind the
+    /// other in what is returned, each `due.size` long.
     #[inline]
-    pub(super) fn push(
-        &mut self,
-        due: &Due,
-        count: u32,
-        id: u64,
-        intended: Instant,
-        mut opened: impl FnMut(u64, &[u8]),
-    ) {
+    pub(super) fn push(&mut self, due: &Due, count: u32, id: u64, intended: Instant) -> &[u8] {
         let size = due.size as usize;
         let start = self.used;
-        let mut at = start;
-        for id in id..id + u64::from(count) {
-            let payload = &mut self.memory[at..at + size];
-            self.payload.write(due, id, intended, payload);
-            opened(id, payload);
-            at += size;
-        }
-        self.used = at;
+        let end = start + size * count as usize;
+        self.payload.write_all(due, id, intended, &mut self.memory[start..end]);
+        self.used = end;
         self.packets += count as usize;
-        let start = u32::try_from(start).unwrap_or(u32::MAX);
-        self.join(due, Run { first_id: id, start, count, next: NONE });
+        let at = u32::try_from(start).unwrap_or(u32::MAX);
+        self.join(due, Run { first_id: id, start: at, count, next: NONE });
+        &self.memory[start..end]
     }
 
     /// Divides a run among the trains that have room for it.
@@ -134,7 +142,13 @@ impl Outbox {
                 Some(train) => {
                     let taken = run.count.min(longest - train.count);
                     train.count += taken;
-                    self.runs[usize::from(train.last)].next = place;
+                    let last = &mut self.runs[usize::from(train.last)];
+                    if last.is_continued_by(&run, due.size) {
+                        last.count += taken;
+                        run.skip(taken, due.size);
+                        continue;
+                    }
+                    last.next = place;
                     train.last = place;
                     taken
                 }
@@ -155,9 +169,7 @@ impl Outbox {
                 }
             };
             self.runs.push(Run { count: taken, ..run });
-            run.first_id += u64::from(taken);
-            run.start += taken * due.size;
-            run.count -= taken;
+            run.skip(taken, due.size);
         }
     }
 
@@ -168,8 +180,7 @@ impl Outbox {
             let first_part = low(self.batch.parts.len());
             let mut next = train.first;
             while let Some(run) = self.runs.get(usize::from(next)) {
-                let part = |n| Part { start: run.start + n * train.size, len: train.size };
-                self.batch.parts.extend((0..run.count).map(part));
+                self.batch.parts.push(Part { start: run.start, len: run.count * train.size });
                 next = run.next;
             }
             let segment = if train.count > 1 { train.size } else { 0 };
@@ -187,6 +198,16 @@ impl Outbox {
     /// The sends of the last batch.
     pub(super) fn messages(&self) -> &[TxMessage] {
         &self.batch.messages
+    }
+
+    /// What the last batch came to.
+    pub(super) fn sends(&self) -> Sends {
+        let mut sends = Sends { sends: self.trains.len() as u64, ..Sends::default() };
+        for train in self.trains.iter().filter(|t| t.count > 1) {
+            sends.trains += 1;
+            sends.in_trains += u64::from(train.count);
+        }
+        sends
     }
 
     /// The sends were made, and these of them did not leave as a whole: `unsent` is told the requests that stayed.
@@ -254,12 +275,18 @@ mod tests {
     }
 
     fn push(outbox: &mut Outbox, due: &Due, count: u32, id: u64) {
-        outbox.push(due, count, id, Instant::ZERO, |_, _| ());
+        outbox.push(due, count, id, Instant::ZERO);
     }
 
     fn trains(outbox: &mut Outbox) -> Vec<(u16, u16, usize)> {
-        let shape = |m: &TxMessage| (m.socket.0, m.segment, m.parts.len());
-        outbox.batch().1.messages.iter().map(shape).collect()
+        let (_, batch) = outbox.batch();
+        let shape = |m: &TxMessage| {
+            let parts = &batch.parts[m.parts.start as usize..m.parts.end as usize];
+            let bytes: u32 = parts.iter().map(|p| p.len).sum();
+            let datagrams = bytes.checked_div(u32::from(m.segment)).unwrap_or(1);
+            (m.socket.0, m.segment, datagrams as usize)
+        };
+        batch.messages.iter().map(shape).collect()
     }
 
     #[test]
@@ -274,11 +301,16 @@ mod tests {
         assert_eq!(trains(&mut outbox), [(0, 64, 4), (1, 100, 3), (0, 0, 1)]);
         // Each packet lies where it was written: the ids tell.
         let (memory, batch) = outbox.batch();
-        let id_at = |part: &Part| {
-            u64::from_be_bytes(*memory[part.start as usize + 16..].first_chunk().unwrap())
+        let id_at =
+            |at: u32| u64::from_be_bytes(*memory[at as usize + 16..].first_chunk().unwrap());
+        let sizes = [64, 64, 100, 100, 100];
+        let of_part = |(part, size): (&Part, usize)| {
+            (part.start..part.start + part.len).step_by(size).map(id_at).collect::<Vec<_>>()
         };
-        let ids: Vec<u64> = batch.parts.iter().map(id_at).collect();
+        let ids: Vec<u64> = batch.parts.iter().zip(sizes).flat_map(of_part).collect();
         assert_eq!(ids, [0, 3, 4, 5, 1, 2, 7, 6]);
+        let sends = Sends { sends: 3, trains: 2, in_trains: 7 };
+        assert_eq!(outbox.sends(), sends);
         let failure = SendFailure { message: 1, error: SendError::QueueFull, departed: 1 };
         let mut unsent = Vec::new();
         outbox.settle(&[failure], |id| unsent.push(id));

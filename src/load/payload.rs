@@ -48,6 +48,21 @@ impl Payload {
         }
     }
 
+    /// Writes as many requests of `due`, one behind the other, as fit into `into`; the first of them is `id`.
+    #[inline]
+    pub(super) fn write_all(&self, due: &Due, id: u64, intended: Instant, into: &mut [u8]) {
+        // An empty payload says nothing.
+        let each = into.chunks_exact_mut((due.size as usize).max(1));
+        match self {
+            Self::Id { offset: 0, width: 8 } => {
+                (id..)
+                    .zip(each)
+                    .for_each(|(id, into)| into[..8].copy_from_slice(&id.to_be_bytes()));
+            }
+            _ => (id..).zip(each).for_each(|(id, into)| self.write(due, id, intended, into)),
+        }
+    }
+
     /// Writes request `id`, which is one of `due` and was intended for `intended`.
     #[inline]
     pub(super) fn write(&self, due: &Due, id: u64, intended: Instant, into: &mut [u8]) {

@@ -4,11 +4,11 @@
 
 use super::answer::{Rule, Sign};
 use super::generator::Progress;
-use super::ledger::{Found, Ledger, Ticket};
+use super::ledger::{Found, Ledger, Siblings, Ticket};
 use super::plan::Plan;
 use super::report::{ClassReport, Lateness, Report, Seconds, Sends, StretchReport, Timeline};
 use crate::base::{DropReason, Instant, Nanos, SocketId};
-use crate::io::TxMessage;
+use crate::io::Received;
 
 /// Answers that are alike in all that is recorded of them: those of a train mostly are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,9 @@ pub(super) struct Tally {
     /// Answers that are counted and not yet recorded.
     alike: Option<Alike>,
     count: u64,
+    /// Where the last answer came to, and when; and who, of those that come with it, is `alike`.
+    arrival: (SocketId, Instant),
+    siblings: Option<Siblings>,
 }
 
 impl Tally {
@@ -62,6 +65,8 @@ impl Tally {
             sends: Sends::default(),
             alike: None,
             count: 0,
+            arrival: (SocketId(0), Instant::ZERO),
+            siblings: None,
         }
     }
 
@@ -122,12 +127,10 @@ impl Tally {
     }
 
     /// These sends were handed to the driver.
-    pub(super) fn sends(&mut self, messages: &[TxMessage]) {
-        self.sends.sends += messages.len() as u64;
-        for message in messages.iter().filter(|m| m.segment > 0) {
-            self.sends.trains += 1;
-            self.sends.in_trains += message.parts.len() as u64;
-        }
+    pub(super) const fn sends(&mut self, sends: Sends) {
+        self.sends.sends += sends.sends;
+        self.sends.trains += sends.trains;
+        self.sends.in_trains += sends.in_trains;
     }
 
     pub(super) fn lost_to_window(&mut self, ticket: &Ticket) {
@@ -138,21 +141,47 @@ impl Tally {
         self.class_of(socket).receive_drops += drops;
     }
 
-    /// A datagram that came to `socket` at `at`.
+    /// What came, and how many datagrams that was.
     #[inline]
-    pub(super) fn received(
-        &mut self,
-        ledger: &mut Ledger,
-        socket: SocketId,
-        at: Instant,
-        datagram: &[u8],
-    ) {
+    pub(super) fn take(&mut self, ledger: &mut Ledger, received: &Received<'_>) -> usize {
+        let (socket, at) = (received.socket, received.stamp.instant());
+        if self.arrival != (socket, at) {
+            self.arrival = (socket, at);
+            self.siblings = None;
+        }
+        if received.segment == 0 || received.bytes.is_empty() {
+            self.received(ledger, socket, at, received.bytes);
+            return 1;
+        }
+        let (mut rest, mut taken) = (received.bytes, 0);
+        while !rest.is_empty() {
+            // Those of a train were mostly sent together too: then one look says it of all.
+            let alike = self.siblings.map_or(0, |siblings| {
+                let ids = rest.chunks(received.segment).map_while(|d| self.rule.plain_id(d));
+                ledger.close_siblings(siblings, ids)
+            });
+            self.count += alike as u64;
+            taken += alike;
+            rest = rest.get(alike * received.segment..).unwrap_or_default();
+            if !rest.is_empty() {
+                let (datagram, after) = rest.split_at(received.segment.min(rest.len()));
+                self.received(ledger, socket, at, datagram);
+                taken += 1;
+                rest = after;
+            }
+        }
+        taken
+    }
+
+    /// A datagram that came to `socket` at `at`, which are those of [`Tally::arrival`].
+    #[inline]
+    fn received(&mut self, ledger: &mut Ledger, socket: SocketId, at: Instant, datagram: &[u8]) {
         match self.rule.read(datagram) {
             Sign::Answer { id, late } => {
                 let found = ledger.close(id, socket);
-                let ours = self.answered(found, socket, at);
-                if late && let Some(class) = ours {
-                    class.marked_late += 1;
+                if let Some(class) = self.answered(found, socket, at) {
+                    class.marked_late += u64::from(late);
+                    self.siblings = ledger.siblings(id);
                 }
             }
             Sign::Key(key) => {
@@ -211,6 +240,7 @@ impl Tally {
 
     /// Records what is counted: before anything is read.
     pub(super) fn flush(&mut self) {
+        self.siblings = None;
         let Some(alike) = self.alike.take() else { return };
         let count = std::mem::take(&mut self.count);
         let class = &mut self.classes[usize::from(alike.class)];
@@ -276,5 +306,72 @@ impl Tally {
         // Once: they are large.
         report.seconds_log = self.seconds.take();
         report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::Stamp;
+    use crate::load::{Framing, Matching};
+
+    /// Answers to these ids at `at`, as trains of `size` bytes each; one datagram each with no `train`.
+    fn fed(ids: &[&[u64]], train: bool) -> Report {
+        let mut plan = Plan::single("a", "127.0.0.1:9".parse().expect("an address"));
+        (plan.framing, plan.matching) = (Framing::Raw, Matching::Echo);
+        let (mut tally, mut ledger) =
+            (Tally::new(&plan), Ledger::new(1e3, Nanos::from_secs(1), false));
+        // Five that were sent together, three that were, and one by itself.
+        for (first, count) in [(0, 5), (5, 3), (8, 1)] {
+            let sent = Instant::from_nanos(10 + first);
+            let (intended, socket) = (Instant::from_nanos(first), SocketId(0));
+            let ticket =
+                Ticket { id: first, intended, sent, class: 0, socket, interval: 0, stretch: 0 };
+            ledger.open(ticket, count, |_| panic!("there is room"));
+            tally.sent(&ticket, count, Instant::ZERO);
+        }
+        for (i, ids) in (1..).zip(ids) {
+            let bytes: Vec<u8> =
+                ids.iter().flat_map(|id| [id.to_be_bytes(), [7; 8]].concat()).collect();
+            let mut take = |bytes: &[u8], segment| {
+                let stamp = Stamp::Kernel(Instant::from_nanos(1_000 * (1 + i / 3)));
+                let received = Received {
+                    socket: SocketId(0),
+                    peer: plan.classes[0].to,
+                    local: None,
+                    tos: 0,
+                    stamp,
+                    segment,
+                    truncated: false,
+                    bytes,
+                };
+                tally.take(&mut ledger, &received)
+            };
+            let taken: usize = match train {
+                true => take(&bytes, 16),
+                false => bytes.chunks(16).map(|d| take(d, 0)).sum(),
+            };
+            assert_eq!(taken, ids.len());
+            // As after each turn: what comes next may have the same time.
+            tally.flush();
+        }
+        let report = tally.report(&plan);
+        assert_eq!(report.sum(|c| c.answered) + ledger.waiting() as u64, 9);
+        report
+    }
+
+    #[test]
+    fn a_train_is_recorded_as_its_datagrams_would_be() {
+        // Out of order, over the bounds of what was sent together, one twice, one that was never sent, some later.
+        let ids: [&[u64]; 3] = [&[1, 0, 2, 5, 6, 7, 3, 3, 99], &[4, 4, 1], &[8]];
+        let (train, singly) = (fed(&ids, true), fed(&ids, false));
+        let figures = |r: &Report| {
+            let c = &r.classes[0];
+            let sums = (c.corrected.mean_ns().round(), c.raw.max(), r.timeline.clone());
+            (c.answered, c.on_time, c.duplicates, c.unknown, c.corrected.count(), sums)
+        };
+        assert_eq!(figures(&train), figures(&singly));
+        let (answered, _, duplicates, unknown, recorded, _) = figures(&train);
+        assert_eq!((answered, duplicates, unknown, recorded), (9, 3, 1, 9));
     }
 }

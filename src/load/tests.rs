@@ -112,11 +112,15 @@ impl Driver for Memory {
             for part in message.parts.clone() {
                 let part = batch.parts[part as usize];
                 let bytes = &memory[part.start as usize..][..part.len as usize];
-                for (delay, answer) in (self.service)(self.datagrams, bytes) {
-                    let at = self.clock.now() + delay;
-                    self.on_the_way.push_back((at, message.socket, answer));
+                let segment = usize::from(message.segment);
+                let size = if segment == 0 { bytes.len().max(1) } else { segment };
+                for datagram in bytes.chunks(size) {
+                    for (delay, answer) in (self.service)(self.datagrams, datagram) {
+                        let at = self.clock.now() + delay;
+                        self.on_the_way.push_back((at, message.socket, answer));
+                    }
+                    self.datagrams += 1;
                 }
-                self.datagrams += 1;
             }
         }
         self.on_the_way.make_contiguous().sort_by_key(|(at, ..)| *at);

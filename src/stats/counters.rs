@@ -148,9 +148,51 @@ pub enum WorkerField {
     KeptLate,
     /// Its queue is long enough.
     KeptQueue,
+    /// Rows of [`WorkerField::Runs`]: datagrams.
+    OwnRows,
 }
 
-const WORKER_FIELDS: usize = 35;
+const WORKER_FIELDS: usize = 36;
+
+/// Who runs batches, in the figures of their sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum RunBy {
+    /// The worker itself.
+    Worker,
+    /// A helper.
+    Helper,
+    /// The GPU.
+    Gpu,
+}
+
+impl RunBy {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Worker, Self::Helper, Self::Gpu];
+
+    /// The name in figures.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Worker => "cpu",
+            Self::Helper => "helper",
+            Self::Gpu => "gpu",
+        }
+    }
+}
+
+/// Sizes of batches that are told apart: 1 row, 2, up to 4, 8, … 1,024, and more.
+pub const BATCH_SIZES: usize = 12;
+
+/// The most rows of size number `i`; the last has no bound.
+#[must_use]
+pub const fn batch_rows_max(i: usize) -> Option<u64> {
+    if i + 1 < BATCH_SIZES { Some(1 << i) } else { None }
+}
+
+const BATCH_WORDS: usize = RunBy::ALL.len() * BATCH_SIZES;
+/// What is not of one priority.
+const HEAD: usize = WORKER_FIELDS + BATCH_WORDS;
 
 /// Where each figure stands in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,18 +216,15 @@ impl Layout {
     /// How many words the table has.
     #[must_use]
     pub const fn words(self) -> usize {
-        WORKER_FIELDS
-            + CLASS_FIELDS * Priority::COUNT
-            + CELL_WORDS * Priority::COUNT * self.ingresses
+        HEAD + CLASS_FIELDS * Priority::COUNT + CELL_WORDS * Priority::COUNT * self.ingresses
     }
 
     const fn class(priority: Priority, field: ClassField) -> usize {
-        WORKER_FIELDS + CLASS_FIELDS * priority.index() + field as usize
+        HEAD + CLASS_FIELDS * priority.index() + field as usize
     }
 
     const fn cell(ingress: IngressId, priority: Priority) -> usize {
-        WORKER_FIELDS
-            + CLASS_FIELDS * Priority::COUNT
+        HEAD + CLASS_FIELDS * Priority::COUNT
             + CELL_WORDS * (Priority::COUNT * ingress.index() + priority.index())
     }
 }
@@ -238,6 +277,23 @@ impl Counters {
     #[must_use]
     pub const fn worker(&self, field: WorkerField) -> u64 {
         self.words[field as usize]
+    }
+
+    /// Counts a batch of that many rows.
+    #[inline]
+    pub fn add_batch(&mut self, by: RunBy, rows: u64) {
+        let size = rows.max(1).next_power_of_two().trailing_zeros() as usize;
+        self.words[Self::batches_of(by) + size.min(BATCH_SIZES - 1)] += 1;
+    }
+
+    /// The batches of each size that were run by `by`, smallest first.
+    #[must_use]
+    pub fn batches(&self, by: RunBy) -> &[u64] {
+        &self.words[Self::batches_of(by)..][..BATCH_SIZES]
+    }
+
+    const fn batches_of(by: RunBy) -> usize {
+        WORKER_FIELDS + BATCH_SIZES * by as usize
     }
 
     /// Adds to a figure of a priority.
@@ -374,7 +430,7 @@ const _: () = assert!(
     "CLASS_FIELDS sizes the class block"
 );
 const _: () = assert!(
-    WorkerField::KeptQueue as usize + 1 == WORKER_FIELDS,
+    WorkerField::OwnRows as usize + 1 == WORKER_FIELDS,
     "WORKER_FIELDS sizes the worker block"
 );
 

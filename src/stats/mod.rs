@@ -9,4 +9,7 @@ mod counters;
 pub mod latency;
 
 pub use board::Board;
-pub use counters::{Cell, CellWords, ClassField, Counters, Field, Layout, WorkerField};
+pub use counters::{
+    BATCH_SIZES, Cell, CellWords, ClassField, Counters, Field, Layout, RunBy, WorkerField,
+    batch_rows_max,
+};

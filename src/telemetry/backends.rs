@@ -10,7 +10,7 @@ use super::prometheus::{Families, Worker};
 use super::view::Snapshot;
 use crate::base::Nanos;
 use crate::level::breaker::State;
-use crate::stats::{Counters, WorkerField};
+use crate::stats::{Counters, RunBy, WorkerField, batch_rows_max};
 
 /// Why a batch goes to the GPU, or stays.
 const REASONS: [(&str, &str, WorkerField); 10] = [
@@ -35,8 +35,9 @@ const BATCHES: [(&str, Of); 3] = [
     ("gpu", |c| c.worker(WorkerField::GpuBatches)),
 ];
 
-/// Their datagrams, of those that left the worker.
-const ROWS: [(&str, Of); 2] = [
+/// Their datagrams.
+const ROWS: [(&str, Of); 3] = [
+    ("cpu", |c| c.worker(WorkerField::OwnRows)),
     ("helper", |c| helper(c, WorkerField::AwayRows, WorkerField::GpuRows)),
     ("gpu", |c| c.worker(WorkerField::GpuRows)),
 ];
@@ -58,8 +59,9 @@ pub(super) fn encode(
     };
     let help = "Batches run, by the worker itself, by a helper or by the GPU.";
     out.counter(("punctual_backend_dispatches", help), None, by(&BATCHES))?;
-    let help = "Datagrams of the batches that left the worker: by dispatches, how large they are.";
+    let help = "Datagrams of these batches.";
     out.counter(("punctual_backend_rows", help), None, by(&ROWS))?;
+    sizes(workers, out)?;
     let choices = workers.iter().flat_map(|(id, c)| {
         REASONS.map(|(backend, reason, field)| {
             ([("worker", *id), ("backend", backend), ("reason", reason)], c.worker(field))
@@ -81,6 +83,29 @@ pub(super) fn encode(
         out.counter((name, help), Some(&Unit::Seconds), workers.iter().map(time))?;
     }
     breaker(snapshot, out)
+}
+
+/// The datagrams of what `by` ran.
+pub(super) fn rows(c: &Counters, by: RunBy) -> u64 {
+    let (_, of) = ROWS[by as usize];
+    of(c)
+}
+
+/// How large the batches are; a backend that has run none is left out.
+fn sizes(workers: &[Worker<'_>], out: &mut Families<'_, '_>) -> fmt::Result {
+    let help = "Datagrams of a batch.";
+    let all = workers.iter().flat_map(|(id, c)| RunBy::ALL.map(|by| (*id, *c, by)));
+    let ran = all.filter(|(_, c, by)| c.batches(*by).iter().any(|n| *n > 0));
+    let histograms = ran.map(|(id, c, by)| {
+        let bound = |i| batch_rows_max(i).map_or(f64::INFINITY, |n| n as f64);
+        let buckets = c.batches(by).iter().enumerate().map(|(i, n)| (bound(i), *n)).collect();
+        (
+            [("worker", id.to_string()), ("backend", by.label().to_owned())],
+            rows(c, by) as f64,
+            buckets,
+        )
+    });
+    out.histogram(("punctual_backend_batch", help), None, histograms)
 }
 
 fn breaker(snapshot: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {

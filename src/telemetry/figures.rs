@@ -4,7 +4,7 @@
 
 use crate::base::drop_reason::DropStage;
 use crate::base::{DropReason, IngressId, Nanos, Priority};
-use crate::stats::{Cell, CellWords, ClassField, Counters, Field, latency};
+use crate::stats::{Cell, CellWords, ClassField, Counters, Field, batch_rows_max, latency};
 
 /// Drops of received packets in the three coarse groups of seed 002.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,21 +63,30 @@ pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
 /// The upper bound of the cell that holds the `permille`-th latency (nearest rank).
 /// `None`: there is none, or it lies in the last cell, which has no bound.
 pub(super) fn quantile(cells: &[u64], permille: u64) -> Option<Nanos> {
+    place(cells, permille).and_then(latency::upper_bound)
+}
+
+/// The cell that holds the `permille`-th (nearest rank).
+fn place(cells: &[u64], permille: u64) -> Option<usize> {
     let count: u64 = cells.iter().sum();
     let rank = (u128::from(count) * u128::from(permille)).div_ceil(1_000).max(1);
     let mut seen = 0u128;
-    for (i, n) in cells.iter().enumerate() {
+    cells.iter().position(|n| {
         seen += u128::from(*n);
-        if seen >= rank {
-            return latency::upper_bound(i);
-        }
-    }
-    None
+        seen >= rank
+    })
+}
+
+/// The most rows that the `permille`-th batch had (nearest rank). `None`: there is none, or it is larger than what is told
+/// apart.
+pub(super) fn batch_rows(sizes: &[u64], permille: u64) -> Option<u64> {
+    place(sizes, permille).and_then(batch_rows_max)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::{Layout, RunBy};
 
     fn cells(entries: &[(usize, u64)]) -> [u64; latency::CELLS] {
         let mut cells = [0; latency::CELLS];
@@ -102,5 +111,17 @@ mod tests {
     fn no_bound_is_claimed_where_there_is_none() {
         assert_eq!(quantile(&cells(&[]), 500), None);
         assert_eq!(quantile(&cells(&[(latency::CELLS - 1, 1)]), 500), None);
+    }
+
+    #[test]
+    fn batches_are_told_apart_by_powers_of_two() {
+        let mut c = Counters::new(Layout::new(1));
+        for rows in [1, 2, 3, 4, 5, 64, 1_024, 1_025, 9_999] {
+            c.add_batch(RunBy::Helper, rows);
+        }
+        assert_eq!(c.batches(RunBy::Helper), [1, 1, 2, 1, 0, 0, 1, 0, 0, 0, 1, 2]);
+        let at = |permille| batch_rows(c.batches(RunBy::Helper), permille);
+        assert_eq!((at(1), at(500), at(700), at(990)), (Some(1), Some(8), Some(1_024), None));
+        assert_eq!(batch_rows(c.batches(RunBy::Worker), 500), None);
     }
 }

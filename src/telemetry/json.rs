@@ -4,11 +4,12 @@
 
 use serde::Serialize;
 
+use super::backends;
 use super::figures::{self, RollUp};
 use super::table::{Table, micros};
 use super::view::Snapshot;
 use crate::base::{DropReason, Instant, Nanos, Priority};
-use crate::stats::{Cell, CellWords, ClassField, Counters, Field, WorkerField, latency};
+use crate::stats::{Cell, CellWords, ClassField, Counters, Field, RunBy, WorkerField, latency};
 
 const LAW: &str = "received = replied + forwarded + dropped + in_flight";
 
@@ -96,8 +97,22 @@ struct WorkerBody {
     overhead_ema_us: f64,
     gaps: Gaps,
     away: Away,
+    /// Batches by who ran them; only those that ran any.
+    backends: Table<&'static str, Batches>,
     last_window: LastWindow,
     priorities: Table<&'static str, ClassBody>,
+}
+
+/// What a backend ran. Sizes are powers of two: the next above.
+#[derive(Serialize)]
+struct Batches {
+    batches: u64,
+    rows: u64,
+    rows_mean: Option<f64>,
+    rows_p50_max: Option<u64>,
+    rows_p99_max: Option<u64>,
+    /// How many had one row, 2, up to 4, … 1,024, and more.
+    sizes: Vec<u64>,
 }
 
 /// What was handed to devices beside the worker's core.
@@ -270,6 +285,7 @@ fn worker_body(worker: usize, c: &Counters, now: Instant, uptime: Nanos) -> Work
             late: c.worker(WorkerField::AwayLate),
             given_up: c.worker(WorkerField::GapsGivenUp),
         },
+        backends: Table(RunBy::ALL.into_iter().filter_map(|by| batches(c, by)).collect()),
         last_window: LastWindow {
             on_time: c.worker(WorkerField::OnTime),
             possible: c.worker(WorkerField::Possible),
@@ -284,6 +300,20 @@ fn worker_body(worker: usize, c: &Counters, now: Instant, uptime: Nanos) -> Work
         },
         priorities: Table(Priority::ALL.into_iter().map(class).collect()),
     }
+}
+
+fn batches(c: &Counters, by: RunBy) -> Option<(&'static str, Batches)> {
+    let sizes = c.batches(by);
+    let (batches, rows) = (sizes.iter().sum(), backends::rows(c, by));
+    let body = Batches {
+        batches,
+        rows,
+        rows_mean: figures::share(rows, batches),
+        rows_p50_max: figures::batch_rows(sizes, 500),
+        rows_p99_max: figures::batch_rows(sizes, 990),
+        sizes: sizes.to_vec(),
+    };
+    (batches > 0).then(|| (by.label(), body))
 }
 
 fn class_body(c: &Counters, p: Priority) -> ClassBody {
@@ -372,6 +402,9 @@ mod tests {
             "parks": 0, "receives": 0, "sends": 0, "runs": 0, "rearms": 0, "busy_us": 500_000.0,
             "busy_share": 0.25, "overhead_ema_us": 0.0, "gaps": {"count": 0, "max_us": 1.5},
             "away": {"batches": 3, "rows": 0, "lost": 0, "late": 0, "given_up": 0},
+            "backends": {"cpu": {"batches": 3, "rows": 70, "rows_mean": 70.0 / 3.0,
+                                 "rows_p50_max": 4, "rows_p99_max": 64,
+                                 "sizes": [0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0]}},
             "last_window": {"on_time": 9, "possible": 10, "of_possible": 0.9,
                             "of_possible_value": 0.75},
             "priorities": {"high": high, "medium": idle, "low": idle, "best-effort": idle},

@@ -84,6 +84,23 @@ impl Families<'_, '_> {
         Ok(())
     }
 
+    /// Each row: labels, the sum, and how many lie in each bucket, the last of which has no bound.
+    pub(super) fn histogram<L: EncodeLabelSet>(
+        &mut self,
+        (name, help): Head,
+        unit: Option<&Unit>,
+        rows: impl Iterator<Item = (L, f64, Vec<(f64, u64)>)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Histogram)?;
+        for (labels, sum, buckets) in rows {
+            let count = buckets.iter().map(|(_, n)| n).sum();
+            family
+                .encode_family(&labels)?
+                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        }
+        Ok(())
+    }
+
     /// A gauge without labels: an empty set of them would be written as `{}`.
     fn single(&mut self, (name, help): Head, unit: Option<&Unit>, value: f64) -> fmt::Result {
         self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(&value)
@@ -175,22 +192,14 @@ const CELL_COUNTERS: [(Head, Field); 5] = [
 fn latencies(snapshot: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
     let help = "Time from the kernel's receive stamp to the result.";
     let unit = Some(&Unit::Seconds);
-    let mut family =
-        out.0.encode_descriptor("punctual_latency", help, unit, MetricType::Histogram)?;
-    for (ingress, priority, cell) in snapshot.cells().filter(|(_, _, c)| figures::is_used(c)) {
-        let cells = cell.latencies();
+    let used = snapshot.cells().filter(|(_, _, c)| figures::is_used(c));
+    let rows = used.map(|(ingress, priority, cell)| {
         let bound = |i| latency::upper_bound(i).map_or(f64::INFINITY, Nanos::as_secs_f64);
-        let buckets: Vec<(f64, u64)> =
-            cells.iter().enumerate().map(|(i, n)| (bound(i), *n)).collect();
+        let buckets = cell.latencies().iter().enumerate().map(|(i, n)| (bound(i), *n)).collect();
         let sum = Nanos::new(cell.get(Field::LatencySum)).as_secs_f64();
-        family.encode_family(&at(ingress, priority))?.encode_histogram::<NoLabelSet>(
-            sum,
-            cells.iter().sum(),
-            &buckets,
-            None,
-        )?;
-    }
-    Ok(())
+        (at(ingress, priority), sum, buckets)
+    });
+    out.histogram(("punctual_latency", help), unit, rows)
 }
 
 fn classes(workers: &[Worker<'_>], out: &mut Families<'_, '_>) -> fmt::Result {
@@ -367,6 +376,12 @@ mod tests {
             r#"punctual_snapshot_age_seconds{worker="0"} 0.001"#,
             r#"punctual_backend_dispatches_total{worker="0",backend="cpu"} 0"#,
             r#"punctual_backend_dispatches_total{worker="0",backend="helper"} 3"#,
+            r#"punctual_backend_rows_total{worker="0",backend="cpu"} 70"#,
+            r#"punctual_backend_batch_sum{worker="0",backend="cpu"} 70.0"#,
+            r#"punctual_backend_batch_count{worker="0",backend="cpu"} 3"#,
+            r#"punctual_backend_batch_bucket{le="2.0",worker="0",backend="cpu"} 0"#,
+            r#"punctual_backend_batch_bucket{le="4.0",worker="0",backend="cpu"} 2"#,
+            r#"punctual_backend_batch_bucket{le="+Inf",worker="0",backend="cpu"} 3"#,
             "punctual_uptime_seconds 2.0",
             "# TYPE punctual_packets_dropped counter",
             "# UNIT punctual_latency_seconds seconds",

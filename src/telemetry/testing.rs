@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::view::{Names, Snapshot};
 use crate::base::{DropReason, IngressId, Instant, Nanos, Priority};
-use crate::stats::{ClassField, Counters, Field, Layout, WorkerField};
+use crate::stats::{ClassField, Counters, Field, Layout, RunBy, WorkerField};
 
 /// Two workers; `orders` has served High on both of them, `bulk "b"` has only lost packets to the kernel, `idle` nothing.
 pub(super) fn snapshot() -> Snapshot {
@@ -56,12 +56,16 @@ fn first_worker() -> Counters {
         (WorkerField::PlanGeneration, 9),
         (WorkerField::GapMax, 1_500),
         (WorkerField::AwayBatches, 3),
+        (WorkerField::OwnRows, 70),
         (WorkerField::Possible, 10),
         (WorkerField::OnTime, 9),
         (WorkerField::ValuePossible, 4_000),
         (WorkerField::ValueOnTime, 3_000),
     ] {
         c.set_worker(field, n);
+    }
+    for rows in [3, 64, 3] {
+        c.add_batch(RunBy::Worker, rows);
     }
     c
 }

@@ -131,12 +131,33 @@ impl Keep {
         Ok(Self { path, draft })
     }
 
-    /// Writes the result; an older one is there until then.
-    pub(super) fn write(self, outcome: &Outcome) -> anyhow::Result<PathBuf> {
+    /// Writes the result; an older one is there until then. A sweep that was stopped early takes the place of another such
+    /// one only: beside anything else it is kept as `NAME.stopped.json`.
+    pub(super) fn write(self, outcome: &Outcome) -> anyhow::Result<Kept> {
+        let left = (outcome.stopped && self.path.exists() && !holds_stopped(&self.path))
+            .then(|| self.path.clone());
+        let path = match &left {
+            Some(whole) => whole.with_extension("stopped.json"),
+            None => self.path.clone(),
+        };
         fs::write(&self.draft, serde_json::to_string(outcome)? + "\n")?;
-        fs::rename(&self.draft, &self.path)?;
-        Ok(self.path.clone())
+        fs::rename(&self.draft, &path)?;
+        Ok(Kept { path, left })
     }
+}
+
+/// Where a result went.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) path: PathBuf,
+    /// What has the name that was asked for, and keeps it.
+    pub(super) left: Option<PathBuf>,
+}
+
+/// Whether that is a result of a sweep that was stopped early.
+fn holds_stopped(path: &Path) -> bool {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    parse(path, &text).is_ok_and(|outcome| outcome.stopped)
 }
 
 impl Drop for Keep {
@@ -187,5 +208,30 @@ mod tests {
         }
         let said = parse(Path::new("x.json"), "no json").expect_err("it is wrong").to_string();
         assert!(said.contains("expected"), "{said}");
+    }
+
+    #[test]
+    fn a_sweep_that_was_stopped_takes_no_whole_ones_place() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("main.json");
+        let name = path.display().to_string();
+        let write = |stopped| {
+            let mut outcome = testing::outcome(&[0.9]);
+            outcome.stopped = stopped;
+            Keep::prepare(&name).expect("it can be written").write(&outcome).expect("it is written")
+        };
+        let stopped_in = |path: &Path| read(&path.display().to_string()).expect("a result").stopped;
+        let here = |left| Kept { path: path.clone(), left };
+        // Nothing is there; then one that was stopped; then a whole one; which then stays.
+        assert_eq!((write(true), stopped_in(&path)), (here(None), true));
+        assert_eq!((write(true), stopped_in(&path)), (here(None), true));
+        assert_eq!((write(false), stopped_in(&path)), (here(None), false));
+        let beside = dir.path().join("main.stopped.json");
+        assert_eq!(write(true), Kept { path: beside.clone(), left: Some(path.clone()) });
+        assert!(!stopped_in(&path) && stopped_in(&beside));
+        // What is no result of ours is nobody's to overwrite by half a sweep either.
+        fs::write(&path, "a letter").expect("it is written");
+        assert_eq!(write(true).left, Some(path.clone()));
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), "a letter");
     }
 }

@@ -4,16 +4,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::args::BenchArgs;
 use super::bare::{Capacity, capacity_run};
 use super::lab::Lab;
+use super::noise;
 use super::outcome::{Measured, Outcome, Run, Subject};
 use super::progress::Teller;
 use super::saturation;
 
 /// How often one run is made again at most.
 const TRIES: u32 = 3;
+/// What starting a service and waiting for its last answers add to a run.
+const AROUND: Duration = Duration::from_millis(350);
 /// There is nothing to show.
 pub(super) const STOPPED_EARLY: &str = "stopped before anything was measured";
 
@@ -49,7 +53,12 @@ impl<'a> Course<'a> {
             args,
             lab,
             stop,
-            teller: Teller::new(runs + pairs, args.progress, &lab.describe().to_string()),
+            teller: Teller::new(
+                runs + pairs,
+                (run_time(args) * count(runs) + pair_time(args) * count(pairs), noise::PROBE),
+                args.progress,
+                &lab.describe().to_string(),
+            ),
             repeats_left: args.repeats(),
             repeated: 0,
             capacity: Vec::new(),
@@ -73,6 +82,7 @@ impl<'a> Course<'a> {
 
     /// Finds out what counts as 1x.
     pub(super) fn saturation(&mut self) -> anyhow::Result<f64> {
+        self.teller.begin();
         self.say("finding saturation");
         let time = capacity_run(self.args.quick);
         if !self.args.target.is_empty() {
@@ -82,7 +92,7 @@ impl<'a> Course<'a> {
             };
             let capacity = Capacity { round: 0, service: found, bare: None, sound: true };
             self.capacity.push(capacity);
-            self.teller.done("saturation", "");
+            self.teller.done("saturation", "", pair_time(self.args));
             return Ok(found);
         }
         for round in 0..self.args.rounds {
@@ -100,11 +110,13 @@ impl<'a> Course<'a> {
             let pair = saturation::pair(self.lab, round, capacity_run(self.args.quick))?;
             self.capacity.push(pair);
             if pair.sound {
-                self.teller.done("saturation", &format!("{:.0} packets/s", pair.service));
+                let found = format!("{:.0} packets/s", pair.service);
+                self.teller.done("saturation", &found, pair_time(self.args));
                 return Ok(());
             }
             if attempt >= TRIES || !self.may_repeat() {
-                self.teller.done("saturation", "void: too much of the time was taken away");
+                let why = "void: too much of the time was taken away";
+                self.teller.done("saturation", why, pair_time(self.args));
                 return Ok(());
             }
             self.teller.note(&format!("saturation, round {}: void; once more", round + 1));
@@ -136,7 +148,9 @@ impl<'a> Course<'a> {
         let first = 1 + self.runs.iter().map(|r| r.round).max().unwrap_or(0);
         let subjects = self.args.subjects();
         let pairs = if capacity { rounds as usize } else { 0 };
-        self.teller.more(rounds as usize * loads.len() * subjects.len() + pairs);
+        let runs = rounds as usize * loads.len() * subjects.len();
+        let time = run_time(self.args) * count(runs) + pair_time(self.args) * count(pairs);
+        self.teller.more(runs + pairs, time);
         for round in first..first + rounds {
             if capacity {
                 self.pair(round)?;
@@ -179,7 +193,7 @@ impl<'a> Course<'a> {
                         || format!("{:.1} % on time", high * 100.0),
                         |why| format!("void: {why}"),
                     );
-                    self.teller.done(&name, &word);
+                    self.teller.done(&name, &word, run_time(self.args));
                     return Ok(());
                 }
             }
@@ -207,6 +221,20 @@ impl<'a> Course<'a> {
     pub(super) fn end(&self) {
         self.teller.end();
     }
+}
+
+/// What a run takes: its load, its start, and the last answers.
+fn run_time(args: &BenchArgs) -> Duration {
+    args.duration().to_std() + AROUND
+}
+
+/// What one look for saturation takes: the service and the bare loop. Of a target it is a search of about as long.
+fn pair_time(args: &BenchArgs) -> Duration {
+    (capacity_run(args.quick).to_std() + AROUND) * 2
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 /// The order within a round: each round begins with another one, so that nobody always comes after the same neighbour.

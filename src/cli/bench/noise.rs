@@ -9,6 +9,8 @@ use crate::sys::clock::MonotonicClock;
 
 /// For how long each core is watched.
 const WATCH: Nanos = Nanos::from_millis(400);
+/// For how long both are.
+pub(super) const PROBE: std::time::Duration = std::time::Duration::from_millis(800);
 /// A quarter of High's budget: a longer gap can make a packet late by itself.
 const GAP: Nanos = Nanos::from_micros(250);
 

@@ -209,6 +209,9 @@ pub(in crate::cli) struct Outcome {
     pub(in crate::cli) stolen_limit: f64,
     /// Runs that were made again because they were void.
     pub(in crate::cli) repeated: u32,
+    /// Somebody ended the sweep before it was whole. Files from before this was written were whole.
+    #[serde(default)]
+    pub(in crate::cli) stopped: bool,
     pub(in crate::cli) runs: Vec<Measured>,
 }
 

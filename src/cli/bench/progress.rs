@@ -2,40 +2,80 @@
 //!
 //! Knows no figures.
 
+use std::cell::Cell;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::base::{Clock as _, Instant};
+use crate::sys::clock::MonotonicClock;
+
+/// How much is to be done and how much is, by the time that was planned for it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Plan {
+    all: Duration,
+    done: Duration,
+    /// Planned for what comes after the last step.
+    end: Duration,
+}
+
+impl Plan {
+    /// The time left: the plan's, times how much longer than planned it took until now.
+    fn left(&self, elapsed: Duration) -> Duration {
+        let pace = if self.done.is_zero() { 1.0 } else { elapsed.div_duration_f64(self.done) };
+        self.all.saturating_sub(self.done).mul_f64(pace) + self.end
+    }
+}
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Teller {
     bar: ProgressBar,
     lines: bool,
+    plan: Cell<Plan>,
+    /// When the first step began.
+    begun: Cell<Option<Instant>>,
 }
 
 impl Teller {
-    /// For `runs` runs that last about as long as each other. `lines` asks for lines where there is no terminal.
-    pub(super) fn new(runs: usize, lines: bool, title: &str) -> Self {
+    /// For so many steps that are to take `all`, and what comes `end` after them. `lines` asks for lines where there is no
+    /// terminal.
+    pub(super) fn new(
+        steps: usize,
+        (all, end): (Duration, Duration),
+        lines: bool,
+        title: &str,
+    ) -> Self {
+        let plan = Cell::new(Plan { all, done: Duration::ZERO, end });
+        let begun = Cell::new(None);
         if !std::io::stderr().is_terminal() {
             let bar = ProgressBar::hidden();
-            bar.set_length(runs as u64);
-            return Self { bar, lines };
+            bar.set_length(steps as u64);
+            return Self { bar, lines, plan, begun };
         }
-        let bar = ProgressBar::new(runs as u64);
+        let bar = ProgressBar::new(steps as u64);
         let style =
-            ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  {elapsed}, {eta} left");
+            ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  {elapsed}, {prefix} left");
         if let Ok(style) = style {
             bar.set_style(style);
         }
         bar.println(title);
+        bar.set_prefix(format!("{} s", plan.get().left(Duration::ZERO).as_secs()));
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, lines: false }
+        Self { bar, lines: false, plan, begun }
     }
 
     /// That much more is to be done.
-    pub(super) fn more(&self, runs: usize) {
-        self.bar.inc_length(runs as u64);
+    pub(super) fn more(&self, steps: usize, time: Duration) {
+        self.bar.inc_length(steps as u64);
+        let plan = self.plan.get();
+        self.plan.set(Plan { all: plan.all + time, ..plan });
+    }
+
+    /// The first step begins.
+    pub(super) fn begin(&self) {
+        self.begun.set(Some(MonotonicClock.now()));
     }
 
     /// What is being done now.
@@ -43,13 +83,21 @@ impl Teller {
         self.bar.set_message(what.to_owned());
     }
 
-    /// One more is done.
-    pub(super) fn done(&self, what: &str, result: &str) {
+    /// One more step is done, for which `time` was planned.
+    pub(super) fn done(&self, what: &str, result: &str, time: Duration) {
         self.bar.inc(1);
+        let plan = self.plan.get();
+        let plan = Plan { done: plan.done + time, ..plan };
+        self.plan.set(plan);
+        let left = plan
+            .left(
+                self.begun.get().map_or(Duration::ZERO, |t| MonotonicClock.now().since(t).to_std()),
+            )
+            .as_secs();
+        self.bar.set_prefix(format!("{left} s"));
         if self.lines {
             let (at, of) = (self.bar.position(), self.bar.length().unwrap_or(0));
-            let left = self.bar.elapsed().mul_f64(ratio(of.saturating_sub(at), at));
-            self.line(&format!("[{at}/{of}] {what}: {result}; {} s left", left.as_secs()));
+            self.line(&format!("[{at}/{of}] {what}: {result}; {left} s left"));
         }
     }
 
@@ -72,7 +120,17 @@ impl Teller {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a guess of the time left")]
-fn ratio(a: u64, b: u64) -> f64 {
-    if b == 0 { 0.0 } else { a as f64 / b as f64 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_is_the_plans_at_the_pace_until_now() {
+        let s = Duration::from_secs;
+        let plan = Plan { all: s(40), done: s(0), end: s(1) };
+        assert_eq!(plan.left(s(0)), s(41));
+        // A quarter of it took half as long again.
+        assert_eq!(Plan { done: s(10), ..plan }.left(s(15)), s(46));
+        assert_eq!(Plan { done: s(40), ..plan }.left(s(50)), s(1));
+    }
 }

@@ -65,6 +65,28 @@ pub(in crate::cli) fn outcome(high: &[f64]) -> Outcome {
         noise: Noise(Vec::new()),
         stolen_limit: 0.02,
         repeated: 0,
+        stopped: false,
         runs: runs.collect(),
     }
+}
+
+/// A result of `value` at 2x, with what High, Medium and Low had on time in each round: the mix of 1 : 2 : 7, 8,000 packets
+/// for each of the ten.
+pub(in crate::cli) fn outcome_of_all(rounds: &[[f64; 3]]) -> Outcome {
+    let mut outcome = outcome(&rounds.iter().map(|r| r[0]).collect::<Vec<_>>());
+    let names = ["high", "medium", "low"];
+    for run in outcome.runs.iter_mut().filter(|r| r.subject != HIGH_ALONE) {
+        "value".clone_into(&mut run.subject);
+        let shares = rounds[run.round as usize];
+        let like = run.classes[0].clone();
+        let class = |((name, part), share): ((&str, &f64), f64)| ClassMeasured {
+            class: name.to_owned(),
+            due: (part * 8_000.0) as u64,
+            on_time: (part * 8_000.0 * share) as u64,
+            on_time_share: share,
+            ..like.clone()
+        };
+        run.classes = names.into_iter().zip(&outcome.lab.mix).zip(shares).map(class).collect();
+    }
+    outcome
 }

@@ -29,6 +29,8 @@ pub(in crate::cli) struct Row {
     /// `change` is in points.
     pub(super) points: bool,
     pub(in crate::cli) verdict: Verdict,
+    /// One side has void rounds only, so nothing is proven by it.
+    pub(super) void: bool,
     /// If it is worse, that is a regression.
     pub(in crate::cli) gate: bool,
 }
@@ -36,6 +38,8 @@ pub(in crate::cli) struct Row {
 impl Row {
     fn new(before: &Figure, now: &Figure, threshold: f64) -> Self {
         let (change, verdict) = rule::judge(now.kind, &before.relative, &now.relative, threshold);
+        let void = before.void || now.void;
+        let verdict = if void && verdict != Verdict::Same { Verdict::Unsure } else { verdict };
         let spread = |values: &[f64]| Spread::of(values.iter().copied());
         Self {
             load: now.load,
@@ -49,8 +53,15 @@ impl Row {
             change,
             points: now.kind == Kind::Share,
             verdict,
-            gate: before.gate && now.gate,
+            // The earlier result says what is to be kept: a class that it kept whole and the later one gave up is lost.
+            void,
+            gate: before.gates() && (now.gate || before.kind == Kind::Capacity),
         }
+    }
+
+    /// It was compared beside the bare loop.
+    pub(in crate::cli) fn is_capacity(&self) -> bool {
+        self.load.is_none() || self.metric == figures::WORK
     }
 
     pub(in crate::cli) fn is_regression(&self) -> bool {
@@ -80,12 +91,20 @@ impl Comparison {
             Some(Row::new(before, now, threshold))
         };
         let rows: Vec<Row> = new.iter().filter_map(row).collect();
+        let mut notes = notes(before, now);
+        let void = rows.iter().filter(|r| r.gate && r.void).count();
+        if void > 0 {
+            notes.push(format!(
+                "{void} figures that gate have void rounds only, on one side or both, and cannot be judged: measure on a \
+                 quieter machine"
+            ));
+        }
         Self {
             kind: "punctual compare",
             version: VERSION,
             threshold,
             regressions: rows.iter().filter(|r| r.is_regression()).count(),
-            notes: notes(before, now),
+            notes,
             rows,
         }
     }
@@ -127,6 +146,9 @@ fn notes(before: &Outcome, now: &Outcome) -> Vec<String> {
         notes.push(format!("runs of {x} s | {y} s: rare events show in the longer ones"));
     }
     for (name, outcome) in [("before", before), ("now", now)] {
+        if outcome.stopped {
+            notes.push(format!("{name}: the sweep was stopped early and is not whole"));
+        }
         let voids = outcome.voids().count();
         if voids > 0 {
             let all = outcome.runs.len();
@@ -163,8 +185,19 @@ mod tests {
             (c.service, c.bare) = (c.service * 0.7, c.bare.map(|b| b * 0.7));
         }
         assert_eq!(Comparison::new(&before, &now, 0.1).regressions, 0);
-        now.capacity.iter_mut().for_each(|c| c.service *= 0.8);
+        now.capacity.iter_mut().for_each(|c| c.service *= 0.9);
         assert_eq!(Comparison::new(&before, &now, 0.1).regressions, 1);
+    }
+
+    #[test]
+    fn what_has_void_rounds_only_proves_nothing_and_is_said() {
+        let before = testing::outcome_of_all(&USUAL);
+        let mut now = testing::outcome_of_all(&USUAL.map(|[h, m, l]| [h - 0.5, m - 0.5, l]));
+        assert_eq!(caught(&before, &now).len(), 3);
+        now.runs.iter_mut().for_each(|r| r.void = Some("noise".to_owned()));
+        let comparison = Comparison::new(&before, &now, 0.1);
+        assert_eq!(comparison.regressions, 0);
+        assert!(comparison.notes.iter().any(|n| n.contains("cannot be judged")));
     }
 
     #[test]
@@ -180,5 +213,57 @@ mod tests {
         assert!(with(&|b| b.lab.service = None).is_some());
         assert!(with(&|b| b.lab.mix = vec![1.0]).is_some());
         assert!(with(&|b| b.runs.iter_mut().for_each(|r| r.load = 3.0)).is_some());
+    }
+
+    /// What each round had on time at 2x: High, Medium, Low.
+    type Rounds = [[f64; 3]; 3];
+    const USUAL: Rounds = [[0.991, 1.0, 0.268], [0.987, 0.999, 0.271], [0.99, 1.0, 0.274]];
+
+    /// The classes and figures that are called a regression.
+    fn caught(before: &Outcome, now: &Outcome) -> Vec<(String, &'static str)> {
+        let rows = Comparison::new(before, now, 0.1).rows;
+        rows.into_iter().filter(Row::is_regression).map(|r| (r.class, r.metric)).collect()
+    }
+
+    #[test]
+    fn a_core_that_is_a_little_slower_is_no_regression_though_low_loses_a_tenth() {
+        let before = testing::outcome_of_all(&USUAL);
+        // Low has what the others leave: three points of it are three hundredths of the whole.
+        let now = [[0.985, 0.998, 0.238], [0.988, 1.0, 0.241], [0.99, 0.999, 0.236]];
+        assert!(caught(&before, &testing::outcome_of_all(&now)).is_empty());
+        // Twice as much, on a core on which the bare loop lost as much.
+        let mut slower = testing::outcome_of_all(&now.map(|[h, m, l]| [h, m, l - 0.03]));
+        slower.capacity.iter_mut().for_each(|c| {
+            (c.service, c.bare) = (c.service * 0.94, c.bare.map(|b| b * 0.94));
+        });
+        assert!(caught(&before, &slower).is_empty());
+    }
+
+    #[test]
+    fn a_tenth_of_the_capacity_lost_is_caught_and_so_is_each_class_that_a_policy_loses() {
+        let before = testing::outcome_of_all(&USUAL);
+        let with =
+            |change: &dyn Fn([f64; 3]) -> [f64; 3]| testing::outcome_of_all(&USUAL.map(change));
+        let name = |class: &str, metric| vec![(class.to_owned(), metric)];
+        // A tenth of the capacity is 0.2 of 2.8 offered to Low.
+        let less = with(&|[h, m, l]| [h, m, l - 0.1 / 1.4]);
+        assert_eq!(caught(&before, &less), name("low", "work on time"));
+        let mut bare_is_quicker = before.clone();
+        bare_is_quicker.capacity.iter_mut().for_each(|c| c.service *= 0.9);
+        assert_eq!(caught(&before, &bare_is_quicker), name("all", "packets/s"));
+        // What High or Medium lose, Low has.
+        let high = with(&|[h, m, l]| [h - 0.07, m, l + 0.01]);
+        assert_eq!(caught(&before, &high), name("high", "on time"));
+        let medium = with(&|[h, m, l]| [h, m - 0.3, l + 0.3 * 2.0 / 7.0]);
+        assert_eq!(caught(&before, &medium), name("medium", "on time"));
+        // At 5x Medium has what High leaves, and Low nothing.
+        let at_5x = |rounds: Rounds| {
+            let mut outcome = testing::outcome_of_all(&rounds);
+            outcome.runs.iter_mut().for_each(|r| r.load = 5.0);
+            outcome
+        };
+        let rounds = [[0.98, 0.44, 0.0], [0.99, 0.45, 0.0], [0.985, 0.46, 0.0]];
+        let swapped = rounds.map(|[h, m, l]| [h, m - 0.2, l + 0.2 * 2.0 / 7.0]);
+        assert_eq!(caught(&at_5x(rounds), &at_5x(swapped)), name("medium", "work on time"));
     }
 }

@@ -7,7 +7,12 @@
 use std::collections::BTreeMap;
 
 use super::rule::Kind;
-use crate::cli::bench::{ClassMeasured, HIGH_ALONE, Measured, Outcome};
+use crate::cli::bench::{ClassMeasured, HIGH_ALONE, Measured, Outcome, median};
+
+/// What a class and those above it had on time, in packets a second.
+pub(super) const WORK: &str = "work on time";
+/// A class that, with those above it, asks for more of the capacity than this has what is left of it.
+const SPARED: f64 = 0.9;
 
 /// One figure over the rounds of a result.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +25,10 @@ pub(super) struct Figure {
     pub(super) kind: Kind,
     /// A change of it is a regression: it is a figure of ours, or of a target.
     pub(super) gate: bool,
+    /// Overload gives this class up, or some of it.
+    pub(super) given_up: bool,
+    /// Every round that it was taken from is void: it says something of the machine, and of the service nothing.
+    pub(super) void: bool,
     /// As measured, one value a round.
     pub(super) values: Vec<f64>,
     /// Relative to its control, one value a round; the values themselves where there is none.
@@ -27,6 +36,11 @@ pub(super) struct Figure {
 }
 
 impl Figure {
+    /// Whether it is held against a later result.
+    pub(super) fn gates(&self) -> bool {
+        self.gate && !(self.kind == Kind::Share && self.given_up)
+    }
+
     /// Whether it is the same figure of another result.
     pub(super) fn is(&self, other: &Self) -> bool {
         let load = |f: &Self| f.load.map(f64::to_bits);
@@ -58,6 +72,7 @@ pub(super) fn of(outcome: &Outcome) -> Vec<Figure> {
                 for metric in METRICS {
                     all.extend(figure(outcome, (load, subject, class), metric));
                 }
+                all.extend(work(outcome, (load, subject, class)));
             }
         }
     }
@@ -71,8 +86,10 @@ fn saturation(outcome: &Outcome) -> Figure {
         subject: "saturation".to_owned(),
         class: "all".to_owned(),
         metric: "packets/s",
-        kind: Kind::More,
+        kind: if rounds.iter().all(|c| c.bare.is_some()) { Kind::Capacity } else { Kind::More },
         gate: true,
+        given_up: false,
+        void: rounds.iter().all(|c| !c.sound),
         values: rounds.iter().map(|c| c.service).collect(),
         relative: rounds
             .iter()
@@ -115,16 +132,68 @@ fn figure(
         metric,
         kind,
         gate,
+        given_up: gives_up(outcome, (load, class)),
+        void: is_void(outcome, load, subject),
         values,
         relative,
     })
 }
 
+fn is_void(outcome: &Outcome, load: f64, subject: &str) -> bool {
+    outcome.rounds(load, subject).iter().all(|r| r.void.is_some())
+}
+
+/// Whether `class` is one that overload takes from, by what was offered: never the first.
+fn gives_up(outcome: &Outcome, (load, class): (f64, &str)) -> bool {
+    let Some(place) = outcome.classes().iter().position(|c| c == class) else { return false };
+    let mix = &outcome.lab.mix;
+    let above: f64 = mix.iter().take(place + 1).sum();
+    place > 0 && load * above / mix.iter().sum::<f64>() > SPARED
+}
+
+/// What `class` and those above it had on time, where it is given up and the run is ours. A round without a bare loop of its
+/// own stands beside the median of all.
+fn work(outcome: &Outcome, (load, subject, class): (f64, &str, &str)) -> Option<Figure> {
+    let ours = outcome.lab.service.is_some() && subject == outcome.ours();
+    if !ours || !gives_up(outcome, (load, class)) {
+        return None;
+    }
+    let bare: BTreeMap<u32, f64> =
+        outcome.sound_capacity().iter().filter_map(|c| Some((c.round, c.bare?))).collect();
+    let usual = median(bare.values().copied());
+    let (mut values, mut relative) = (Vec::new(), Vec::new());
+    for run in outcome.rounds(load, subject) {
+        let Some(last) = run.classes.iter().position(|c| c.class == class) else { continue };
+        let on_time: u64 = run.classes[..=last].iter().map(|c| c.on_time).sum();
+        let rate = per_second(on_time, outcome.lab.seconds);
+        let beside = bare.get(&run.round).copied().unwrap_or(usual);
+        values.push(rate);
+        relative.push(if beside > 0.0 { rate / beside } else { rate });
+    }
+    (!values.is_empty()).then(|| Figure {
+        load: Some(load),
+        subject: subject.to_owned(),
+        class: class.to_owned(),
+        metric: WORK,
+        kind: Kind::Capacity,
+        gate: true,
+        given_up: true,
+        void: is_void(outcome, load, subject) || outcome.sound_capacity().iter().all(|c| !c.sound),
+        values,
+        relative,
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate is shown without its last digits")]
+fn per_second(count: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+}
+
 fn beside_of(kind: Kind, value: f64, control: f64) -> f64 {
     match kind {
         Kind::Share => value - control,
-        Kind::Less | Kind::More if control > 0.0 => value / control,
-        Kind::Less | Kind::More => value,
+        _ if control > 0.0 => value / control,
+        _ => value,
     }
 }
 
@@ -192,5 +261,26 @@ mod tests {
         let all = of(&outcome);
         assert_eq!(find(&all, "edf", "on time").relative.len(), 2);
         assert_eq!(find(&all, HIGH_ALONE, "on time").relative.len(), 2);
+    }
+
+    #[test]
+    fn who_has_what_the_others_leave_is_judged_by_the_work_of_the_run() {
+        let mut outcome = testing::outcome_of_all(&[[0.99, 0.98, 0.27]; 3]);
+        let gating = |o: &Outcome, class: &str, metric: &str| {
+            of(o).iter().any(|f| {
+                (f.subject.as_str(), f.class.as_str(), f.metric) == ("value", class, metric)
+                    && f.gates()
+            })
+        };
+        let asked = |o: &Outcome| {
+            ["high", "medium", "low"].map(|c| (gating(o, c, "on time"), gating(o, c, WORK)))
+        };
+        let (share, work) = ((true, false), (false, true));
+        // At 2x High and Medium ask for 0.6 of the capacity, at 5x for 1.5, at 0.8x all for 0.8.
+        assert_eq!(asked(&outcome), [share, share, work]);
+        outcome.runs.iter_mut().for_each(|r| r.load = 5.0);
+        assert_eq!(asked(&outcome), [share, work, work]);
+        outcome.runs.iter_mut().for_each(|r| r.load = 0.8);
+        assert_eq!(asked(&outcome), [share, share, share]);
     }
 }

@@ -77,6 +77,7 @@ fn change(row: &Row) -> String {
 fn spread(row: &Row, spread: &Spread) -> String {
     let value = |v: f64| match (row.points, row.load) {
         (true, _) => format!("{:.1} %", v * 100.0),
+        (false, _) if row.is_capacity() => format!("{v:.0}"),
         (false, None) => format!("{v:.0}"),
         (false, Some(_)) => short_time(v),
     };

@@ -1,7 +1,7 @@
 //! When a difference is called a change: a rule that does not cry wolf.
 //!
-//! Knows numbers only. A figure is worse when two things hold together: its median moved by more than the threshold, and
-//! of all pairs of an old and a new round at least 95 in 100 say so (the Mann-Whitney statistic, as a share of its
+//! Knows numbers only. A figure is worse when three things hold together: its median moved by more than the threshold; by
+//! more than the rounds of either side lie apart (their quartiles); and of all pairs of an old and a new round at least 95 in 100 say so (the Mann-Whitney statistic, as a share of its
 //! maximum). With three rounds a side all nine pairs must agree, which chance alone does once in twenty times, and hardly
 //! ever beyond the threshold; what `bench` finds worse it measures again, so that chance must do it twice. With fewer
 //! than three rounds a side nothing is called a change.
@@ -16,6 +16,8 @@ const AGREE: f64 = 0.95;
 const ROUNDS_MIN: usize = 3;
 /// Shares on time are compared in points; a threshold of 10 % allows 2 points.
 const POINTS: f64 = 0.2;
+/// What is measured beside a bare loop of the same round is steadier than a latency: half the threshold.
+const BESIDE_BARE: f64 = 0.5;
 
 /// How a figure is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub(super) enum Kind {
     Less,
     /// A size of which more is better: compared as a ratio.
     More,
+    /// The same, as a share of what a bare loop did: half the threshold holds.
+    Capacity,
     /// A share of which more is better: compared in points.
     Share,
 }
@@ -60,11 +64,13 @@ pub(super) fn judge(kind: Kind, before: &[f64], now: &[f64], threshold: f64) -> 
         return (0.0, Verdict::Unsure);
     }
     let (old, new) = (Spread::of(before.iter().copied()), Spread::of(now.iter().copied()));
-    let (change, limit) = match kind {
-        Kind::Share => (new.median - old.median, threshold * POINTS),
-        Kind::Less | Kind::More if old.median > 0.0 => (new.median / old.median - 1.0, threshold),
+    let apart = (old.q3 - old.q1).max(new.q3 - new.q1);
+    let (change, limit, apart) = match kind {
+        Kind::Share => (new.median - old.median, threshold * POINTS, apart),
         // From nothing there is no ratio.
-        Kind::Less | Kind::More => return (0.0, Verdict::Unsure),
+        _ if old.median <= 0.0 => return (0.0, Verdict::Unsure),
+        Kind::Less | Kind::More => (ratio(old, new), threshold, apart / old.median),
+        Kind::Capacity => (ratio(old, new), threshold * BESIDE_BARE, apart / old.median),
     };
     // As much as the threshold, rounded, is within it.
     if change.abs() <= limit + 1e-9 {
@@ -73,13 +79,18 @@ pub(super) fn judge(kind: Kind, before: &[f64], now: &[f64], threshold: f64) -> 
     let worse_now = (change > 0.0) == (kind == Kind::Less);
     let higher = share_of_pairs(before, now);
     let agree = if change > 0.0 { higher } else { 1.0 - higher };
-    let proven = before.len().min(now.len()) >= ROUNDS_MIN && agree >= AGREE;
+    let proven =
+        before.len().min(now.len()) >= ROUNDS_MIN && agree >= AGREE && change.abs() > apart;
     let verdict = match (proven, worse_now) {
         (false, _) => Verdict::Unsure,
         (true, true) => Verdict::Worse,
         (true, false) => Verdict::Better,
     };
     (change, verdict)
+}
+
+fn ratio(old: Spread, new: Spread) -> f64 {
+    new.median / old.median - 1.0
 }
 
 /// Of all pairs of an old and a new value, the share in which the new one is higher; a tie is half a pair.
@@ -115,6 +126,11 @@ mod tests {
         assert_eq!(verdict(Kind::Less, &base, &[101.5, 116.0, 200.0]), Verdict::Unsure);
         assert_eq!(verdict(Kind::Less, &base, &[200.0, 200.0]), Verdict::Unsure);
         assert_eq!(verdict(Kind::Less, &[], &[200.0]), Verdict::Unsure);
+        // All nine pairs agree, and the new rounds lie further apart than the two medians.
+        assert_eq!(verdict(Kind::Less, &base, &[103.0, 112.0, 140.0]), Verdict::Unsure);
+        assert_eq!(verdict(Kind::More, &base, &[92.0, 93.0, 94.0]), Verdict::Same);
+        assert_eq!(verdict(Kind::Capacity, &base, &[92.0, 93.0, 94.0]), Verdict::Worse);
+        assert_eq!(verdict(Kind::Capacity, &base, &[97.0, 97.5, 98.0]), Verdict::Same);
         assert_eq!(verdict(Kind::Less, &[0.0; 3], &[200.0; 3]), Verdict::Unsure);
     }
 
@@ -122,7 +138,7 @@ mod tests {
     fn shares_are_compared_in_points() {
         let base = [0.990, 0.991, 0.992];
         assert_eq!(verdict(Kind::Share, &base, &[0.972, 0.973, 0.974]), Verdict::Same);
-        assert_eq!(verdict(Kind::Share, &base, &[0.90, 0.95, 0.96]), Verdict::Worse);
+        assert_eq!(verdict(Kind::Share, &base, &[0.90, 0.92, 0.94]), Verdict::Worse);
         assert_eq!(verdict(Kind::Share, &[0.5; 3], &[0.6; 3]), Verdict::Better);
     }
 

@@ -10,7 +10,7 @@ use crate::kernel::accel::Staged;
 use crate::packet::framed::Header;
 use crate::packet::{BufPool, Packet, PacketFlags, Slot};
 use crate::sched::admission::{Offer, Policy};
-use crate::stats::WorkerField;
+use crate::stats::{RunBy, WorkerField};
 
 /// A device whose gate kept a batch is asked again after this.
 const KEPT_REST: Nanos = Nanos::from_micros(500);
@@ -161,6 +161,8 @@ impl Worker {
         self.counters.add_worker(WorkerField::AwayBatches, 1);
         self.counters.add_worker(WorkerField::AwayRows, staged.len() as u64);
         let device = &mut self.offload.devices[d];
+        let by = if device.gate.is_some() { RunBy::Gpu } else { RunBy::Helper };
+        self.counters.add_batch(by, staged.len() as u64);
         device.depart(now, (t, kernel), (staged.len(), own), packets);
         self.offload.ready.push_back((d, Errand { kernel, staged }));
         self.offload.weigh(now);

@@ -27,7 +27,7 @@ pub(super) fn read(
         return Some(Calibration { file: name.to_owned(), kept: None });
     }
     let saved = beside::read(folder, name, FILE_MAX).and_then(|bytes| {
-        let text = String::from_utf8(bytes).map_err(|_| "is no text in UTF-8".to_owned())?;
+        let text = String::from_utf8(bytes).map_err(|e| format!("is no text in UTF-8: {e}"))?;
         Saved::parse(&text).map_err(|e| format!("is {e}"))
     });
     match saved {

@@ -26,9 +26,9 @@ use fault::{Place, Report};
 
 pub use fault::{Fault, Faults, Severity};
 pub use settings::{
-    BatchRule, Class, Classify, ClassifyBy, Controller, Cores, Egress, Empty, Fallback, Framing,
-    Gpu, Guard, Idle, Ingress, Io, Late, Layout, Level, LevelMode, LowSourcePorts, Mode, ModeWord,
-    Order, Overload, Policy, Predictor, Settings, Sockets, Workers,
+    BatchRule, Chunk, Class, Classify, ClassifyBy, Controller, Cores, Egress, Empty, Fallback,
+    Framing, Gpu, Guard, Idle, Ingress, Io, Late, Layout, Level, LevelMode, LowSourcePorts, Mode,
+    ModeWord, Order, Overload, Policy, Predictor, Settings, Sockets, Workers,
 };
 
 /// The largest config file that is read, in bytes.

@@ -7,7 +7,7 @@ use rand_distr::Distribution as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng as _;
 
-use super::{Batch, Kernel};
+use super::{Batch, Kernel, PLACES, Progress};
 use crate::base::{Clock, Nanos};
 
 /// How long a packet takes.
@@ -41,13 +41,16 @@ pub struct Spin {
     time: ServiceTime,
     rounds_per_us: f64,
     rng: Xoshiro256PlusPlus,
+    /// Rounds that are left, by place.
+    left: [u64; PLACES],
 }
 
 impl Spin {
     /// Busy work of `time` a packet; `seed` decides the draws. Calibrates for about a millisecond on `clock`.
     #[must_use]
     pub fn new(time: ServiceTime, seed: u64, clock: &impl Clock) -> Self {
-        Self { time, rounds_per_us: calibrate(clock), rng: Xoshiro256PlusPlus::seed_from_u64(seed) }
+        let rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        Self { time, rounds_per_us: calibrate(clock), rng, left: [0; PLACES] }
     }
 
     fn draw(&mut self, payload: &[u8]) -> Option<f64> {
@@ -90,11 +93,50 @@ impl Kernel for Spin {
         }
     }
 
+    fn pauses(&self) -> bool {
+        true
+    }
+
+    fn run_until(
+        &mut self,
+        batch: &mut Batch<'_>,
+        place: usize,
+        begun: bool,
+        pause: &mut dyn FnMut() -> bool,
+    ) -> Progress {
+        let payload = batch.payload(0);
+        let len = payload.len();
+        if !begun {
+            let head: [u8; 4] = payload.first_chunk().copied().unwrap_or_default();
+            let Some(us) = self.draw(&head[..len.min(4)]) else {
+                batch.fail(0);
+                return Progress::Done;
+            };
+            self.left[place] = rounds(us * self.rounds_per_us);
+        }
+        let burst = rounds(self.rounds_per_us * BURST_US).max(1);
+        loop {
+            let now = self.left[place].min(burst);
+            burn(now);
+            self.left[place] -= now;
+            if self.left[place] == 0 {
+                batch.finish(0, len);
+                return Progress::Done;
+            }
+            if pause() {
+                return Progress::More;
+            }
+        }
+    }
+
     /// One at a time: busy work gains nothing from company, and company would only wait.
     fn batch_max(&self) -> usize {
         1
     }
 }
+
+/// Between two looks whether to pause: a look at the clock takes 20 to 40 ns.
+const BURST_US: f64 = 2.0;
 
 #[expect(
     clippy::cast_possible_truncation,

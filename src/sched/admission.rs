@@ -7,12 +7,14 @@
 mod audit;
 mod batching;
 mod by_value;
+mod chunks;
 mod dispatch;
 mod options;
 mod relief;
 mod worth;
 
 pub use audit::Admitted;
+pub use chunks::{CHUNK_MIN, Chunk};
 pub use dispatch::Dispatch;
 pub use options::{Options, Overload, Policy, Predictor};
 pub use relief::{Load, Offer};
@@ -95,6 +97,10 @@ pub struct Admission {
     evicted: Vec<Packet>,
     /// Where a packet lies that was taken out from behind the head.
     overtaking: Option<Packet>,
+    /// A bit for each kernel that can pause.
+    pausing: u64,
+    /// The plan's.
+    slice: Nanos,
     /// What a device takes off the end of the queue.
     relief: relief::Relief,
 }
@@ -138,6 +144,8 @@ impl Admission {
             victims: Vec::with_capacity(QUEUE_TOTAL_MAX),
             evicted: Vec::with_capacity(QUEUE_TOTAL_MAX),
             overtaking: None,
+            pausing: 0,
+            slice: Nanos::MAX,
             relief: relief::Relief::default(),
         }
     }

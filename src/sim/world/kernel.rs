@@ -10,7 +10,7 @@ use super::clock::VirtualClock;
 use super::course::{Course, happens};
 use super::tag::Tag;
 use crate::base::{Clock as _, Instant, Nanos, PerPriority, Priority};
-use crate::kernel::{Batch, Kernel};
+use crate::kernel::{Batch, Kernel, PLACES, Progress};
 use crate::sched::estimate::STALE_AFTER;
 use crate::sim::workload::{nanos, ns};
 
@@ -72,7 +72,12 @@ pub(super) struct VirtualKernel {
     /// No sample of a class counts for more.
     pub(super) cuts: PerPriority<Nanos>,
     pub(super) notes: Arc<Mutex<Notes>>,
+    /// What is left of what has paused, and what was spent on it, by place.
+    pub(super) parts: [(Nanos, Nanos); PLACES],
 }
+
+/// How often a kernel that can pause looks whether it should.
+const STEP: Nanos = Nanos::from_micros(2);
 
 impl VirtualKernel {
     fn factor(&mut self, now: Instant) -> f64 {
@@ -91,13 +96,25 @@ impl VirtualKernel {
 
     fn run_tagged(&mut self, tag: &Tag, started: Instant) -> bool {
         let took = self.take(tag.service, started);
+        self.note_start(tag, started);
+        self.note_end(tag, took)
+    }
+
+    /// Nothing hopeless is begun, or gone on with.
+    fn note_start(&self, tag: &Tag, started: Instant) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.hopeless += u64::from(started >= tag.deadline);
+    }
+
+    /// All of it took so long; says whether it has worked.
+    fn note_end(&mut self, tag: &Tag, took: Nanos) -> bool {
+        let now = self.clock.now();
         let priority = self.priorities[usize::from(tag.stream)];
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.runs += 1;
-        notes.hopeless += u64::from(started >= tag.deadline);
         let cut = took.min(self.cuts[priority]).max(Nanos::new(1));
         let weight = notes.weight;
-        notes.shadows[priority].take(started + took, cut, weight);
+        notes.shadows[priority].take(now, cut, weight);
         drop(notes);
         let fails = happens(self.fails, &mut self.rng);
         if fails {
@@ -127,6 +144,51 @@ impl Kernel for VirtualKernel {
             } else {
                 batch.fail(i);
             }
+        }
+    }
+
+    fn pauses(&self) -> bool {
+        true
+    }
+
+    fn run_until(
+        &mut self,
+        batch: &mut Batch<'_>,
+        place: usize,
+        begun: bool,
+        pause: &mut dyn FnMut() -> bool,
+    ) -> Progress {
+        let Some(tag) = Tag::read(batch.payload(0)) else {
+            self.run(batch);
+            return Progress::Done;
+        };
+        let started = self.clock.now();
+        self.note_start(&tag, started);
+        if !begun {
+            let factor = self.factor(started);
+            self.parts[place] = (nanos(ns(tag.service) * factor), Nanos::ZERO);
+        }
+        loop {
+            let (left, _) = self.parts[place];
+            self.clock.spend(left.min(STEP));
+            let left = left.saturating_sub(STEP);
+            self.parts[place].0 = left;
+            let over = left == Nanos::ZERO;
+            if !over && !pause() {
+                continue;
+            }
+            self.parts[place].1 += self.clock.now().since(started);
+            if !over {
+                return Progress::More;
+            }
+            let len = batch.payload(0).len();
+            let took = self.parts[place].1;
+            if self.note_end(&tag, took) {
+                batch.finish(0, len);
+            } else {
+                batch.fail(0);
+            }
+            return Progress::Done;
         }
     }
 

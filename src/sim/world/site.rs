@@ -83,7 +83,10 @@ pub(super) fn worker_options(
         counted: service.ingresses.len(),
         egresses,
         sockets: sockets.clone(),
-        kernels: vec![KernelOptions { batch_max: 1, grows: false }; service.kernels.len()],
+        kernels: vec![
+            KernelOptions { batch_max: 1, grows: false, pauses: true };
+            service.kernels.len()
+        ],
         budgets: service.budgets,
         ema_weight: service.ema_weight,
         admission: service.admission,
@@ -206,6 +209,7 @@ impl Site {
                     Nanos::new((budgets[p].get() / 2).max(1))
                 }),
                 notes: Arc::clone(&notes),
+                parts: [(Nanos::ZERO, Nanos::ZERO); crate::kernel::PLACES],
             })
         };
         let kernels = Kernels::new(options.service.kernels.iter().enumerate().map(make).collect());

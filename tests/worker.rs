@@ -574,7 +574,8 @@ impl punctual::kernel::Kernel for Pausing {
         pause: &mut dyn FnMut() -> bool,
     ) -> punctual::kernel::Progress {
         let payload = batch.payload(0);
-        let (len, cost) = (payload.len(), payload.first_chunk().map_or(0, |b| u32::from_be_bytes(*b)));
+        let (len, cost) =
+            (payload.len(), payload.first_chunk().map_or(0, |b| u32::from_be_bytes(*b)));
         if !begun {
             self.1[place] = u64::from(cost);
         }

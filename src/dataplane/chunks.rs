@@ -94,11 +94,16 @@ impl Worker {
 
     #[inline(never)]
     fn prepare_to_pause(&mut self) -> Option<Run> {
-        let Self { running, rows, paused, admission, plan, .. } = self;
+        let Self { running, rows, paused, admission, .. } = self;
         let [packet] = running.as_mut_slice() else { return None };
         let begun = packet.flags.place != 0;
-        let chunk = match admission.chunk(plan.slice) {
-            Some(chunk) if rows.len() == 1 => chunk,
+        // Where batches are formed by rule, what has paused would be run among others.
+        let chunk = match admission.chunk() {
+            Some(chunk)
+                if rows.len() == 1 && admission.batches.rows_of(packet.kernel).is_none() =>
+            {
+                chunk
+            }
             _ => return None,
         };
         if !begun {

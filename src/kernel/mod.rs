@@ -133,7 +133,7 @@ pub trait Kernel: Send + std::fmt::Debug {
     /// Works on every row: each is left `Done` with its result, or `Failed`.
     fn run(&mut self, batch: &mut Batch<'_>);
 
-    /// Whether [`Kernel::run_until`] can pause.
+    /// Whether [`Kernel::run_until`] can pause. Only a kernel whose [`Kernel::batch_max`] is 1 is asked to.
     fn pauses(&self) -> bool {
         false
     }

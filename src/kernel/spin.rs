@@ -171,3 +171,65 @@ fn calibrate(clock: &impl Clock) -> f64 {
         .unwrap_or(Nanos::new(1));
     ROUNDS as f64 / (best.get().max(1) as f64 / 1e3)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{Row, RowStatus};
+    use proptest::prelude::*;
+
+    fn of_payload() -> Spin {
+        Spin {
+            time: ServiceTime::Payload { max: Nanos::from_millis(1) },
+            rounds_per_us: 10.0,
+            rng: Xoshiro256PlusPlus::seed_from_u64(1),
+            left: [0; PLACES],
+        }
+    }
+
+    /// One part of a run: whether it is over, and how often it looked.
+    fn part(spin: &mut Spin, us: u32, place: usize, begun: bool, looks: u32) -> (Progress, u32) {
+        let mut bytes = vec![7; 64];
+        bytes[..4].copy_from_slice(&(us * 1_000).to_be_bytes());
+        let before = bytes.clone();
+        let mut rows = [Row { start: 0, len: 64, capacity: 64, status: RowStatus::Failed }];
+        let mut looked = 0;
+        let progress =
+            spin.run_until(&mut Batch::new(&mut bytes, &mut rows), place, begun, &mut || {
+                looked += 1;
+                looked >= looks
+            });
+        assert_eq!(bytes, before);
+        assert_eq!(rows[0].len, 64);
+        assert_eq!(rows[0].status == RowStatus::Done, progress == Progress::Done);
+        (progress, looked)
+    }
+
+    proptest! {
+        /// However runs are cut and mixed, each looks as often in all as if it had run alone, and ends once.
+        #[test]
+        fn parts_make_up_the_whole(
+            times in proptest::collection::vec(1_u32..200, PLACES),
+            cuts in proptest::collection::vec((0..PLACES, 1_u32..20), 1..400),
+        ) {
+            let mut spin = of_payload();
+            let mut state = [(false, false, 0); PLACES];
+            let ends = (0..PLACES).map(|place| (place, u32::MAX));
+            for (place, looks) in cuts.into_iter().chain(ends) {
+                let (begun, done, looked) = &mut state[place];
+                if !*done {
+                    let (progress, more) = part(&mut spin, times[place], place, *begun, looks);
+                    *begun = true;
+                    *looked += more;
+                    *done = progress == Progress::Done;
+                }
+            }
+            for (place, (_, done, looked)) in state.into_iter().enumerate() {
+                let (_, alone) = part(&mut of_payload(), times[place], 0, false, u32::MAX);
+                prop_assert!(done);
+                prop_assert_eq!(looked, alone);
+                prop_assert_eq!(looked, (times[place] - 1) / 2);
+            }
+        }
+    }
+}

@@ -101,6 +101,8 @@ pub struct Admission {
     pausing: u64,
     /// The plan's.
     slice: Nanos,
+    /// For how long kernels that can pause run now.
+    chunk: Option<Nanos>,
     /// What a device takes off the end of the queue.
     relief: relief::Relief,
 }
@@ -146,6 +148,7 @@ impl Admission {
             overtaking: None,
             pausing: 0,
             slice: Nanos::MAX,
+            chunk: None,
             relief: relief::Relief::default(),
         }
     }
@@ -624,6 +627,7 @@ impl Admission {
     pub fn tick(&mut self, now: Instant, starving: &PerPriority<bool>, arrived: &PerPriority<u64>) {
         self.demand.tick(now, starving);
         self.tick_by_value(now, arrived);
+        self.choose_chunk();
         if self.options.overload == Overload::None {
             self.demand.let_all_fit();
         }

@@ -32,9 +32,18 @@ impl Admission {
         self.pausing = bits.fold(0, |all, (k, _)| all | 1 << k);
     }
 
-    /// The chunk in force; `None`: kernels run to their ends. `slice`: the plan's.
+    /// The chunk in force; `None`: kernels run to their ends.
     #[must_use]
-    pub fn chunk(&self, slice: Nanos) -> Option<Nanos> {
+    pub const fn chunk(&self) -> Option<Nanos> {
+        self.chunk
+    }
+
+    /// Time has passed, or the plan has changed.
+    pub(super) fn choose_chunk(&mut self) {
+        self.chunk = self.best_chunk();
+    }
+
+    fn best_chunk(&self) -> Option<Nanos> {
         if !matches!(self.options.policy, Policy::Edf | Policy::Value) {
             return None;
         }
@@ -43,7 +52,7 @@ impl Admission {
             Chunk::Fixed(chunk) => Some(chunk),
             Chunk::Auto => {
                 let slack = self.worth.as_ref().map_or(Nanos::MAX, |w| w.patience());
-                Some(Nanos::new(slack.get() / IN_SLACK).min(slice).max(CHUNK_MIN))
+                Some(Nanos::new(slack.get() / IN_SLACK).min(self.slice).max(CHUNK_MIN))
             }
         }
     }
@@ -52,12 +61,13 @@ impl Admission {
     pub fn set_slice(&mut self, slice: Nanos) {
         self.batches.set_slice(slice);
         self.slice = slice;
+        self.choose_chunk();
     }
 
     /// How long another packet waits for one of that bucket that was begun, at most.
     pub(super) fn longest_wait_for(&self, bucket: u16) -> Nanos {
         let kernel = estimate::kernel_of(bucket);
-        match self.chunk(self.slice) {
+        match self.chunk {
             Some(chunk) if self.pausing >> kernel & 1 == 1 => chunk,
             _ => Nanos::MAX,
         }

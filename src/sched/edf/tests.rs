@@ -61,7 +61,7 @@ struct Model {
 
 impl Default for Model {
     fn default() -> Self {
-        Self { entries: Vec::new(), next_seq: super::PUT_BACK_MAX, now: 0 }
+        Self { entries: Vec::new(), next_seq: PUT_BACK_MAX, now: 0 }
     }
 }
 

@@ -46,7 +46,7 @@ fn options(order: Order) -> Options {
             role: SocketRole::Listen { ingress: IngressId(0), class: Some(Priority::Low) },
             gso: true,
         }],
-        kernels: vec![KernelOptions { batch_max: 1, grows: false }],
+        kernels: vec![KernelOptions { batch_max: 1, grows: false, pauses: false }],
         budgets: PerPriority::from_fn(Priority::default_budget),
         ema_weight: 8,
         admission: admission::Options {

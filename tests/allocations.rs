@@ -157,7 +157,7 @@ fn options(case: &Case) -> Options {
             late: Late::Drop,
         }],
         sockets: roles.map(|role| SocketOptions { role, gso: true }).collect(),
-        kernels: vec![KernelOptions { batch_max: 64, grows: false }],
+        kernels: vec![KernelOptions { batch_max: 64, grows: false, pauses: false }],
         budgets: PerPriority::from_fn(Priority::default_budget),
         ema_weight: 8,
         admission: admission::Options::default(),

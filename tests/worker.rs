@@ -8,7 +8,7 @@ use punctual::dataplane::{EventLoop, Idle, Options, Output, Own, Shared, Worker}
 use punctual::io::memory::{Incoming, MemoryDriver};
 use punctual::io::{Driver, ReceiveReport, Received, SendError, SendFailure, Stamp, TxBatch};
 use punctual::kernel::Kernels;
-use punctual::sched::admission::Policy;
+use punctual::sched::admission::{Chunk, Policy};
 use punctual::stats::{ClassField, Field, WorkerField};
 
 const QUOTA: [u32; 4] = [50, 97, 322, 128];
@@ -551,4 +551,180 @@ fn what_is_queued_is_judged_by_the_time_after_a_look_that_found_nothing() {
     let dropped = |i, p, reason| turns.worker().counters().view(IngressId(i), p).dropped(reason);
     assert_eq!(dropped(0, Priority::High, DropReason::LateAfterKernel), 1);
     assert_eq!(dropped(1, Priority::Medium, DropReason::LateAtDispatch), 1);
+}
+
+/// [`common::Costly`] that can pause: it looks every microsecond, and tells by its answer that it was not mixed up with another.
+#[derive(Debug)]
+struct Pausing(&'static common::HandClock, [u64; punctual::kernel::PLACES]);
+
+impl punctual::kernel::Kernel for Pausing {
+    fn run(&mut self, batch: &mut punctual::kernel::Batch<'_>) {
+        common::Costly(self.0).run(batch);
+    }
+
+    fn pauses(&self) -> bool {
+        true
+    }
+
+    fn run_until(
+        &mut self,
+        batch: &mut punctual::kernel::Batch<'_>,
+        place: usize,
+        begun: bool,
+        pause: &mut dyn FnMut() -> bool,
+    ) -> punctual::kernel::Progress {
+        let payload = batch.payload(0);
+        let (len, cost) =
+            (payload.len(), payload.first_chunk().map_or(0, |b| u32::from_be_bytes(*b)));
+        if !begun {
+            self.1[place] = u64::from(cost);
+        }
+        while self.1[place] > 0 {
+            let now = self.1[place].min(1_000);
+            self.0.pass(Nanos::new(now));
+            self.1[place] -= now;
+            if self.1[place] > 0 && pause() {
+                return punctual::kernel::Progress::More;
+            }
+        }
+        batch.finish(0, len);
+        punctual::kernel::Progress::Done
+    }
+
+    fn batch_max(&self) -> usize {
+        1
+    }
+}
+
+/// A rig whose kernel can pause, under that policy.
+fn pausing(policy: Policy, chunk: Chunk) -> Rig {
+    let mut options = options();
+    options.kernels[0].pauses = true;
+    options.admission.policy = policy;
+    options.admission.chunk = chunk;
+    options.admission.probe_interval = None;
+    Rig::with(&options, &plan(QUOTA), |clock| {
+        vec![Box::new(Pausing(clock, [0; punctual::kernel::PLACES]))]
+    })
+}
+
+const CHUNK: Chunk = Chunk::Fixed(Nanos::from_micros(25));
+
+/// A long packet of Low is being run when one of High arrives that cannot wait for its end.
+fn urgent_beside_long(policy: Policy, chunk: Chunk) -> (u64, u64) {
+    let mut rig = pausing(policy, chunk);
+    teach(&mut rig, 0, 5_000);
+    teach(&mut rig, 2, 5_000);
+    let (high, low) =
+        (rig.get(0, Priority::High, Field::OnTime), rig.get(2, Priority::Low, Field::OnTime));
+    rig.send(2, 4_002, 3_000_000);
+    // It arrives while the long one runs: stamped so by the kernel, read by the worker when it looks again.
+    rig.turn();
+    let begun = rig.turns.worker().paused() == 1;
+    let released = match begun {
+        true => rig.now(),
+        false => Instant::from_nanos(rig.now().as_nanos() - 2_900_000),
+    };
+    rig.arrive(Incoming::new(0, 4_000, released, payload(5_000)));
+    rig.settle();
+    rig.check_law();
+    assert_eq!(rig.turns.worker().paused(), 0);
+    (
+        rig.get(0, Priority::High, Field::OnTime) - high,
+        rig.get(2, Priority::Low, Field::OnTime) - low,
+    )
+}
+
+#[test]
+fn what_is_urgent_waits_for_a_chunk_and_not_for_a_kernel() {
+    for policy in [Policy::Edf, Policy::Value] {
+        assert_eq!(urgent_beside_long(policy, CHUNK), (1, 1), "{policy:?}");
+        assert_eq!(urgent_beside_long(policy, Chunk::Auto), (1, 1), "{policy:?}");
+        assert_eq!(urgent_beside_long(policy, Chunk::Off), (0, 1), "{policy:?}");
+    }
+    for policy in [Policy::EdfExpiry, Policy::Fifo] {
+        let mut rig = pausing(policy, CHUNK);
+        rig.send(2, 4_002, 3_000_000);
+        rig.turn();
+        assert_eq!(rig.turns.worker().paused(), 0, "{policy:?} runs it to its end");
+    }
+}
+
+#[test]
+fn what_has_paused_is_one_sample_of_all_its_parts() {
+    let mut rig = pausing(Policy::Value, CHUNK);
+    rig.send(2, 4_002, 1_000_000);
+    rig.settle();
+    let low = |field| rig.counters().class(Priority::Low, field);
+    assert_eq!((low(ClassField::Samples), low(ClassField::KernelTime)), (1, 1_000_000));
+    assert_eq!(rig.counters().worker(WorkerField::BusyTime), 1_000_000);
+    assert_eq!(rig.counters().worker(WorkerField::Runs), 1);
+    assert_eq!(rig.get(2, Priority::Low, Field::OnTime), 1);
+}
+
+/// Begun, and then its time is taken up by others: it is dropped once, under one reason, and its place is free again.
+#[test]
+fn what_has_paused_and_become_hopeless_is_given_up() {
+    for policy in [Policy::Edf, Policy::Value] {
+        let mut rig = pausing(policy, CHUNK);
+        for round in 1..=20 {
+            rig.send(2, 4_002, 50_000_000);
+            rig.turn();
+            assert_eq!(rig.turns.worker().paused(), 1, "{policy:?}");
+            rig.pass(Nanos::from_millis(101));
+            rig.settle();
+            assert_eq!(rig.turns.worker().paused(), 0, "{policy:?}");
+            let late = rig.dropped(2, Priority::Low, DropReason::LateAtDispatch);
+            assert_eq!(late, round, "{policy:?}");
+            assert_eq!(rig.counters().class(Priority::Low, ClassField::StartedExpired), 0);
+            rig.check_law();
+        }
+        assert_eq!(rig.turns.worker().slots_free(), 4_096);
+    }
+}
+
+/// Packets of a flow, long and short by turns, some of them due at the same moment: answers come in their order.
+#[test]
+fn a_flow_keeps_its_order_whatever_pauses() {
+    for policy in [Policy::Edf, Policy::Value] {
+        let mut rig = pausing(policy, CHUNK);
+        let mut sent = [0_u8; 3];
+        for round in 0..200_u64 {
+            for flow in 0..3_u16 {
+                let cost = [3_000, 120_000, 61_000, 7_000][(round + u64::from(flow)) as usize % 4];
+                let mut bytes = payload(cost);
+                bytes[4] = sent[usize::from(flow)];
+                sent[usize::from(flow)] += 1;
+                // Two rounds at a time are due at the same moment.
+                let released = Instant::from_nanos(rig.now().as_nanos() / 100_000 * 100_000);
+                rig.arrive(Incoming::new(1, 4_000 + flow, released, bytes));
+            }
+            rig.turn();
+            rig.turn();
+        }
+        rig.settle();
+        rig.check_law();
+        let mut last = [None::<u8>; 3];
+        for out in &rig.turns.driver_mut().sent {
+            let flow = usize::from(out.to.unwrap().port() - 4_000);
+            let number = Some(out.bytes[4]);
+            assert!(last[flow] < number, "{policy:?}: {:?} after {:?}", number, last[flow]);
+            last[flow] = number;
+        }
+        assert!(rig.get(1, Priority::Medium, Field::OnTime) > 100, "{policy:?}");
+    }
+}
+
+#[test]
+fn a_stop_drops_what_has_paused() {
+    let mut rig = pausing(Policy::Value, CHUNK);
+    rig.send(2, 4_002, 50_000_000);
+    rig.turn();
+    assert!(!rig.turns.worker().is_idle());
+    let now = rig.now().as_nanos();
+    rig.shared.stop_at.store(now, std::sync::atomic::Ordering::Relaxed);
+    rig.turn();
+    assert_eq!(rig.dropped(2, Priority::Low, DropReason::Shutdown), 1);
+    assert_eq!(rig.turns.worker().paused(), 0);
+    rig.check_law();
 }

@@ -100,6 +100,11 @@ fn admission_options(settings: &Settings) -> admission::Options {
         values: PerPriority::from_fn(|p| settings.classes[p].value),
         probe_interval: c.probes.then_some(c.interval),
         audit_one_in: c.audit_one_in,
+        chunk: match c.chunk {
+            config::Chunk::Auto => admission::Chunk::Auto,
+            config::Chunk::Fixed(chunk) => admission::Chunk::Fixed(chunk),
+            config::Chunk::Off => admission::Chunk::Off,
+        },
     }
 }
 

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::settings::{
-    BatchRule, Classify, Controller, Cores, Egress, Ingress, Mode, Settings, Workers,
+    BatchRule, Chunk, Classify, Controller, Cores, Egress, Ingress, Mode, Settings, Workers,
 };
 use super::units::size_text;
 use crate::base::{Nanos, Priority};
@@ -146,6 +146,11 @@ fn controller(controller: &Controller) -> Value {
         "margin": time(controller.margin),
         "probes": controller.probes,
         "audit_one_in": controller.audit_one_in,
+        "chunk": match controller.chunk {
+            Chunk::Auto => json!("auto"),
+            Chunk::Fixed(chunk) => time(chunk),
+            Chunk::Off => json!("off"),
+        },
         "overload": controller.overload.word(),
         "policy": controller.policy.word(),
         "medium_split": controller.medium_split,

@@ -26,7 +26,7 @@ use fault::{Place, Report};
 
 pub use fault::{Fault, Faults, Severity};
 pub use settings::{
-    BatchRule, Calibration, Class, Classify, ClassifyBy, Controller, Cores, Egress, Empty,
+    BatchRule, Calibration, Chunk, Class, Classify, ClassifyBy, Controller, Cores, Egress, Empty,
     Fallback, Framing, Gpu, Guard, Idle, Ingress, Io, Late, Layout, Level, LevelMode,
     LowSourcePorts, Mode, ModeWord, Order, Overload, Policy, Predictor, Settings, Sockets, Workers,
 };

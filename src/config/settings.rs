@@ -151,6 +151,17 @@ impl Policy {
     pub const OURS: Self = Self::Value;
 }
 
+/// How long a kernel that can pause runs at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// By what has been arriving.
+    Auto,
+    /// So long.
+    Fixed(Nanos),
+    /// To its end.
+    Off,
+}
+
 /// How admission and its feedback work.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Controller {
@@ -168,6 +179,8 @@ pub struct Controller {
     pub probes: bool,
     /// One in so many predicted misses is run all the same and its end counted; 0: none; 0 to 1,000,000, default 1,000.
     pub audit_one_in: u32,
+    /// How long a kernel that can pause runs before its worker looks at the sockets; 5 us to 10 ms, default auto.
+    pub chunk: Chunk,
     /// Default value.
     pub overload: Overload,
     /// Default value; with helpers or a GPU edf.

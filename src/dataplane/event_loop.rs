@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
+use super::chunks::Run;
 use super::offload::{Back, DeviceOptions, Errand, Port};
 use super::worker::{Output, Worker};
 use crate::base::limits::PARK_MAX;
 use crate::base::{Clock, Ema, Instant, KernelId, Nanos, SocketId};
 use crate::io::{Driver, SendFailure};
 use crate::kernel::accel::Ended;
-use crate::kernel::{Batch, Kernels, Row, RowStatus};
+use crate::kernel::{Batch, Kernels, Progress, Row, RowStatus};
 use crate::sched::batch::Batches;
 use crate::sched::{PlanCell, WorkerPlan};
 use crate::stats::{Board, Field, WorkerField};
@@ -238,9 +239,10 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
             match self.worker.poll_output(now) {
                 Output::Run(kernel) => {
                     let started = self.relieve(now);
-                    now = self.run_kernel(kernel, started);
+                    let paused;
+                    (now, paused) = self.run_kernel(kernel, started);
                     in_kernels += now.since(started);
-                    if now >= look_again_at {
+                    if paused || now >= look_again_at {
                         break None;
                     }
                 }
@@ -348,7 +350,11 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         }
     }
 
-    fn run_kernel(&mut self, kernel: KernelId, started: Instant) -> Instant {
+    /// Says when it was over, and whether it has paused.
+    fn run_kernel(&mut self, kernel: KernelId, started: Instant) -> (Instant, bool) {
+        if let Some(run) = self.worker.may_pause(kernel) {
+            return self.run_chunk(kernel, started, run);
+        }
         let Self { kernels, worker, .. } = self;
         // A panic in a kernel is that batch's end, not the worker's.
         let run = catch_unwind(AssertUnwindSafe(|| kernels.run(kernel, &mut worker.batch())));
@@ -357,7 +363,30 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
             Ok(()) => self.worker.on_done(now, now.since(started)),
             Err(_) => self.worker.on_failed(now),
         }
-        now
+        (now, false)
+    }
+
+    /// Runs it for a chunk, or to its end where that comes first.
+    #[inline(never)]
+    fn run_chunk(&mut self, kernel: KernelId, started: Instant, run: Run) -> (Instant, bool) {
+        let Self { kernels, worker, clock, .. } = self;
+        let until = started + run.chunk;
+        let mut pause = || clock.now() >= until;
+        let place = (run.place, run.begun);
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            kernels.run_until(kernel, &mut worker.batch(), place, &mut pause)
+        }));
+        let now = self.clock.now();
+        let elapsed = now.since(started);
+        match ran {
+            Ok(Progress::More) => self.worker.on_paused(elapsed),
+            Ok(Progress::Done) => self.worker.on_done_in_parts(now, elapsed),
+            Err(_) => {
+                self.worker.end_parts(elapsed);
+                self.worker.on_failed(now);
+            }
+        }
+        (now, ran.is_ok_and(|p| p == Progress::More))
     }
 
     fn transmit(&mut self) -> io::Result<Instant> {

@@ -30,7 +30,7 @@ impl Worker {
             && self.admission.audits_at_dispatch();
         audited.then(|| {
             self.counters.add_class(packet.priority, ClassField::Audits, 1);
-            let flags = PacketFlags { probe: true, audit: true, ..packet.flags };
+            let flags = PacketFlags { probe: true, audit: true, unpredicted: true, ..packet.flags };
             Packet { flags, ..packet }
         })
     }

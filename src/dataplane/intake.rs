@@ -429,6 +429,7 @@ impl Worker {
             priority: candidate.priority,
             flags: PacketFlags {
                 probe: admitted != Admitted::Expected,
+                unpredicted: admitted != Admitted::Expected,
                 audit: admitted == Admitted::Audit,
                 noted: note.is_some(),
                 bound: candidate.bound,

@@ -4,6 +4,7 @@
 //! simulator run the very same code.
 
 mod answers;
+mod chunks;
 mod door;
 pub mod egress;
 pub mod event_loop;

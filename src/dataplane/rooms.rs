@@ -77,6 +77,12 @@ impl Rooms {
         lately.served = lately.served.saturating_add(count);
     }
 
+    /// One that was counted as served has been put back.
+    pub(super) fn put_back(&mut self, class: Priority) {
+        let lately = &mut self.lately[class];
+        lately.served = lately.served.saturating_sub(1);
+    }
+
     /// When a starving class is to be looked at again: a worker must not sleep past it.
     #[inline]
     pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {

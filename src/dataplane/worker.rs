@@ -93,6 +93,7 @@ pub struct Worker {
     pub(super) guard: super::guard::Guard,
     pub(super) offload: Offload,
     pub(super) reached: super::honesty::Reached,
+    pub(super) paused: super::chunks::Paused,
     room_table: Vec<u32>,
     intake_open: bool,
     pub(super) running: Vec<Packet>,
@@ -124,7 +125,11 @@ impl Worker {
             origins: vec![nowhere; pool.capacity()].into_boxed_slice(),
             pool,
             flows: FlowTable::new(FLOWS),
-            admission: Admission::new(options.admission, estimate, &options.budgets),
+            admission: {
+                let mut gates = Admission::new(options.admission, estimate, &options.budgets);
+                gates.set_pausing(options.kernels.iter().map(|k| k.pauses));
+                gates
+            },
             out: Egress::new(),
             counters: Counters::new(Layout::new(options.counted)),
             plan: WorkerPlan::default(),
@@ -133,6 +138,7 @@ impl Worker {
             guard: super::guard::Guard::new(options),
             offload: Offload::none(),
             reached: super::honesty::Reached::default(),
+            paused: super::chunks::Paused::new(),
             room_table: vec![0; sockets.len()],
             sockets: sockets.clone().into_boxed_slice(),
             kernels: options.kernels.clone().into_boxed_slice(),
@@ -189,7 +195,7 @@ impl Worker {
     /// Puts a plan in force.
     pub fn set_plan(&mut self, plan: WorkerPlan) {
         self.admission.set_quota(plan.quota, plan.total);
-        self.admission.batches.set_slice(plan.slice);
+        self.admission.set_slice(plan.slice);
         for (p, quota) in plan.quota.iter() {
             self.counters.set_class(p, ClassField::Quota, u64::from(*quota));
             self.counters.set_class(p, ClassField::GuardWindow, plan.guard[p].get());
@@ -434,6 +440,20 @@ impl Worker {
         self.counters.add_worker(WorkerField::OwnRows, count);
         self.counters.add_batch(RunBy::Worker, count);
         self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
+        self.finish_batch(now, elapsed, each);
+    }
+
+    /// The same for what may have paused before: `elapsed` is what its last part took.
+    pub(super) fn on_done_in_parts(&mut self, now: Instant, elapsed: Nanos) {
+        self.last_run = elapsed;
+        self.counters.add_worker(WorkerField::Runs, 1);
+        self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
+        let whole = self.end_parts(elapsed);
+        self.finish_batch(now, whole, whole);
+    }
+
+    #[inline]
+    fn finish_batch(&mut self, now: Instant, elapsed: Nanos, each: Nanos) {
         if self.admission.batches.any() {
             self.correct_batches(elapsed);
         }
@@ -515,6 +535,9 @@ impl Worker {
         if self.offload.retried() > 0 {
             self.forget(&packet);
         }
+        if packet.flags.place != 0 {
+            self.give_up(&packet);
+        }
         if !(packet.flags.wants_refusal && self.refuse(now, packet, reason)) {
             self.pool.release(packet.slot);
         }
@@ -537,7 +560,7 @@ impl Worker {
     pub(super) fn leave_queue(&mut self, packet: &Packet) {
         self.guard.release(packet.slot);
         if packet.flags.noted
-            && let Some(note) = self.origins[packet.slot.index()].note.take()
+            && let Some(note) = self.origins[packet.slot.index()].note
         {
             self.flows.leave(note);
         }
@@ -570,7 +593,7 @@ impl Worker {
     /// How batches are formed and predicted, by what those of each kernel were measured to cost.
     pub fn set_batches(&mut self, batches: Batches) {
         self.admission.set_batches(batches);
-        self.admission.batches.set_slice(self.plan.slice);
+        self.admission.set_slice(self.plan.slice);
     }
 
     /// A kernel was run before traffic: what it cost is noted for the classes whose packets may be run through it.

@@ -28,6 +28,18 @@ use crate::base::limits::KERNEL_BATCH_MAX;
 /// A result of up to so many bytes has room in its row, however short the payload was.
 pub const RESULT_ALWAYS_FITS: usize = 16;
 
+/// So many runs of one worker may be paused at a time.
+pub const PLACES: usize = 8;
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// To its end.
+    Done,
+    /// It has paused.
+    More,
+}
+
 /// What became of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowStatus {
@@ -120,6 +132,28 @@ impl<'a> Batch<'a> {
 pub trait Kernel: Send + std::fmt::Debug {
     /// Works on every row: each is left `Done` with its result, or `Failed`.
     fn run(&mut self, batch: &mut Batch<'_>);
+
+    /// Whether [`Kernel::run_until`] can pause. Only a kernel whose [`Kernel::batch_max`] is 1 is asked to.
+    fn pauses(&self) -> bool {
+        false
+    }
+
+    /// Works on a batch of one row until it is done, or until `pause` says so: it is asked every 1 to 2 us. What the kernel
+    /// has come to it keeps in that place, below [`PLACES`], whatever it runs in others meanwhile; the row's bytes stay as they
+    /// are. `begun`: it goes on from there. A place that is begun anew is free of what was in it.
+    ///
+    /// The results are the same bytes as those of [`Kernel::run`], however often it pauses.
+    fn run_until(
+        &mut self,
+        batch: &mut Batch<'_>,
+        place: usize,
+        begun: bool,
+        pause: &mut dyn FnMut() -> bool,
+    ) -> Progress {
+        let _ = (place, begun, pause);
+        self.run(batch);
+        Progress::Done
+    }
 
     /// Whether a result may be longer than its payload and longer than [`RESULT_ALWAYS_FITS`]: the payloads of such a kernel
     /// are not laid side by side in one slot, and each row's capacity is the whole slot.

@@ -7,7 +7,7 @@ use rand_distr::Distribution as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng as _;
 
-use super::{Batch, Kernel};
+use super::{Batch, Kernel, PLACES, Progress};
 use crate::base::{Clock, Nanos};
 
 /// How long a packet takes.
@@ -41,13 +41,16 @@ pub struct Spin {
     time: ServiceTime,
     rounds_per_us: f64,
     rng: Xoshiro256PlusPlus,
+    /// Rounds that are left, by place.
+    left: [u64; PLACES],
 }
 
 impl Spin {
     /// Busy work of `time` a packet; `seed` decides the draws. Calibrates for about a millisecond on `clock`.
     #[must_use]
     pub fn new(time: ServiceTime, seed: u64, clock: &impl Clock) -> Self {
-        Self { time, rounds_per_us: calibrate(clock), rng: Xoshiro256PlusPlus::seed_from_u64(seed) }
+        let rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        Self { time, rounds_per_us: calibrate(clock), rng, left: [0; PLACES] }
     }
 
     fn draw(&mut self, payload: &[u8]) -> Option<f64> {
@@ -90,11 +93,50 @@ impl Kernel for Spin {
         }
     }
 
+    fn pauses(&self) -> bool {
+        true
+    }
+
+    fn run_until(
+        &mut self,
+        batch: &mut Batch<'_>,
+        place: usize,
+        begun: bool,
+        pause: &mut dyn FnMut() -> bool,
+    ) -> Progress {
+        let payload = batch.payload(0);
+        let len = payload.len();
+        if !begun {
+            let head: [u8; 4] = payload.first_chunk().copied().unwrap_or_default();
+            let Some(us) = self.draw(&head[..len.min(4)]) else {
+                batch.fail(0);
+                return Progress::Done;
+            };
+            self.left[place] = rounds(us * self.rounds_per_us);
+        }
+        let burst = rounds(self.rounds_per_us * BURST_US).max(1);
+        loop {
+            let now = self.left[place].min(burst);
+            burn(now);
+            self.left[place] -= now;
+            if self.left[place] == 0 {
+                batch.finish(0, len);
+                return Progress::Done;
+            }
+            if pause() {
+                return Progress::More;
+            }
+        }
+    }
+
     /// One at a time: busy work gains nothing from company, and company would only wait.
     fn batch_max(&self) -> usize {
         1
     }
 }
+
+/// Between two looks whether to pause: a look at the clock takes 20 to 40 ns.
+const BURST_US: f64 = 2.0;
 
 #[expect(
     clippy::cast_possible_truncation,
@@ -128,4 +170,66 @@ fn calibrate(clock: &impl Clock) -> f64 {
         .min()
         .unwrap_or(Nanos::new(1));
     ROUNDS as f64 / (best.get().max(1) as f64 / 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{Row, RowStatus};
+    use proptest::prelude::*;
+
+    fn of_payload() -> Spin {
+        Spin {
+            time: ServiceTime::Payload { max: Nanos::from_millis(1) },
+            rounds_per_us: 10.0,
+            rng: Xoshiro256PlusPlus::seed_from_u64(1),
+            left: [0; PLACES],
+        }
+    }
+
+    /// One part of a run: whether it is over, and how often it looked.
+    fn part(spin: &mut Spin, us: u32, place: usize, begun: bool, looks: u32) -> (Progress, u32) {
+        let mut bytes = vec![7; 64];
+        bytes[..4].copy_from_slice(&(us * 1_000).to_be_bytes());
+        let before = bytes.clone();
+        let mut rows = [Row { start: 0, len: 64, capacity: 64, status: RowStatus::Failed }];
+        let mut looked = 0;
+        let progress =
+            spin.run_until(&mut Batch::new(&mut bytes, &mut rows), place, begun, &mut || {
+                looked += 1;
+                looked >= looks
+            });
+        assert_eq!(bytes, before);
+        assert_eq!(rows[0].len, 64);
+        assert_eq!(rows[0].status == RowStatus::Done, progress == Progress::Done);
+        (progress, looked)
+    }
+
+    proptest! {
+        /// However runs are cut and mixed, each looks as often in all as if it had run alone, and ends once.
+        #[test]
+        fn parts_make_up_the_whole(
+            times in proptest::collection::vec(1_u32..200, PLACES),
+            cuts in proptest::collection::vec((0..PLACES, 1_u32..20), 1..400),
+        ) {
+            let mut spin = of_payload();
+            let mut state = [(false, false, 0); PLACES];
+            let ends = (0..PLACES).map(|place| (place, u32::MAX));
+            for (place, looks) in cuts.into_iter().chain(ends) {
+                let (begun, done, looked) = &mut state[place];
+                if !*done {
+                    let (progress, more) = part(&mut spin, times[place], place, *begun, looks);
+                    *begun = true;
+                    *looked += more;
+                    *done = progress == Progress::Done;
+                }
+            }
+            for (place, (_, done, looked)) in state.into_iter().enumerate() {
+                let (_, alone) = part(&mut of_payload(), times[place], 0, false, u32::MAX);
+                prop_assert!(done);
+                prop_assert_eq!(looked, alone);
+                prop_assert_eq!(looked, (times[place] - 1) / 2);
+            }
+        }
+    }
 }

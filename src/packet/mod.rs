@@ -76,4 +76,9 @@ pub struct PacketFlags {
     pub noted: bool,
     /// Its flow's order counts.
     pub bound: bool,
+    /// Its bucket's average does not decide whether it can make it: a probe, or what has been begun and is judged by what is
+    /// left of it ([`Packet::service`]).
+    pub unpredicted: bool,
+    /// Begun and paused: its kernel keeps what it has come to in that place, counted from 1. 0: not begun.
+    pub place: u8,
 }

@@ -7,12 +7,14 @@
 mod audit;
 mod batching;
 mod by_value;
+mod chunks;
 mod dispatch;
 mod options;
 mod relief;
 mod worth;
 
 pub use audit::Admitted;
+pub use chunks::{CHUNK_MIN, Chunk};
 pub use dispatch::Dispatch;
 pub use options::{Options, Overload, Policy, Predictor};
 pub use relief::{Load, Offer};
@@ -95,6 +97,12 @@ pub struct Admission {
     evicted: Vec<Packet>,
     /// Where a packet lies that was taken out from behind the head.
     overtaking: Option<Packet>,
+    /// A bit for each kernel that can pause.
+    pausing: u64,
+    /// The plan's.
+    slice: Nanos,
+    /// For how long kernels that can pause run now.
+    chunk: Option<Nanos>,
     /// What a device takes off the end of the queue.
     relief: relief::Relief,
 }
@@ -138,6 +146,9 @@ impl Admission {
             victims: Vec::with_capacity(QUEUE_TOTAL_MAX),
             evicted: Vec::with_capacity(QUEUE_TOTAL_MAX),
             overtaking: None,
+            pausing: 0,
+            slice: Nanos::MAX,
+            chunk: None,
             relief: relief::Relief::default(),
         }
     }
@@ -616,6 +627,7 @@ impl Admission {
     pub fn tick(&mut self, now: Instant, starving: &PerPriority<bool>, arrived: &PerPriority<u64>) {
         self.demand.tick(now, starving);
         self.tick_by_value(now, arrived);
+        self.choose_chunk();
         if self.options.overload == Overload::None {
             self.demand.let_all_fit();
         }

@@ -160,6 +160,12 @@ pub const fn bucket(kernel: KernelId, len: usize) -> u16 {
     k * SIZES_U16 + size
 }
 
+/// The kernel that a bucket is of; the last one stands for all past [`KERNELS_MAX`].
+#[must_use]
+pub const fn kernel_of(bucket: u16) -> u16 {
+    bucket / SIZES_U16
+}
+
 const SIZES_U16: u16 = 16;
 const LAST_KERNEL: u16 = 63;
 const _: () = assert!(SIZES_U16 as usize == SIZES && LAST_KERNEL as usize + 1 == KERNELS_MAX);

@@ -53,6 +53,11 @@ impl FlowTable {
         (key, FlowNote(u32::try_from(at).unwrap_or(u32::MAX)))
     }
 
+    /// A packet that has left the queue stands in it again, before any other of its flow has entered or left.
+    pub fn come_back(&mut self, note: FlowNote) {
+        self.entries[note.0 as usize].queued += 1;
+    }
+
     /// A packet has left the queue, run or dropped.
     pub fn leave(&mut self, note: FlowNote) {
         let entry = &mut self.entries[note.0 as usize];

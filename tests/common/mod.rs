@@ -98,7 +98,7 @@ pub fn options() -> Options {
             late: Late::Drop,
         }],
         sockets: (0..4).map(listen).collect(),
-        kernels: vec![KernelOptions { batch_max: 1, grows: false }],
+        kernels: vec![KernelOptions { batch_max: 1, grows: false, pauses: false }],
         budgets: PerPriority::from_fn(Priority::default_budget),
         ema_weight: 8,
         admission: admission::Options::default(),

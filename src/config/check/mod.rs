@@ -12,8 +12,8 @@ use super::fault::{Place, Report};
 use super::file::{ClassFile, ControllerFile, File, GuardFile, LevelFile, WorkersFile};
 use super::section::Field;
 use super::settings::{
-    BatchRule, Class, Controller, Cores, Fallback, Guard, Idle, Io, Layout, Level, LevelMode,
-    Overload, Policy, Predictor, Settings, Workers,
+    BatchRule, Chunk, Class, Controller, Cores, Fallback, Guard, Idle, Io, Layout, Level,
+    LevelMode, Overload, Policy, Predictor, Settings, Workers,
 };
 use crate::base::limits::{MAX_DATAGRAM_DEFAULT, PARK_MAX};
 use crate::base::{Nanos, PerPriority, Priority};
@@ -155,6 +155,7 @@ fn controller(
         margin: file.margin.or(Nanos::ZERO),
         probes: file.probes.or(true),
         audit_one_in: file.audit_one_in.or(1_000),
+        chunk: file.chunk.or(Chunk::Auto),
         overload: file.overload.or(Overload::Value),
         policy: file.policy.or(by_default),
         medium_split: file.medium_split.or([1, 1]),
@@ -172,6 +173,7 @@ fn controller(
                 file.margin.given().filter(|(m, _)| !value && **m > Nanos::ZERO).map(second),
             ),
             ("audit_one_in", file.audit_one_in.given().filter(|_| !value).map(second)),
+            ("chunk", file.chunk.given().filter(|(c, _)| !value && **c != Chunk::Off).map(second)),
             ("overload", file.overload.given().filter(|(o, _)| **o != overload).map(second)),
         ];
         for (key, place) in unused {

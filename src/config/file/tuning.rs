@@ -12,7 +12,7 @@ use crate::config::fault::{Place, Report};
 use crate::config::item::{Item, Span};
 use crate::config::section::{Field, Section, us};
 use crate::config::settings::{
-    BatchRule, Calibration, Cores, Fallback, Idle, Io, Layout, LevelMode, Overload, Policy,
+    BatchRule, Calibration, Chunk, Cores, Fallback, Idle, Io, Layout, LevelMode, Overload, Policy,
     Predictor,
 };
 
@@ -124,6 +124,7 @@ pub(in crate::config) struct ControllerFile {
     pub(in crate::config) margin: Field<Nanos>,
     pub(in crate::config) probes: Field<bool>,
     pub(in crate::config) audit_one_in: Field<u32>,
+    pub(in crate::config) chunk: Field<Chunk>,
     pub(in crate::config) overload: Field<Overload>,
     pub(in crate::config) policy: Field<Policy>,
     pub(in crate::config) medium_split: Field<[u32; 2]>,
@@ -139,12 +140,22 @@ impl ControllerFile {
             margin: s.duration("margin", us(0, 1_000_000), r),
             probes: s.boolean("probes", r),
             audit_one_in: s.integer("audit_one_in", 0..=1_000_000, r),
+            chunk: s.with("chunk", r, chunk),
             overload: s.choice("overload", r),
             policy: s.choice("policy", r),
             medium_split: s.with("medium_split", r, medium_split),
         };
         s.done(r);
         file
+    }
+}
+
+fn chunk(item: &Item<'_, '_>, report: &mut Report) -> Option<Chunk> {
+    const ALLOWED: &str = "\"auto\", \"off\", or a duration from 5us to 10ms";
+    match item.text("\"auto\", \"off\" or a duration", ALLOWED, report)? {
+        "auto" => Some(Chunk::Auto),
+        "off" => Some(Chunk::Off),
+        _ => item.duration(&us(5, 10_000), report).map(Chunk::Fixed),
     }
 }
 

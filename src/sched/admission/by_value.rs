@@ -21,7 +21,8 @@ impl Admission {
     /// The gates of [`Policy::Value`].
     pub(super) fn promise(&mut self, now: Instant, c: &Candidate) -> Result<Admitted, DropReason> {
         self.demand.add(c.priority, c.service, 1);
-        let blocks = self.worth.as_ref().is_some_and(|w| w.blocks(c));
+        let blocks =
+            self.worth.as_ref().is_some_and(|w| w.blocks(c, self.longest_wait_for(c.bucket)));
         if blocks {
             return self.probe_by_value(now, c, DropReason::PredictedMiss);
         }

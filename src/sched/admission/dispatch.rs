@@ -248,8 +248,11 @@ impl Judge<'_> {
         if !packet.priority.enforces_deadline() {
             return Verdict::Run;
         }
-        let each = if self.predicts && !packet.flags.probe {
+        let each = if self.predicts && !packet.flags.unpredicted {
             self.estimate.predict(packet.bucket, packet.priority) + self.each
+        } else if packet.flags.place != 0 && !packet.flags.probe {
+            // What is left of it, as was believed when it paused.
+            packet.service
         } else if self.policy == Policy::Fifo {
             return Verdict::Run;
         } else {
@@ -270,7 +273,7 @@ impl Judge<'_> {
     fn of_batch(&self, batches: &Batches, start: Instant, packet: &Packet) -> Verdict {
         let by_batch = self.predicts
             && packet.priority.enforces_deadline()
-            && !packet.flags.probe
+            && !packet.flags.unpredicted
             && batches.has(packet.bucket);
         if by_batch { self.in_batch(batches, start, packet) } else { self.of(start, packet) }
     }

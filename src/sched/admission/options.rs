@@ -52,6 +52,8 @@ pub struct Options {
     pub probe_interval: Option<Nanos>,
     /// One in so many predicted misses is let in all the same, to see whether it would have been in time. 0: none; default 1,000.
     pub audit_one_in: u32,
+    /// How long a kernel that can pause runs before the worker looks at its sockets. Default [`Chunk::Auto`].
+    pub chunk: super::Chunk,
 }
 
 impl Options {
@@ -76,6 +78,7 @@ impl Default for Options {
             values: PerPriority::new([1_000, 100, 10, 1]),
             probe_interval: Some(Nanos::from_millis(100)),
             audit_one_in: 1_000,
+            chunk: super::Chunk::Auto,
         }
     }
 }

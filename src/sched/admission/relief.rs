@@ -139,7 +139,7 @@ impl Admission {
         let Self { queue, relief, .. } = self;
         for entry in queue.from_tail().take(VISITS_PER_ROW * offer.rows_max) {
             let packet = entry.item;
-            if packet.flags.probe || kernel.is_some_and(|k| k != packet.kernel) {
+            if packet.flags.unpredicted || kernel.is_some_and(|k| k != packet.kernel) {
                 continue;
             }
             let Some(bytes) = bytes_of(packet) else { continue };

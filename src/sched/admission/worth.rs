@@ -158,8 +158,9 @@ impl Worth {
     }
 
     /// Whether it is to be refused because it would keep others waiting that are worth more than it is.
-    pub(super) fn blocks(&self, c: &Candidate) -> bool {
-        self.pressure.blocks(self.values[c.priority], c.service, c.service)
+    /// `chunk`: nobody waits longer than that for it.
+    pub(super) fn blocks(&self, c: &Candidate, chunk: Nanos) -> bool {
+        self.pressure.blocks(self.values[c.priority], c.service, chunk.min(c.service))
     }
 
     /// Takes over one that was promised a place in the queue.
@@ -190,6 +191,33 @@ impl Worth {
         self.promises.restore(entry);
         self.expected = Some((at, self.stands_behind(priority, yields)));
         self.put(packet);
+    }
+
+    /// What was begun stands in line again, with what is left of it; before all of its flow that wait.
+    pub(super) fn put_back(&mut self, packet: Packet, yields: bool) {
+        debug_assert!(!self.free.is_empty(), "it had a place before it was begun");
+        let Some(at) = self.free.pop() else { return };
+        let Packet { priority, bucket, deadline, service, flags, .. } = packet;
+        // Not behind any of its class that stand in front.
+        let behind =
+            priority != Priority::High && yields && self.behind[priority] == self.depths[priority];
+        let by = match behind {
+            true => deadline + BEHIND.saturating_mul(priority.index() as u64),
+            false => deadline,
+        };
+        let probe = flags.probe;
+        let enforced = priority.enforces_deadline() && !probe;
+        let density = self.beliefs.density(bucket, self.values[priority], service);
+        self.promises.put_back(Entry {
+            key: Key { by, priority, seq: u64::from(flags.place) },
+            deadline: if enforced { deadline } else { Instant::MAX },
+            service,
+            deviation: Nanos::ZERO,
+            density: if probe { PROBE_DENSITY } else { density },
+            bound: true,
+            item: at,
+        });
+        self.lay(at, behind, packet);
     }
 
     /// Whether it stands where classes that yield do: once one of a class does, those that come after it do.
@@ -283,8 +311,12 @@ impl Worth {
     pub(super) fn put(&mut self, packet: Packet) {
         debug_assert!(self.expected.is_some(), "a packet was pushed that had not been admitted");
         let Some((at, behind)) = self.expected.take() else { return };
-        self.depths[packet.priority] += u32::from(packet.count);
         self.newest[packet.priority] = Some(packet);
+        self.lay(at, behind, packet);
+    }
+
+    fn lay(&mut self, at: u16, behind: bool, packet: Packet) {
+        self.depths[packet.priority] += u32::from(packet.count);
         self.behind[packet.priority] += u32::from(behind);
         self.packets[usize::from(at)] = Some(Waiting { packet, behind });
     }

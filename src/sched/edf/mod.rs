@@ -27,6 +27,8 @@ use ring::{Cell, Ring};
 const HEAP: usize = Priority::COUNT;
 /// The longest service that is counted, 2^40 ns (18 minutes): sums over a full queue then fit 64 bits.
 const SERVICE_NS_MAX: u64 = 1 << 40;
+/// Pushes are numbered from here on; below are the numbers of what was put back.
+pub const PUT_BACK_MAX: u64 = 16;
 
 /// An entry as it was pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +85,7 @@ impl<T: Copy> EdfQueue<T> {
             len: 0,
             work: 0,
             capacity,
-            next_seq: 0,
+            next_seq: PUT_BACK_MAX,
             depths: [0; Priority::COUNT],
             rings: std::array::from_fn(|_| Ring::new(capacity)),
             heap: Heap::new(capacity),
@@ -161,6 +163,25 @@ impl<T: Copy> EdfQueue<T> {
             self.head_fell(HEAP, key::deadline(self.heap.top()));
         }
         Ok(key)
+    }
+
+    /// Queues again what was taken out, before all others of its class and deadline. `number`, below [`PUT_BACK_MAX`], tells
+    /// it apart from whatever else was put back and is still queued. Logarithmic.
+    ///
+    /// # Errors
+    /// [`Full`], with the item, when `capacity` entries are queued.
+    pub fn put_back(&mut self, key: Key, service: Nanos, item: T) -> Result<(), Full<T>> {
+        debug_assert!(key.seq < PUT_BACK_MAX, "numbers of pushes are above");
+        if self.len == self.capacity {
+            return Err(Full(item));
+        }
+        let service = service.get().min(SERVICE_NS_MAX);
+        self.depths[key.priority.index()] += 1;
+        self.work += service;
+        self.len += 1;
+        self.heap.push(key.pack(), Held { service, count: 1, item });
+        self.head_fell(HEAP, key::deadline(self.heap.top()));
+        Ok(())
     }
 
     /// Takes out the first entry.

@@ -53,11 +53,16 @@ fn op() -> impl Strategy<Value = Op> {
 const BUDGETS: [u64; 4] = [100, 1_000, 3_000, 4_000];
 
 /// A sorted list: what the queue must agree with after every operation.
-#[derive(Default)]
 struct Model {
     entries: Vec<Entry<u32>>,
     next_seq: u64,
     now: u64,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self { entries: Vec::new(), next_seq: PUT_BACK_MAX, now: 0 }
+    }
 }
 
 impl Model {

@@ -78,6 +78,8 @@ pub struct Promises<T> {
 const SPARES_MAX: usize = 64;
 /// The most that one newcomer may push out. One that would need more is refused.
 const EVICT_MAX: usize = 64;
+/// Arrivals are numbered from here on; below are the numbers of what was put back.
+const PUT_BACK_MAX: u64 = 16;
 /// How far along the line a dispatch looks for what is squeezed.
 pub(super) const LOOK_MAX: usize = 256;
 
@@ -100,7 +102,7 @@ impl<T: Copy> Promises<T> {
             // A call gives up each entry and each spare at most once, and one more that never got in.
             gone: Vec::with_capacity(options.capacity + options.spares + 2),
             pushed: Vec::with_capacity(EVICT_MAX + 2),
-            next_seq: 0,
+            next_seq: PUT_BACK_MAX,
         }
     }
 
@@ -215,6 +217,14 @@ impl<T: Copy> Promises<T> {
         self.next_seq += 1;
         let service = entry.service.min(Nanos::new(SERVICE_NS_MAX));
         self.line.insert(Entry { key: Key { seq, ..entry.key }, service, ..entry });
+    }
+
+    /// What was taken and begun stands in line again, before all others that are due when it is, with what is left of it. The
+    /// number in its key, below 16, tells it apart from whatever else was put back and still waits. There must be room.
+    pub fn put_back(&mut self, entry: Entry<T>) {
+        debug_assert!(entry.key.seq < PUT_BACK_MAX, "numbers of arrivals are above");
+        let service = entry.service.min(Nanos::new(SERVICE_NS_MAX)).max(Nanos::new(1));
+        self.line.insert(Entry { service, ..entry });
     }
 
     /// Whether a newcomer would be promised, and nobody would give way. May say no where it would be.

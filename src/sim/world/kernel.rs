@@ -11,7 +11,7 @@ use super::course::{Course, happens};
 use super::options::Company;
 use super::tag::Tag;
 use crate::base::{Clock as _, Instant, Nanos, PerPriority, Priority};
-use crate::kernel::{Batch, Kernel};
+use crate::kernel::{Batch, Kernel, PLACES, Progress};
 use crate::sched::estimate::STALE_AFTER;
 use crate::sim::workload::{nanos, ns};
 
@@ -79,7 +79,12 @@ pub(super) struct VirtualKernel {
     /// No sample of a class counts for more.
     pub(super) cuts: PerPriority<Nanos>,
     pub(super) notes: Arc<Mutex<Notes>>,
+    /// What is left of what has paused, and what was spent on it, by place.
+    pub(super) parts: [(Nanos, Nanos); PLACES],
 }
+
+/// How often a kernel that can pause looks whether it should.
+const STEP: Nanos = Nanos::from_micros(2);
 
 impl VirtualKernel {
     fn factor(&mut self, now: Instant) -> f64 {
@@ -109,18 +114,21 @@ impl VirtualKernel {
         true
     }
 
-    /// Judges one that was started then and took its own part of the time so long.
-    fn judge(&mut self, tag: &Tag, started: Instant, took: Nanos) -> bool {
+    /// Nothing hopeless is begun on a worker, or gone on with.
+    fn note_start(&self, tag: &Tag, started: Instant) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.hopeless += u64::from(self.own && started >= tag.deadline);
+    }
+
+    /// It was done then, and took its own part of the time so long; says whether it has worked.
+    fn note_end(&mut self, tag: &Tag, done: Instant, took: Nanos) -> bool {
         let priority = self.priorities[usize::from(tag.stream)];
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.runs += 1;
-        if self.own {
-            notes.hopeless += u64::from(started >= tag.deadline);
-        }
         if self.own && self.plain_classes[priority] {
             let cut = took.min(self.cuts[priority]).max(Nanos::new(1));
             let weight = notes.weight;
-            notes.shadows[priority].take(started + took, cut, weight);
+            notes.shadows[priority].take(done, cut, weight);
         }
         drop(notes);
         let fails = happens(self.fails, &mut self.rng);
@@ -149,7 +157,8 @@ impl Kernel for VirtualKernel {
                 continue;
             };
             let took = if together { Nanos::ZERO } else { self.take(tag.service, started) };
-            if self.judge(&tag, started, took) {
+            self.note_start(&tag, started);
+            if self.note_end(&tag, started + took, took) {
                 batch.finish(i, len);
             } else {
                 batch.fail(i);
@@ -157,6 +166,52 @@ impl Kernel for VirtualKernel {
         }
     }
 
+    fn pauses(&self) -> bool {
+        self.company.is_none()
+    }
+
+    fn run_until(
+        &mut self,
+        batch: &mut Batch<'_>,
+        place: usize,
+        begun: bool,
+        pause: &mut dyn FnMut() -> bool,
+    ) -> Progress {
+        let Some(tag) = Tag::read(batch.payload(0)) else {
+            self.run(batch);
+            return Progress::Done;
+        };
+        let started = self.clock.now();
+        self.note_start(&tag, started);
+        if !begun {
+            let factor = self.factor(started);
+            self.parts[place] = (nanos(ns(tag.service) * factor), Nanos::ZERO);
+        }
+        loop {
+            let (left, _) = self.parts[place];
+            self.clock.spend(left.min(STEP));
+            let left = left.saturating_sub(STEP);
+            self.parts[place].0 = left;
+            let over = left == Nanos::ZERO;
+            if !over && !pause() {
+                continue;
+            }
+            self.parts[place].1 += self.clock.now().since(started);
+            if !over {
+                return Progress::More;
+            }
+            let len = batch.payload(0).len();
+            let took = self.parts[place].1;
+            if self.note_end(&tag, self.clock.now(), took) {
+                batch.finish(0, len);
+            } else {
+                batch.fail(0);
+            }
+            return Progress::Done;
+        }
+    }
+
+    /// One at a time: time gains nothing from company.
     fn batch_max(&self) -> usize {
         self.company.map_or(1, |company| company.rows)
     }

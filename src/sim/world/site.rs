@@ -94,6 +94,7 @@ pub(super) fn worker_options(
             .map(|k| KernelOptions {
                 batch_max: company_of(service, k).map_or(1, |company| company.rows),
                 grows: false,
+                pauses: company_of(service, k).is_none(),
             })
             .collect(),
         budgets: service.budgets,
@@ -207,6 +208,7 @@ impl Works<'_> {
                 plain_classes,
                 cuts: PerPriority::from_fn(|p| Nanos::new((service.budgets[p].get() / 2).max(1))),
                 notes: Arc::clone(self.notes),
+                parts: [(Nanos::ZERO, Nanos::ZERO); crate::kernel::PLACES],
             })
         };
         Kernels::new(service.kernels.iter().enumerate().map(kernel).collect())

@@ -62,7 +62,7 @@ fn commitments_cost_at_most_a_tenth_at_long_budgets() {
         let w = w.with_common_budget(crate::sim::workload::nanos(10.0 * longest));
         for load in [0.9, 1.2, 2.0, 5.0] {
             let estimates = Estimates::new(Sizes::Exact, &w.kinds);
-            let mut policy = policies::Edf::new(policies::Gate::Prefix, estimates, 1);
+            let mut policy = Edf::new(Gate::Prefix, estimates, 1);
             let offers: Vec<_> = Offered::poisson(&w, load, 1, SEED).take(200_000).collect();
             let span = offers.last().unwrap().at.as_nanos() as f64;
             let o = Engine::default().run(&w.kinds, offers.into_iter(), &mut policy);

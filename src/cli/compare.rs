@@ -21,7 +21,7 @@ pub struct RuleArgs {
     /// A change of up to this share, in percent, is noise; for shares on time a fifth of it, in points
     #[arg(long, value_name = "PERCENT", default_value_t = 10.0)]
     pub(super) noise_threshold: f64,
-    /// Exit with 3 when a figure of ours is worse beyond doubt
+    /// Exit with 3 when a figure of ours is worse beyond doubt, or when none could be judged
     #[arg(long)]
     pub(super) fail_on_regression: bool,
 }
@@ -86,7 +86,8 @@ pub fn run(args: &CompareArgs) -> u8 {
     code(&comparison, &args.rule)
 }
 
-/// The exit code that a comparison asks for.
-pub(super) const fn code(comparison: &Comparison, rule: &RuleArgs) -> u8 {
-    if rule.fail_on_regression && comparison.regressions > 0 { exit::MISSED } else { exit::DONE }
+/// The exit code that a comparison asks for. A gate that nothing went through has not been passed.
+pub(super) fn code(comparison: &Comparison, rule: &RuleArgs) -> u8 {
+    let passed = comparison.regressions == 0 && comparison.is_judged();
+    if rule.fail_on_regression && !passed { exit::MISSED } else { exit::DONE }
 }

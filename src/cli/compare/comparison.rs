@@ -108,6 +108,12 @@ impl Comparison {
             rows,
         }
     }
+
+    /// Whether any figure of a load that gates could be judged: where all have void rounds only, nothing was shown.
+    pub(super) fn is_judged(&self) -> bool {
+        let mut of_loads = self.rows.iter().filter(|r| r.gate && r.load.is_some()).peekable();
+        of_loads.peek().is_none() || of_loads.any(|r| !r.void)
+    }
 }
 
 /// Why two results cannot be compared at all.
@@ -195,8 +201,10 @@ mod tests {
         let mut now = testing::outcome_of_all(&USUAL.map(|[h, m, l]| [h - 0.5, m - 0.5, l]));
         assert_eq!(caught(&before, &now).len(), 3);
         now.runs.iter_mut().for_each(|r| r.void = Some("noise".to_owned()));
+        assert!(Comparison::new(&before, &before, 0.1).is_judged());
         let comparison = Comparison::new(&before, &now, 0.1);
         assert_eq!(comparison.regressions, 0);
+        assert!(!comparison.is_judged(), "and the gate is not passed");
         assert!(comparison.notes.iter().any(|n| n.contains("cannot be judged")));
     }
 

@@ -27,18 +27,25 @@ mod tests {
     #[test]
     fn a_seed_is_a_run_to_the_last_byte() {
         let dir = tempfile::tempdir().expect("a folder");
-        let run = |seed: u64, name: &str| {
-            let events = dir.path().join(name);
-            let plan = "sim configs/sim/faults.toml --packets 3000 --workers 2 --json";
-            let json = object(&format!("{plan} --seed {seed} --events {}", events.display()));
-            (json, std::fs::read(events).expect("events"))
-        };
-        let (a, b, c) = (run(5, "a"), run(5, "b"), run(6, "c"));
-        assert_eq!(a, b);
-        assert_ne!(a.0["runs"][0]["hash"], c.0["runs"][0]["hash"]);
-        assert_ne!(a.1, c.1);
-        let lines = a.1.iter().filter(|byte| **byte == b'\n').count() as u64;
-        assert_eq!(a.0["runs"][0]["events"], lines - 1, "every event but the header's line");
+        // With helpers there is one worker; without, two.
+        for plan in [
+            "faults.toml --policy edf",
+            "faults.toml --policy value",
+            "overload.toml --workers 2 --policy value --load 2",
+        ] {
+            let run = |seed: u64, name: &str| {
+                let events = dir.path().join(name);
+                let plan = format!("sim configs/sim/{plan} --packets 3000 --json");
+                let json = object(&format!("{plan} --seed {seed} --events {}", events.display()));
+                (json, std::fs::read(events).expect("events"))
+            };
+            let (a, b, c) = (run(5, "a"), run(5, "b"), run(6, "c"));
+            assert_eq!(a, b);
+            assert_ne!(a.0["runs"][0]["hash"], c.0["runs"][0]["hash"]);
+            assert_ne!(a.1, c.1);
+            let lines = a.1.iter().filter(|byte| **byte == b'\n').count() as u64;
+            assert_eq!(a.0["runs"][0]["events"], lines - 1, "every event but the header's line");
+        }
     }
 
     /// Two kernels in one class: whoever goes by classes alone cannot tell what to give up.

@@ -8,6 +8,8 @@ use crate::rig::{Service, receive, until, v4, work};
 const CONFIG: &str = r#"
 [workers]
 cores = [0, 1]
+[controller]
+chunk = "off"                   # as a kernel that cannot pause
 [[ingress]]
 name = "raw"
 listen = "127.0.0.1:0"

@@ -18,6 +18,7 @@ budget = "4s"
 budget = "4s"
 [controller]
 probes = false
+chunk = "off"                   # what turns out hopeless between two chunks is late at dispatch
 [[ingress]]
 name = "dropping"
 listen = "127.0.0.1:0"

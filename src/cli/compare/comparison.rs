@@ -41,6 +41,9 @@ impl Row {
         let void = before.void || now.void;
         let verdict = if void && verdict != Verdict::Same { Verdict::Unsure } else { verdict };
         let spread = |values: &[f64]| Spread::of(values.iter().copied());
+        let moved = spread(&now.values).median - spread(&before.values).median;
+        let small = now.budget.is_some_and(|b| moved.abs() <= b * threshold * rule::OF_BUDGET);
+        let verdict = if small { Verdict::Same } else { verdict };
         Self {
             load: now.load,
             subject: now.subject.clone(),
@@ -193,6 +196,20 @@ mod tests {
         assert_eq!(Comparison::new(&before, &now, 0.1).regressions, 0);
         now.capacity.iter_mut().for_each(|c| c.service *= 0.9);
         assert_eq!(Comparison::new(&before, &now, 0.1).regressions, 1);
+    }
+
+    #[test]
+    fn a_latency_that_takes_a_twentieth_of_the_budget_is_a_regression_and_a_hair_is_none() {
+        let before = testing::outcome(&[0.98, 0.985, 0.99]);
+        let later = |us: f64| {
+            let mut now = before.clone();
+            let ours = now.runs.iter_mut().filter(|r| r.subject == "edf");
+            ours.flat_map(|r| &mut r.classes).for_each(|c| c.p50_us += us);
+            Comparison::new(&before, &now, 0.1).regressions
+        };
+        // Of a budget of 1 ms and a p50 of 50 us: most of its own, and nothing of what counts.
+        assert_eq!((later(16.0), later(49.0)), (0, 0));
+        assert_eq!((later(51.0), later(200.0)), (1, 1));
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(super) struct Figure {
     pub(super) given_up: bool,
     /// Every round that it was taken from is void: it says something of the machine, and of the service nothing.
     pub(super) void: bool,
+    /// What a latency has until its deadline, in its own unit.
+    pub(super) budget: Option<f64>,
     /// As measured, one value a round.
     pub(super) values: Vec<f64>,
     /// Relative to its control, one value a round; the values themselves where there is none.
@@ -90,6 +92,7 @@ fn saturation(outcome: &Outcome) -> Figure {
         gate: true,
         given_up: false,
         void: rounds.iter().all(|c| !c.sound),
+        budget: None,
         values: rounds.iter().map(|c| c.service).collect(),
         relative: rounds
             .iter()
@@ -125,6 +128,8 @@ fn figure(
         values.push(value);
     }
     let gate = gates && is_ours(outcome, subject);
+    let latency = kind == Kind::Less;
+    let of_class = outcome.runs.iter().find_map(|r| r.class(class)).filter(|_| latency);
     (!values.is_empty()).then(|| Figure {
         load: Some(load),
         subject: subject.to_owned(),
@@ -134,6 +139,7 @@ fn figure(
         gate,
         given_up: gives_up(outcome, (load, class)),
         void: is_void(outcome, load, subject),
+        budget: of_class.map(|c| c.budget_us),
         values,
         relative,
     })
@@ -179,6 +185,7 @@ fn work(outcome: &Outcome, (load, subject, class): (f64, &str, &str)) -> Option<
         gate: true,
         given_up: true,
         void: is_void(outcome, load, subject) || outcome.sound_capacity().iter().all(|c| !c.sound),
+        budget: None,
         values,
         relative,
     })

@@ -11,6 +11,8 @@ use crate::packet::Packet;
 use crate::sched::estimate::SIZES;
 use crate::stats::WorkerField;
 
+/// A bit for each place.
+const ALL_FREE: u32 = (1 << PLACES) - 1;
 /// The weight of the past in the mean of the long runs: 2^3.
 const SHIFT: u32 = 3;
 
@@ -30,7 +32,7 @@ impl Paused {
     /// All memory is allocated here.
     pub(super) fn new() -> Self {
         Self {
-            free: (1 << PLACES) - 1,
+            free: ALL_FREE,
             spent: [Nanos::ZERO; PLACES],
             long: vec![Nanos::ZERO; KERNELS_MAX * SIZES].into(),
         }
@@ -155,6 +157,6 @@ impl Worker {
     /// How many have paused.
     #[must_use]
     pub const fn paused(&self) -> u32 {
-        PLACES as u32 - self.paused.free.count_ones()
+        (!self.paused.free & ALL_FREE).count_ones()
     }
 }

@@ -52,7 +52,7 @@ pub struct Options {
     pub probe_interval: Option<Nanos>,
     /// One in so many predicted misses is let in all the same, to see whether it would have been in time. 0: none; default 1,000.
     pub audit_one_in: u32,
-    /// How long a kernel that can pause runs before the worker looks at its sockets. Default [`Chunk::Auto`].
+    /// How long a kernel that can pause runs before the worker looks at its sockets. Default [`super::Chunk::Auto`].
     pub chunk: super::Chunk,
 }
 

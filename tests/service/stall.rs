@@ -70,7 +70,8 @@ fn one_stall(service: &Service, to: SocketAddr, victim: &UdpSocket, other: &UdpS
     assert!(answered > 0 && (still_hangs || began.elapsed() > HANG));
     assert_eq!(receive(victim).0, work(HANG, 4));
     let stood = until("it turns again", || of_worker("worker turns again", 0).get(ends).copied());
-    assert!(stood >= 1_950, "stood still for {stood} ms");
+    // Its clock may rise by a third after the work was calibrated.
+    assert!(stood >= 1_400, "stood still for {stood} ms");
     let stats = service.settled();
     assert_eq!(stats.total("received"), stats.total("replied"), "{}", stats.0);
     assert_eq!(service.get("/readyz").status, 200);

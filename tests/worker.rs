@@ -9,7 +9,7 @@ use punctual::io::memory::{Incoming, MemoryDriver};
 use punctual::io::{Driver, ReceiveReport, Received, SendError, SendFailure, Stamp, TxBatch};
 use punctual::kernel::Kernels;
 use punctual::sched::admission::{Chunk, Policy};
-use punctual::stats::{ClassField, Field, WorkerField};
+use punctual::stats::{ClassField, Field, RunBy, WorkerField};
 
 const QUOTA: [u32; 4] = [50, 97, 322, 128];
 
@@ -659,6 +659,8 @@ fn what_has_paused_is_one_sample_of_all_its_parts() {
     assert_eq!((low(ClassField::Samples), low(ClassField::KernelTime)), (1, 1_000_000));
     assert_eq!(rig.counters().worker(WorkerField::BusyTime), 1_000_000);
     assert_eq!(rig.counters().worker(WorkerField::Runs), 1);
+    assert_eq!(rig.counters().worker(WorkerField::OwnRows), 1);
+    assert_eq!(rig.counters().batches(RunBy::Worker).iter().sum::<u64>(), 1);
     assert_eq!(rig.get(2, Priority::Low, Field::OnTime), 1);
 }
 

@@ -4,13 +4,15 @@
 //! has come to stays in a place of the kernel's. Where no place is free a kernel runs to its end.
 
 use super::worker::Worker;
-use crate::base::limits::KERNELS_MAX;
+use crate::base::limits::{KERNELS_MAX, PUT_BACK_MAX};
 use crate::base::{KernelId, Nanos};
 use crate::kernel::PLACES;
 use crate::packet::Packet;
 use crate::sched::estimate::SIZES;
 use crate::stats::WorkerField;
 
+// Their numbers, from 1 on, are what is put back goes by in the queue.
+const _: () = assert!((PLACES as u64) < PUT_BACK_MAX, "every place has a number");
 /// A bit for each place.
 const ALL_FREE: u32 = (1 << PLACES) - 1;
 /// The weight of the past in the mean of the long runs: 2^3.
@@ -69,10 +71,8 @@ impl Paused {
         let total = if long == Nanos::ZERO { mean } else { long };
         // Whoever has outlasted what was known: as much again, where the tail is heavy; an eighth where it was nearly there.
         let least = if long == Nanos::ZERO { spent } else { Nanos::new(spent.get() / 8) };
-        total
-            .saturating_sub(spent)
-            .max(if spent > total { least } else { Nanos::ZERO })
-            .max(Nanos::new(1))
+        let left = if spent < total { total.saturating_sub(spent) } else { least };
+        left.max(Nanos::new(1))
     }
 }
 

@@ -433,23 +433,27 @@ impl Worker {
 
     /// The batch was run and took `elapsed`; `now` is its end.
     pub fn on_done(&mut self, now: Instant, elapsed: Nanos) {
-        self.last_run = elapsed;
         let count = self.rows.len() as u64;
         let each = Nanos::new(elapsed.get() / count.max(1));
-        self.counters.add_worker(WorkerField::Runs, 1);
-        self.counters.add_worker(WorkerField::OwnRows, count);
-        self.counters.add_batch(RunBy::Worker, count);
-        self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
+        self.count_run(elapsed, count);
         self.finish_batch(now, elapsed, each);
     }
 
     /// The same for what may have paused before: `elapsed` is what its last part took.
     pub(super) fn on_done_in_parts(&mut self, now: Instant, elapsed: Nanos) {
-        self.last_run = elapsed;
-        self.counters.add_worker(WorkerField::Runs, 1);
-        self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
+        self.count_run(elapsed, self.rows.len() as u64);
         let whole = self.end_parts(elapsed);
         self.finish_batch(now, whole, whole);
+    }
+
+    /// A batch of so many rows has ended, and has taken so long since it was last begun.
+    #[inline]
+    fn count_run(&mut self, elapsed: Nanos, rows: u64) {
+        self.last_run = elapsed;
+        self.counters.add_worker(WorkerField::Runs, 1);
+        self.counters.add_worker(WorkerField::OwnRows, rows);
+        self.counters.add_batch(RunBy::Worker, rows);
+        self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
     }
 
     #[inline]

@@ -57,6 +57,12 @@ impl KernelSpec {
         }
     }
 
+    /// Whether what its batches take is worth measuring: not of busy work, whose time the config says, nor of what does nothing.
+    #[must_use]
+    pub const fn is_measured(&self) -> bool {
+        !matches!(self, Self::Spin(_) | Self::Echo)
+    }
+
     /// The name of its kind.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

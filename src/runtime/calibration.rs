@@ -4,8 +4,8 @@
 
 use crate::base::limits::KERNEL_BATCH_MAX;
 use crate::base::{Clock, Nanos};
+use crate::kernel::Registry;
 use crate::kernel::sample::{PAYLOAD_LEN, payload_len};
-use crate::kernel::{KernelSpec, Registry};
 use crate::level::calibrate::{self, ROWS_MAX, Subject};
 use crate::level::saved::{Key, Saved};
 use crate::level::{Backend, CostModel};
@@ -51,7 +51,7 @@ pub fn measure(
     let (mut places, mut subjects) = (Vec::new(), Vec::new());
     for (at, (kernel, spec)) in kernels.iter().enumerate() {
         let Some(backend) = backend else { break };
-        if matches!(spec, KernelSpec::Spin(_) | KernelSpec::Echo) {
+        if !spec.is_measured() {
             continue;
         }
         let payload = payload_len(spec, PAYLOAD_LEN);
@@ -76,6 +76,7 @@ pub fn measure(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::KernelSpec;
     use crate::kernel::spin::ServiceTime;
     use crate::sys::clock::MonotonicClock;
 

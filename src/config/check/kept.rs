@@ -3,8 +3,8 @@
 use crate::config::fault::{Place, Report};
 use crate::config::section::Field;
 use crate::config::settings::Calibration;
+use crate::kernel::Registry;
 use crate::kernel::sample::{PAYLOAD_LEN, payload_len};
-use crate::kernel::{KernelSpec, Registry};
 use crate::level::Backend;
 use crate::level::saved::{Key, Saved};
 use crate::sys::machine;
@@ -31,8 +31,7 @@ pub(super) fn check(
 fn of_kernels(kept: &Saved, kernels: &Registry, place: &Place, report: &mut Report) {
     let Some(backend) = kernels.level().ok().and_then(Backend::of) else { return };
     for (kernel, spec) in kernels.iter() {
-        // Nothing is measured of these.
-        if matches!(spec, KernelSpec::Spin(_) | KernelSpec::Echo) {
+        if !spec.is_measured() {
             continue;
         }
         let (fingerprint, payload) = (spec.fingerprint(), payload_len(spec, PAYLOAD_LEN));

@@ -18,6 +18,7 @@ pub use key::Key;
 pub use tail::FromTail;
 pub use walk::{InOrder, Visit};
 
+use crate::base::limits::PUT_BACK_MAX;
 use crate::base::{Instant, Nanos, PerPriority, Priority};
 use heap::{Heap, Held};
 use key::NONE;
@@ -27,8 +28,6 @@ use ring::{Cell, Ring};
 const HEAP: usize = Priority::COUNT;
 /// The longest service that is counted, 2^40 ns (18 minutes): sums over a full queue then fit 64 bits.
 const SERVICE_NS_MAX: u64 = 1 << 40;
-/// Pushes are numbered from here on; below are the numbers of what was put back.
-pub const PUT_BACK_MAX: u64 = 16;
 
 /// An entry as it was pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 use super::line::{Ahead, Line, Place, Walked};
 use super::spares::{Spare, Spares};
 use super::{CAPACITY_MAX, Entry, Key, SERVICE_NS_MAX};
+use crate::base::limits::PUT_BACK_MAX;
 use crate::base::{DropReason, Instant, Nanos, Priority};
 
 /// How it is set.
@@ -78,8 +79,6 @@ pub struct Promises<T> {
 const SPARES_MAX: usize = 64;
 /// The most that one newcomer may push out. One that would need more is refused.
 const EVICT_MAX: usize = 64;
-/// Arrivals are numbered from here on; below are the numbers of what was put back.
-const PUT_BACK_MAX: u64 = 16;
 /// How far along the line a dispatch looks for what is squeezed.
 pub(super) const LOOK_MAX: usize = 256;
 
@@ -220,7 +219,7 @@ impl<T: Copy> Promises<T> {
     }
 
     /// What was taken and begun stands in line again, before all others that are due when it is, with what is left of it. The
-    /// number in its key, below 16, tells it apart from whatever else was put back and still waits. There must be room.
+    /// number in its key, below [`PUT_BACK_MAX`], tells it apart from whatever else was put back and still waits. There must be room.
     pub fn put_back(&mut self, entry: Entry<T>) {
         debug_assert!(entry.key.seq < PUT_BACK_MAX, "numbers of arrivals are above");
         let service = entry.service.min(Nanos::new(SERVICE_NS_MAX)).max(Nanos::new(1));

@@ -53,7 +53,7 @@ impl Model {
             held_until: Instant::ZERO,
             running: None,
             gone: Vec::new(),
-            next_seq: 16,
+            next_seq: crate::base::limits::PUT_BACK_MAX,
         }
     }
 

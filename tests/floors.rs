@@ -28,6 +28,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("atomic", &["sched"]),
     ("crossbeam_utils", &["stats", "sched", "dataplane"]),
     ("hdrhistogram", &["load", "sim", "cli"]),
+    ("csv", &["config"]),
     ("pcap_parser", &["packet"]),
     ("etherparse", &["packet", "load"]),
     ("rtrb", &["runtime"]),

@@ -4,7 +4,7 @@
 //! line say what they are and in which unit.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +12,8 @@ use crate::base::Nanos;
 
 /// The most times that are taken: 128 MB of them.
 const TIMES_MAX: usize = 16_000_000;
+/// The line of names, and comments before it, lie within so many bytes.
+const NAMES_MAX: u64 = 1 << 20;
 /// The longest that a packet may take in a world, whose payloads say it in 32 bits.
 const LONGEST: u64 = 0xffff_ffff;
 
@@ -41,17 +43,13 @@ impl Column {
     }
 
     /// Its place in a line, and its unit.
-    fn find(self, header: &str) -> Option<(usize, f64)> {
-        fields(header).enumerate().find_map(|(place, name)| {
+    fn find(self, names: &csv::StringRecord) -> Option<(usize, f64)> {
+        names.iter().enumerate().find_map(|(place, name)| {
             let unit = name.strip_prefix(self.stem())?.strip_prefix('_')?;
             let known = UNITS.iter().find(|(known, _)| *known == unit)?;
             Some((place, known.1))
         })
     }
-}
-
-fn fields(line: &str) -> impl Iterator<Item = &str> {
-    line.split([',', '\t']).map(|field| field.trim().trim_matches('"'))
 }
 
 /// What packets took, in the order of the lines.
@@ -77,25 +75,23 @@ pub(super) fn arrivals(path: &Path) -> Result<Arc<[Nanos]>, String> {
 
 /// At least one.
 fn read(path: &Path, column: Column) -> Result<Vec<u64>, String> {
-    let file = File::open(path).map_err(|e| format!("cannot be read: {e}"))?;
-    let lines = BufReader::new(file).lines().enumerate();
-    let mut lines = lines.filter(|(_, line)| {
-        line.as_ref().map_or(true, |l| !l.trim().is_empty() && !l.starts_with('#'))
-    });
-    let text = |line: std::io::Result<String>| line.map_err(|e| format!("cannot be read: {e}"));
-    let Some((_, header)) = lines.next() else { return Err("is empty".to_owned()) };
-    let header = text(header)?;
-    let header = header.strip_prefix('\u{feff}').unwrap_or(&header);
-    let Some((place, unit)) = column.find(header) else {
+    let unreadable = |e: csv::Error| format!("cannot be read: {e}");
+    let mut lines = lines(path).map_err(|e| format!("cannot be read: {e}"))?;
+    let names = lines.headers().map_err(unreadable)?;
+    if names.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    let Some((place, unit)) = column.find(names) else {
         return Err(format!("has no column of that name in its first line: {}", column.names()));
     };
     let mut times = Vec::new();
-    for (n, line) in lines {
-        let line = text(line)?;
-        let field = fields(&line).nth(place).unwrap_or("");
+    for line in lines.records() {
+        let line = line.map_err(unreadable)?;
+        let field = line.get(place).unwrap_or("");
         let number: Option<f64> = field.parse().ok().filter(|x: &f64| *x >= 0.0 && *x < 1e15);
         let Some(number) = number else {
-            return Err(format!("has {field:?} in line {}, which is no time", n + 1));
+            let at = line.position().map_or(0, csv::Position::line);
+            return Err(format!("has {field:?} in line {at}, which is no time"));
         };
         if times.len() == TIMES_MAX {
             return Err(format!("has more than {TIMES_MAX} packets"));
@@ -103,6 +99,22 @@ fn read(path: &Path, column: Column) -> Result<Vec<u64>, String> {
         times.push(rounded(number * unit));
     }
     if times.is_empty() { Err("has no packet".to_owned()) } else { Ok(times) }
+}
+
+/// Its lines, but comments. By tabs where the line of names has one.
+fn lines(path: &Path) -> std::io::Result<csv::Reader<BufReader<File>>> {
+    let open = || File::open(path).map(BufReader::new);
+    let mut names = String::new();
+    for line in open()?.take(NAMES_MAX).lines() {
+        names = line?;
+        if !names.trim().is_empty() && !names.starts_with('#') {
+            break;
+        }
+    }
+    let delimiter = if names.contains('\t') { b'\t' } else { b',' };
+    let mut form = csv::ReaderBuilder::new();
+    form.delimiter(delimiter).comment(Some(b'#')).trim(csv::Trim::All).flexible(true);
+    Ok(form.from_reader(open()?))
 }
 
 #[expect(
@@ -134,6 +146,12 @@ mod tests {
         assert_eq!(arrivals(both.path()).unwrap()[..], ns(&[0, 2_000_000]));
         let tabs = file("\u{feff}at_ns\t\"service_ns\"\n7\t8\n9\t1\n");
         assert_eq!(services(tabs.path()).unwrap()[..], ns(&[8, 1]));
+        let quoted = file("name,service_ns\n\"a, b\",3\n");
+        assert_eq!(
+            services(quoted.path()).unwrap()[..],
+            ns(&[3]),
+            "a comma in a name is no column"
+        );
     }
 
     #[test]

@@ -12,6 +12,9 @@ pub(super) struct Rows {
 }
 
 /// `y = layer(x)` for each row of `x`.
+// A function of its own: there `y` cannot overlap what is read, which the compiler must know to take four at once. Inlined,
+// where rows lie in two buffers that change places, it took them one by one, 3.4 times as long.
+#[inline(never)]
 pub(super) fn layer(layer: &Layer, relu: bool, rows: Rows, x: &[f32], y: &mut [f32]) {
     let Rows { count, stride } = rows;
     for (x, y) in x.chunks_exact(stride).zip(y.chunks_exact_mut(stride)).take(count) {

@@ -3,7 +3,7 @@
 //! Knows no model: every offer comes with its times.
 
 use super::backend::Backend;
-use super::breaker::Fallback;
+use super::fallback::Fallback;
 use crate::base::Nanos;
 
 /// Seed 000's table: below this many elements scalar.

@@ -7,6 +7,7 @@ pub mod breaker;
 pub mod calibrate;
 pub mod choose;
 pub mod cost;
+mod fallback;
 pub mod saved;
 pub mod spill;
 
@@ -22,7 +23,8 @@ pub struct Options {
 }
 
 pub use backend::{Backend, DeviceView, Link, elements};
-pub use breaker::{Breaker, Fallback};
+pub use breaker::Breaker;
 pub use choose::{Choice, Leveller, Offer, Reason};
 pub use cost::{CostModel, Point};
+pub use fallback::Fallback;
 pub use spill::Spillover;

@@ -95,15 +95,6 @@ fn a_permit_that_is_lost_counts_as_used_and_failed() {
 }
 
 #[test]
-fn what_serves_instead() {
-    let served = |f: Fallback| Backend::ALL.map(|b| f.serves(b));
-    assert_eq!(served(Fallback::Cpu), [true, true, true, false]);
-    assert_eq!(served(Fallback::Simd), [false, true, true, false]);
-    assert_eq!(served(Fallback::Scalar), [true, false, false, false]);
-    assert_eq!(served(Fallback::Reject), [false; 4]);
-}
-
-#[test]
 fn a_limit_of_a_minute_a_device_cannot_trip() {
     let of = |s| Options { limit: Nanos::from_secs(s), ..Options::default() };
     assert!(!Options::default().can_trip(1), "100 s of one device");

@@ -12,7 +12,6 @@ use std::sync::Arc;
 #[cfg(not(punctual_loom))]
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::backend::Backend;
 use crate::base::{Instant, Nanos};
 use minute::Minute;
 pub use state::State;
@@ -28,33 +27,6 @@ pub const HOLD_MIN: Nanos = Nanos::from_secs(1);
 pub const HOLD_MAX: Nanos = Nanos::from_secs(60);
 /// A probe is let through once less than this part of the limit is used, in percent.
 const PROBE_BELOW_PERCENT: u64 = 90;
-
-/// What serves a batch that the breaker keeps from the device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fallback {
-    /// A core: vectors where they are in time and cheapest, else the reference.
-    #[default]
-    Cpu,
-    /// A core, by vectors.
-    Simd,
-    /// A core, by the reference.
-    Scalar,
-    /// Nothing: it is refused.
-    Reject,
-}
-
-impl Fallback {
-    /// Whether `backend` may serve it.
-    #[must_use]
-    pub const fn serves(self, backend: Backend) -> bool {
-        match self {
-            Self::Cpu => !matches!(backend, Backend::Device),
-            Self::Simd => backend.is_simd(),
-            Self::Scalar => matches!(backend, Backend::Scalar),
-            Self::Reject => false,
-        }
-    }
-}
 
 /// What a breaker holds to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

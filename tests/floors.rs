@@ -14,6 +14,9 @@ const FLOORS: &[&[&str]] = &[
     &["cli"],
 ];
 
+/// From this floor on rooms are the program's, behind the feature `service`; below it is what others may embed.
+const PROGRAM: usize = 4;
+
 /// Where `unsafe` may stand.
 const UNSAFE_ROOMS: &[&str] = &["sys", "io"];
 
@@ -188,4 +191,20 @@ fn every_room_is_drawn_in_the_architecture() {
     for (room, ..) in rooms() {
         assert!(drawn.contains(&format!("{room}/")), "ARCHITECTURE.md does not draw {room}/");
     }
+}
+
+#[test]
+fn the_program_is_a_feature_and_the_data_plane_is_none() {
+    let text = std::fs::read_to_string("src/lib.rs").unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut seen = 0;
+    for (room, floor) in floor_of() {
+        let Some(at) = lines.iter().position(|l| *l == format!("pub mod {room};")) else {
+            continue;
+        };
+        let gated = lines[at - 1] == "#[cfg(feature = \"service\")]";
+        assert_eq!(gated, floor >= PROGRAM, "{room} on floor {floor}");
+        seen += 1;
+    }
+    assert!(seen > 15, "only {seen} rooms were found: the reader of this test is broken");
 }

@@ -2,14 +2,19 @@
 //!
 //! Knows no rule. Sums are exact; the latest start is a bound that may lie too low after removals, never too high.
 
+use std::cmp::Reverse;
+
 use super::{Entry, Key};
 use crate::base::{Instant, Priority};
 
 /// The most entries of a block.
 pub(super) const BLOCK: usize = 64;
 
-/// No density: there is no such entry.
-pub(super) const NONE: u64 = u64::MAX;
+/// Which entry is worth least for its time: its density, then the newest, by its number of arrival.
+pub(super) type Least = (u64, Reverse<u64>);
+
+/// There is no such entry.
+pub(super) const NONE: Least = (u64::MAX, Reverse(0));
 
 /// Neighbours in the line.
 #[derive(Clone, Debug)]
@@ -21,8 +26,8 @@ pub(super) struct Block<T> {
     pub(super) variance: u64,
     /// The whole block is in time if its work begins by then, in nanoseconds; below zero: never. May lie too low.
     latest_start: i64,
-    /// The least density of each priority; [`NONE`] where there is none.
-    least: [u64; Priority::COUNT],
+    /// The least of each priority; [`NONE`] where there is none.
+    least: [Least; Priority::COUNT],
 }
 
 impl<T: Copy> Block<T> {
@@ -57,14 +62,19 @@ impl<T: Copy> Block<T> {
         self.entries.last().map(|e| e.key)
     }
 
-    /// The least density among priorities between those two, both included.
-    pub(super) fn least_among(&self, from: Priority, to: Priority) -> u64 {
+    /// The least of priorities between those two, both included.
+    pub(super) fn least_among(&self, from: Priority, to: Priority) -> Least {
         let among = self.least.iter().take(to.index() + 1).skip(from.index());
-        among.fold(NONE, |least, d| least.min(*d))
+        among.fold(NONE, |least, l| least.min(*l))
+    }
+
+    /// Where the entry of that number of arrival stands.
+    pub(super) fn position(&self, seq: u64) -> Option<usize> {
+        self.entries().iter().position(|e| e.key.seq == seq)
     }
 
     /// Whether there is one of that priority.
-    pub(super) const fn has(&self, priority: Priority) -> bool {
+    pub(super) fn has(&self, priority: Priority) -> bool {
         self.least[priority.index()] != NONE
     }
 
@@ -103,7 +113,7 @@ impl<T: Copy> Block<T> {
             self.latest_start = self.latest_start.saturating_add(signed(entry.service.get()));
             self.work -= entry.service.get();
             self.variance -= entry.variance();
-            if self.least[entry.key.priority.index()] == entry.density {
+            if self.least[entry.key.priority.index()] == entry.least() {
                 self.find_least();
             }
         } else {
@@ -144,7 +154,7 @@ impl<T: Copy> Block<T> {
         let latest = signed(entry.deadline.as_nanos()).saturating_sub(signed(self.work));
         self.latest_start = self.latest_start.min(latest);
         let least = &mut self.least[entry.key.priority.index()];
-        *least = (*least).min(entry.density);
+        *least = (*least).min(entry.least());
     }
 
     fn sum_up(&mut self) {
@@ -162,7 +172,7 @@ impl<T: Copy> Block<T> {
         let mut least = [NONE; Priority::COUNT];
         for e in self.entries() {
             let of = &mut least[e.key.priority.index()];
-            *of = (*of).min(e.density);
+            *of = (*of).min(e.least());
         }
         self.least = least;
     }
@@ -177,9 +187,15 @@ impl<T: Copy> Block<T> {
         }
         assert!(self.entries().is_sorted_by_key(|e| e.key), "order within a block");
         assert_eq!((self.work, self.variance), (exact.work, exact.variance), "a block's sums");
-        assert_eq!(self.least, exact.least, "a block's least densities");
+        assert_eq!(self.least, exact.least, "the least of a block");
         assert!(self.latest_start <= exact.latest_start, "a block's latest start lies too high");
         assert!(self.entries.len() <= BLOCK, "a block's room");
+    }
+}
+
+impl<T> Entry<T> {
+    pub(super) const fn least(&self) -> Least {
+        (self.density, Reverse(self.key.seq))
     }
 }
 

@@ -220,7 +220,7 @@ impl<T: Copy> Line<T> {
     /// The work of those before that entry that may give way to it and are worth less for their time, and the longest of them.
     pub(super) fn worth_less(&self, newest: &Entry<T>) -> (Nanos, Nanos) {
         let from = newest.key.priority;
-        let least = |b: &&Block<T>| b.least_among(from, Priority::BestEffort) < newest.density;
+        let least = |b: &&Block<T>| b.least_among(from, Priority::BestEffort).0 < newest.density;
         let before =
             self.blocks.iter().take_while(|b| b.first().is_some_and(|e| e.key < newest.key));
         let entries = before.filter(least).flat_map(Block::entries);
@@ -253,28 +253,25 @@ impl<T: Copy> Line<T> {
     /// equals the newest.
     pub(super) fn least(&self, last: &Key, among: (Priority, Priority)) -> Option<(u64, Place)> {
         let (from, to) = among;
-        let mut best: Option<(u64, std::cmp::Reverse<u64>, Place)> = None;
+        let (mut best, mut of) = (NONE, 0);
         for (n, block) in self.blocks.iter().enumerate() {
             if block.first().is_none_or(|e| e.key > *last) {
                 break;
             }
-            let least = block.least_among(from, to);
-            if least == NONE || best.is_some_and(|(density, ..)| least > density) {
-                continue;
+            let whole = block.last_key().is_some_and(|k| k <= *last);
+            let mut least = block.least_among(from, to);
+            if !whole && least < best {
+                let up_to = block.entries().iter().take_while(|e| e.key <= *last);
+                let may_go = up_to.filter(|e| (from..=to).contains(&e.key.priority));
+                least = may_go.map(Entry::least).min().unwrap_or(NONE);
             }
-            for (at, e) in block.entries().iter().enumerate() {
-                if e.key > *last {
-                    break;
-                }
-                let worth = (e.density, std::cmp::Reverse(e.key.seq), Place { block: n, at });
-                if (from..=to).contains(&e.key.priority)
-                    && best.is_none_or(|b| (worth.0, worth.1) < (b.0, b.1))
-                {
-                    best = Some(worth);
-                }
+            if least < best {
+                (best, of) = (least, n);
             }
         }
-        best.map(|(density, _, place)| (density, place))
+        let (density, std::cmp::Reverse(seq)) = best;
+        let at = self.blocks.get(of)?.position(seq).filter(|_| best != NONE)?;
+        Some((density, Place { block: of, at }))
     }
 
     pub(super) fn get(&self, place: Place) -> Option<&Entry<T>> {

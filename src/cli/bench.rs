@@ -4,28 +4,38 @@
 //! Knows no scheduling: it is a user of the service and of the generator.
 
 mod args;
+mod backends;
 mod bare;
 mod baseline;
 mod course;
+mod described;
 mod drive;
 mod lab;
+mod measured;
 mod noise;
 mod outcome;
 mod page;
 mod print;
 mod progress;
+mod ran;
 mod saturation;
+mod setting;
 mod spread;
 mod stolen;
 #[cfg(test)]
 pub(in crate::cli) mod testing;
 mod timeline;
+mod works;
 
 pub use args::BenchArgs;
 pub(super) use baseline::read as read_result;
+pub(super) use described::Described;
+#[cfg(test)]
+pub(super) use described::Work;
 pub(super) use drive::{Offered, Seat, Under, drive};
 pub(super) use lab::WORKER;
-pub(super) use outcome::{ClassMeasured, HIGH_ALONE, Measured, Outcome};
+pub(super) use measured::{ClassMeasured, HIGH_ALONE, Measured};
+pub(super) use outcome::Outcome;
 pub(super) use spread::{Spread, median};
 pub(super) use stolen::LATE_AFTER;
 
@@ -42,6 +52,7 @@ use course::Course;
 use lab::Lab;
 use noise::Noise;
 use outcome::{KIND, Machine, VERSION};
+use setting::{Setting, Wrong};
 
 /// How often what looks worse is measured again.
 const SECOND_LOOKS: usize = 2;
@@ -63,7 +74,18 @@ pub fn run(args: &BenchArgs) -> u8 {
     };
     let done = match shown {
         Some(outcome) => show(args, &outcome, None),
-        None => bench(args, before.as_ref()),
+        None => match Setting::new(args) {
+            Ok(setting) => bench(args, setting, before.as_ref()),
+            Err(Wrong::Config(text)) => {
+                // With a terminal or without: a fault is read by whoever started it.
+                let _ = std::io::stderr().write_all(text.as_bytes());
+                return exit::WRONG_CONFIG;
+            }
+            Err(Wrong::Usage(text)) => {
+                tracing::error!("{text}");
+                return exit::USAGE;
+            }
+        },
     };
     done.unwrap_or_else(|error| {
         tracing::error!("{error:#}");
@@ -72,14 +94,14 @@ pub fn run(args: &BenchArgs) -> u8 {
 }
 
 /// Measures, compares and shows.
-fn bench(args: &BenchArgs, before: Option<&Outcome>) -> anyhow::Result<u8> {
+fn bench(args: &BenchArgs, setting: Setting, before: Option<&Outcome>) -> anyhow::Result<u8> {
     let keep = args.save_baseline.as_deref().map(Keep::prepare).transpose();
     let keep = keep.context("cannot keep the result")?;
     if let Some(path) = &args.report {
         // Before the measurement, so that a path that cannot be written to costs none.
         File::options().append(true).create(true).open(path).with_context(|| cannot(path))?;
     }
-    let lab = Lab::new(args)?;
+    let lab = Lab::new(args, setting)?;
     let mut course = Course::new(args, &lab)?;
     course.say("looking for stolen time on each core");
     let mut noise = Noise::probe(lab.cores())?;
@@ -185,6 +207,7 @@ fn empty(args: &BenchArgs, lab: &Lab, saturation: f64) -> Outcome {
         stolen_limit: args.max_stolen / 100.0,
         repeated: 0,
         stopped: false,
+        generator_limited: false,
         runs: Vec::new(),
     }
 }

@@ -17,8 +17,8 @@ use crate::packet::framed::{FLAG_WANTS_REFUSAL, Header, LEN};
 /// Writes requests.
 #[derive(Debug)]
 pub(super) enum Payload {
-    /// What the requests of each class have in common.
-    Framed(Vec<Header>),
+    /// What the requests of each class have in common: header, and what stands behind it where that is no filler.
+    Framed(Vec<(Header, Option<Arc<[u8]>>)>),
     /// The id, this wide, at that offset. The rest is left as it is.
     Id {
         offset: usize,
@@ -38,8 +38,10 @@ impl Payload {
         }
         match (plan.framing, plan.matching) {
             (Framing::Framed, _) => {
-                let header = |class| header_of(class, plan.wants_refusal);
-                Self::Framed(plan.classes.iter().map(header).collect())
+                let common = |(i, class)| {
+                    (header_of(class, plan.wants_refusal), plan.bodies.get(i).cloned())
+                };
+                Self::Framed(plan.classes.iter().enumerate().map(common).collect())
             }
             (Framing::Raw, Matching::Id { offset, width }) => {
                 Self::Id { offset: usize::from(offset), width: usize::from(width) }
@@ -72,12 +74,16 @@ impl Payload {
                 let bytes = id.to_be_bytes();
                 into[*offset..offset + width].copy_from_slice(&bytes[8 - width..]);
             }
-            Self::Framed(headers) => {
-                let mut header = headers[usize::from(due.class)];
+            Self::Framed(classes) => {
+                let (header, body) = &classes[usize::from(due.class)];
+                let mut header = *header;
                 header.request = U64::new(id);
                 header.flow = U32::new(u32::from(due.socket.0));
                 header.stamp = U32::new(low_32(intended.as_nanos() / 1_000));
                 into[..LEN].copy_from_slice(header.as_bytes());
+                if let Some(body) = body {
+                    into[LEN..].copy_from_slice(body);
+                }
             }
             Self::Query(questions) => questions.write(due.content, low_16(id), into),
             Self::Captured(trace) => {
@@ -138,6 +144,8 @@ mod tests {
         assert_eq!((h.request.get(), h.status, h.budget_us.get()), (42, 1, 3_000));
         assert_eq!((h.kernel.get(), h.flow.get(), h.stamp.get()), (7, 5, 9));
         assert!(h.wants_refusal() && bytes[LEN..].iter().all(|b| *b == 0xee));
+        p.bodies = vec![(0..32).collect()];
+        assert_eq!(written(&p, 42, 64)[LEN..], p.bodies[0][..]);
     }
 
     #[test]

@@ -175,6 +175,8 @@ pub struct Plan {
     pub seed: u64,
     /// What requests look like.
     pub framing: Framing,
+    /// What stands behind the header of each class's framed requests, as long as its sizes less the header. Empty: filler.
+    pub bodies: Vec<Arc<[u8]>>,
     /// How answers are paired.
     pub matching: Matching,
     /// What is asked, where requests are DNS queries; their sizes then are the queries'.
@@ -223,6 +225,7 @@ impl Plan {
             burst: 1,
             seed: 1,
             framing: Framing::Framed,
+            bodies: Vec::new(),
             matching: Matching::Auto,
             questions: None,
             wants_refusal: true,

@@ -85,8 +85,14 @@ pub(super) fn encode(
     breaker(snapshot, out)
 }
 
+/// Why batches went to the GPU or stayed: who got them, the reason, and where they are counted.
+pub fn choices() -> impl Iterator<Item = (&'static str, &'static str, WorkerField)> {
+    REASONS.into_iter()
+}
+
 /// The datagrams of what `by` ran.
-pub(super) fn rows(c: &Counters, by: RunBy) -> u64 {
+#[must_use]
+pub fn rows(c: &Counters, by: RunBy) -> u64 {
     let (_, of) = ROWS[by as usize];
     of(c)
 }

@@ -14,5 +14,6 @@ mod table;
 mod testing;
 pub mod view;
 
+pub use backends::{choices, rows as rows_by};
 pub use plan::{PlanMeasured, PlanView, PlanWorker};
 pub use view::{Names, Service, Snapshot};

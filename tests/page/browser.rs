@@ -13,7 +13,7 @@ const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 /// A page that takes longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Tests of this file that are skipped without a browser.
-const TESTS: usize = 4;
+const TESTS: usize = 5;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheme {

@@ -36,6 +36,32 @@ fn page_of(name: &str) -> PathBuf {
     page
 }
 
+/// The kept result as one of a perceptron that a GPU took part of under `edf`, with figures that are made up.
+fn with_backends() -> PathBuf {
+    let text = std::fs::read_to_string(root().join("tests/data/bench.json")).expect("it is kept");
+    let mut json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let work = |class: &str| {
+        serde_json::json!({"class": class, "kernel": "work", "kind": "mlp", "runs_as": "f32 avx512", "payload": 256,
+            "fingerprint": "1"})
+    };
+    json["version"] = 3.into();
+    json["lab"]["service_ns"] = serde_json::Value::Null;
+    json["lab"]["work"] = ["high", "medium", "low"].map(work).into_iter().collect();
+    for run in json["runs"].as_array_mut().expect("runs") {
+        let away = if run["subject"] == "edf" { 400 } else { 0 };
+        let load = run["load"].as_f64().expect("a load");
+        let batches = (600.0 / (1.0 + load)) as u64;
+        run["backends"] = serde_json::json!({
+            "ran": [{"backend": "cpu", "rows": 1_000 - away, "batches": batches}, {"backend": "gpu", "rows": away, "batches": 4}],
+            "choices": [{"backend": "gpu", "reason": "pays", "batches": away / 100}, {"backend": "cpu", "reason": "cheaper", "batches": 7}],
+            "gpu": {"device": "a made-up card", "breaker": "half_open", "entered": {"open": 2}, "busy_s": 0.5, "transfer_s": 0.1},
+        });
+    }
+    let path = artefacts().join("backends.json");
+    std::fs::write(&path, json.to_string()).expect("target/ can be written");
+    path
+}
+
 fn assert_quiet(seen: &Visit) {
     assert!(seen.console.is_empty(), "the console says {:?}", seen.console);
     assert!(seen.requests.is_empty(), "the page asked for {:?}", seen.requests);
@@ -51,6 +77,38 @@ fn the_report_is_drawn_without_a_word_or_a_request() {
         let size = std::fs::metadata(&picture).expect("the picture was taken").len();
         assert!(size > 100_000, "{}: {size} bytes are no page of charts", picture.display());
         for part in ["What overload does", "<svg", "Every figure", "edf at 2x"] {
+            assert!(seen.dom.contains(part), "{part} is not on the page");
+        }
+    }
+}
+
+/// Who ran what: a row a backend, how its batches grow, what part it had, why, and how the breaker stands.
+#[test]
+fn the_page_says_who_ran_what() {
+    let page = artefacts().join("backends.html");
+    Command::cargo_bin("punctual")
+        .expect("the program is built with its tests")
+        .args(["bench", "--show"])
+        .arg(with_backends())
+        .arg("--report")
+        .arg(&page)
+        .assert()
+        .success();
+    for (scheme, name) in [(Scheme::Light, "backends-light.png"), (Scheme::Dark, "backends-dark.png")] {
+        let Some(seen) = visit(&page, scheme, &artefacts().join(name)) else { return };
+        assert_quiet(&seen);
+        for part in [
+            "mlp f32 avx512 on 256 bytes each",
+            "Who ran it",
+            "Rows a batch, on the cores",
+            "Run by the GPU",
+            "cpu: mlp f32 avx512",
+            "gpu: a made-up card",
+            "40.0 %",
+            "half_open, opened",
+            "20.0 %",
+            "cheaper",
+        ] {
             assert!(seen.dom.contains(part), "{part} is not on the page");
         }
     }

@@ -6,16 +6,22 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
 use super::baseline::path_of;
-use super::outcome::Subject;
 use crate::base::Nanos;
 use crate::cli::compare::RuleArgs;
 use crate::cli::load::duration;
 use crate::config::Policy;
+use crate::kernel::KernelSpec;
 use crate::load::Matching;
 
 /// The multiples of saturation that the whole benchmark offers.
 const SWEEP: [f64; 8] = [0.1, 0.25, 0.5, 0.8, 1.0, 2.0, 5.0, 10.0];
 const QUICK_SWEEP: [f64; 2] = [0.8, 2.0];
+/// High : Medium : Low.
+const MIX: [f64; 3] = [1.0, 2.0, 7.0];
+const SERVICE: Nanos = Nanos::from_micros(20);
+/// Payload bytes: of a request to a server that is not ours, and of a kernel that takes any number.
+const TARGET_SIZE: usize = 64;
+const KERNEL_SIZE: usize = 1_024;
 /// So that `--quick` ends within half a minute, also on a restless machine.
 const QUICK_REPEATS: u32 = 4;
 
@@ -28,7 +34,7 @@ pub struct BenchArgs {
     /// Loads, in multiples of saturation
     #[arg(long, value_delimiter = ',', value_name = "X,X")]
     loads: Option<Vec<f64>>,
-    /// Policies beside each other, by their names in the config [default: all; with --quick: fifo, edf]
+    /// Policies beside each other, by their names in the config [default: all; with --quick: fifo, and the default policy or that of the --config]
     #[arg(long, value_delimiter = ',', value_name = "NAME,NAME", value_parser = policy)]
     policies: Option<Vec<Policy>>,
     /// How long each run sends [default: 2s; with --quick: 600ms]
@@ -37,12 +43,18 @@ pub struct BenchArgs {
     /// Rounds; all take turns within each, medians and quartiles are shown
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub(super) rounds: u32,
-    /// What a packet costs: busy work of that time
-    #[arg(long, default_value = "20us", value_name = "TIME", value_parser = duration)]
-    pub(super) service: Nanos,
-    /// High : Medium : Low, by packets
-    #[arg(long, value_delimiter = ',', default_value = "1,2,7", value_name = "H,M,L")]
-    pub(super) mix: Vec<f64>,
+    /// What is run on a packet
+    #[arg(long, value_name = "KIND", default_value = "spin", value_parser = KernelSpec::KINDS)]
+    pub(super) kernel: String,
+    /// Measure the classes, kernels, levels and ports of this config, instead of High, Medium and Low of one kernel
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["kernel", "service"])]
+    pub(super) config: Option<PathBuf>,
+    /// What a packet of `spin` costs: busy work of that time [default: 20us]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    service: Option<Nanos>,
+    /// Shares of the classes, by packets: High, Medium, Low [default: 1,2,7], or those of the --config, the most urgent first [default: alike]
+    #[arg(long, value_delimiter = ',', value_name = "H,M,L")]
+    mix: Option<Vec<f64>>,
     /// The driver: auto, uring, mio
     #[arg(long, default_value = "auto", value_parser = ["auto", "uring", "mio"])]
     pub(super) io: String,
@@ -62,7 +74,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N")]
     pub(super) repeats: Option<u32>,
     /// Measure a server that already runs, instead of ours; NAME=ADDR; may be repeated: they take turns
-    #[arg(long, value_name = "ADDR", value_parser = target, conflicts_with_all = ["policies", "mix", "service", "io", "check"])]
+    #[arg(long, value_name = "ADDR", value_parser = target, conflicts_with_all = ["policies", "mix", "kernel", "config", "service", "io", "check"])]
     pub(super) target: Vec<(String, SocketAddr)>,
     /// How the answers of a --target are paired: auto, echo, crc32c
     #[arg(long = "match", value_name = "HOW", default_value = "auto", value_parser = matching, requires = "target")]
@@ -70,9 +82,9 @@ pub struct BenchArgs {
     /// What a --target's answers are judged by
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = duration, requires = "target")]
     pub(super) budget: Nanos,
-    /// Payload bytes of a request to a --target
-    #[arg(long, value_name = "BYTES", default_value_t = 64, requires = "target")]
-    pub(super) size: usize,
+    /// Payload bytes of a request to a --target [default: 64]; those that a kernel is given which takes any number [default: 1024]
+    #[arg(long, value_name = "BYTES")]
+    size: Option<usize>,
     /// Packets a second that count as 1x, instead of looking for saturation
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub(super) saturation: Option<f64>,
@@ -91,7 +103,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE.html")]
     pub(super) report: Option<PathBuf>,
     /// Measure nothing: show a kept result
-    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["baseline", "save_baseline", "target", "quick"])]
+    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["baseline", "save_baseline", "target", "quick", "kernel", "config"])]
     pub(super) show: Option<String>,
     /// Print one JSON object
     #[arg(long)]
@@ -141,16 +153,18 @@ impl BenchArgs {
         self.loads.clone().unwrap_or_else(|| default.to_vec())
     }
 
-    pub(super) fn policies(&self) -> Vec<Policy> {
+    /// Who is measured, where `ours` is the policy that goals are for.
+    pub(super) fn policies(&self, ours: Policy) -> Vec<Policy> {
         if let Some(policies) = &self.policies {
             return policies.clone();
         }
         if self.quick {
-            return vec![Policy::Fifo, Policy::OURS];
+            return if ours == Policy::Fifo { vec![ours] } else { vec![Policy::Fifo, ours] };
         }
         // Ours last, as the row that the others lead up to.
-        let mut all = Policy::ALL.to_vec();
+        let mut all: Vec<Policy> = Policy::ALL.iter().copied().filter(|p| *p != ours).collect();
         all.reverse();
+        all.push(ours);
         all
     }
 
@@ -158,18 +172,22 @@ impl BenchArgs {
         self.duration.unwrap_or_else(|| Nanos::from_millis(if self.quick { 600 } else { 2_000 }))
     }
 
-    /// Who takes turns. High alone comes first: it is the measure of what this machine allows.
-    pub(super) fn subjects(&self) -> Vec<Subject> {
-        if !self.target.is_empty() {
-            return (0..self.target.len()).map(Subject::Target).collect();
-        }
-        let policies = self.policies().into_iter().map(Subject::Policy);
-        std::iter::once(Subject::HighAlone).chain(policies).collect()
+    pub(super) fn service(&self) -> Nanos {
+        self.service.unwrap_or(SERVICE)
     }
 
-    /// How many void runs may be made again.
-    pub(super) fn repeats(&self) -> u32 {
-        let runs = self.loads().len() * self.subjects().len() * self.rounds as usize;
+    /// The shares that classes have; a config's are alike unless it is said.
+    pub(super) fn mix_of(&self, config: bool) -> Option<Vec<f64>> {
+        self.mix.clone().or_else(|| (!config).then(|| MIX.to_vec()))
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.size.unwrap_or(if self.target.is_empty() { KERNEL_SIZE } else { TARGET_SIZE })
+    }
+
+    /// How many void runs may be made again, with so many `subjects`.
+    pub(super) fn repeats(&self, subjects: usize) -> u32 {
+        let runs = self.loads().len() * subjects * self.rounds as usize;
         let quarter = u32::try_from(runs.div_ceil(4)).unwrap_or(u32::MAX);
         // A run of the quick one takes a second, and it has four to spare.
         let most = if self.quick { QUICK_REPEATS } else { u32::MAX };
@@ -178,13 +196,28 @@ impl BenchArgs {
 
     pub(super) fn fault(&self) -> Option<&'static str> {
         let positive = |x: &f64| x.is_finite() && *x > 0.0;
-        if self.mix.len() != 3 || !self.mix.iter().all(positive) {
-            return Some("--mix takes three numbers above 0, such as 1,2,7");
+        let three = self.config.is_some() || self.mix.as_ref().is_none_or(|m| m.len() == 3);
+        if !three || !self.mix.iter().flatten().all(positive) {
+            return Some(
+                "--mix takes three numbers above 0, such as 1,2,7; with --config one a class",
+            );
+        }
+        if self.service.is_some() && self.kernel != "spin" {
+            return Some(
+                "--service is the time of --kernel spin: other kernels take what they take",
+            );
+        }
+        let echoes = matches!(self.kernel.as_str(), "spin" | "echo") && self.config.is_none();
+        if self.size.is_some() && self.target.is_empty() && echoes {
+            return Some("--size is for a --target, a --config, or a kernel that works on bytes");
+        }
+        if self.size == Some(0) {
+            return Some("--size: a payload has at least one byte");
         }
         if self.loads().is_empty() || !self.loads().iter().all(|x| positive(x) && *x <= 100.0) {
             return Some("--loads takes numbers above 0 and up to 100, such as 0.8,2,5");
         }
-        if self.policies().is_empty() {
+        if self.policies.as_ref().is_some_and(Vec::is_empty) {
             return Some("--policies takes one or more names");
         }
         if self.duration() < Nanos::from_millis(100) {

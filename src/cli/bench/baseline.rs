@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::outcome::{KIND, Outcome, VERSION};
+use super::outcome::{KIND, OLDEST, Outcome, VERSION};
 
 /// Where results that are called by a name lie, below the current directory.
 const FOLDER: &str = ".punctual";
@@ -36,7 +36,7 @@ pub(in crate::cli) enum ReadError {
     },
     /// A result in the shape of another version.
     #[error(
-        "{} is a result of version {found}; this program (punctual {}) reads version {VERSION}: measure it again, or \
+        "{} is a result of version {found}; this program (punctual {}) reads versions {OLDEST} to {VERSION}: measure it again, or \
          compare with the program that made it{made}",
         path.display(),
         env!("CARGO_PKG_VERSION")
@@ -88,7 +88,7 @@ fn parse(path: &Path, text: &str) -> Result<Outcome, ReadError> {
         None => return Err(shape(format!("it has no `kind`: \"{KIND}\""))),
     }
     match head.version {
-        Some(v) if v == u64::from(VERSION) => {}
+        Some(v) if (u64::from(OLDEST)..=u64::from(VERSION)).contains(&v) => {}
         Some(found) => {
             let made = head.program.map(|p| format!(" (punctual {p})")).unwrap_or_default();
             return Err(ReadError::Version { path: path.to_owned(), found, made });
@@ -191,7 +191,7 @@ mod tests {
         type Change = fn(&mut serde_json::Value);
         let cases: [(Change, &str); 8] = [
             (|j| j["version"] = 1.into(), "is a result of version 1"),
-            (|j| j["version"] = 99.into(), "reads version 2"),
+            (|j| j["version"] = 99.into(), "reads versions 2 to 3"),
             (|j| j["kind"] = "punctual load".into(), "its `kind` is `punctual load`"),
             (|j| j["kind"] = serde_json::Value::Null, "it has no `kind`"),
             (|j| j["version"] = serde_json::Value::Null, "it has no `version`"),

@@ -8,14 +8,18 @@ use std::time::Duration;
 
 use super::args::BenchArgs;
 use super::bare::{Capacity, capacity_run};
-use super::lab::Lab;
+use super::lab::{KEPT_UP, Lab};
+use super::measured::{Measured, Run, Subject};
 use super::noise;
-use super::outcome::{Measured, Outcome, Run, Subject};
+use super::outcome::Outcome;
 use super::progress::Teller;
 use super::saturation;
+use crate::level::calibrate::LIMIT;
 
 /// How often one run is made again at most.
 const TRIES: u32 = 3;
+/// So often in succession a generator must have sent too little to be at its own end: once may be the machine.
+const SHORT: u32 = 2;
 /// What starting a service and waiting for its last answers add to a run.
 const AROUND: Duration = Duration::from_millis(350);
 /// There is nothing to show.
@@ -32,6 +36,10 @@ pub(super) struct Course<'a> {
     repeats_left: u32,
     repeated: u32,
     pub(super) capacity: Vec<Capacity>,
+    /// The service answered all that could be offered.
+    limited: bool,
+    /// Packets a second that the generator could not send: so many and more are not tried again.
+    beyond: f64,
     runs: Vec<Measured>,
 }
 
@@ -47,21 +55,26 @@ impl<'a> Course<'a> {
             )?;
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
         }
-        let runs = args.loads().len() * args.subjects().len() * args.rounds as usize;
+        let runs = args.loads().len() * lab.subjects().len() * args.rounds as usize;
         let pairs = if args.target.is_empty() { args.rounds as usize } else { 1 };
+        let repeats = args.repeats(lab.subjects().len());
+        let run = run_time(args, lab);
+        let all = run * count(runs) + pair_time(args, lab) * count(pairs);
         Ok(Self {
             args,
             lab,
             stop,
             teller: Teller::new(
                 runs + pairs,
-                (run_time(args) * count(runs) + pair_time(args) * count(pairs), noise::PROBE),
+                (all, run * repeats, noise::PROBE),
                 args.progress,
                 &lab.describe().to_string(),
             ),
-            repeats_left: args.repeats(),
+            repeats_left: repeats,
             repeated: 0,
             capacity: Vec::new(),
+            limited: false,
+            beyond: f64::INFINITY,
             runs: Vec::new(),
         })
     }
@@ -92,7 +105,7 @@ impl<'a> Course<'a> {
             };
             let capacity = Capacity { round: 0, service: found, bare: None, sound: true };
             self.capacity.push(capacity);
-            self.teller.done("saturation", "", pair_time(self.args));
+            self.teller.done("saturation", "", pair_time(self.args, self.lab));
             return Ok(found);
         }
         for round in 0..self.args.rounds {
@@ -107,18 +120,21 @@ impl<'a> Course<'a> {
             return Ok(());
         }
         for attempt in 1.. {
-            let pair = saturation::pair(self.lab, round, capacity_run(self.args.quick))?;
+            let time = capacity_run(self.args.quick);
+            let (pair, limited) = saturation::pair(self.lab, round, time, self.capacity.last())?;
+            self.limited |= limited;
             self.capacity.push(pair);
             if pair.sound {
                 let found = format!("{:.0} packets/s", pair.service);
-                self.teller.done("saturation", &found, pair_time(self.args));
+                self.teller.done("saturation", &found, pair_time(self.args, self.lab));
                 return Ok(());
             }
             if attempt >= TRIES || !self.may_repeat() {
                 let why = "void: too much of the time was taken away";
-                self.teller.done("saturation", why, pair_time(self.args));
+                self.teller.done("saturation", why, pair_time(self.args, self.lab));
                 return Ok(());
             }
+            self.teller.again(pair_time(self.args, self.lab));
             self.teller.note(&format!("saturation, round {}: void; once more", round + 1));
         }
         Ok(())
@@ -126,10 +142,10 @@ impl<'a> Course<'a> {
 
     /// All rounds of the sweep.
     pub(super) fn sweep(&mut self, saturation: f64) -> anyhow::Result<()> {
-        let (loads, subjects) = (self.args.loads(), self.args.subjects());
+        let (loads, subjects) = (self.args.loads(), self.lab.subjects());
         for round in 0..self.args.rounds {
             for load in &loads {
-                for subject in turns(&subjects, round) {
+                for subject in turns(subjects, round) {
                     self.run(subject, *load, saturation, round)?;
                 }
             }
@@ -146,17 +162,18 @@ impl<'a> Course<'a> {
     ) -> anyhow::Result<()> {
         let rounds = self.args.rounds;
         let first = 1 + self.runs.iter().map(|r| r.round).max().unwrap_or(0);
-        let subjects = self.args.subjects();
+        let subjects = self.lab.subjects();
         let pairs = if capacity { rounds as usize } else { 0 };
         let runs = rounds as usize * loads.len() * subjects.len();
-        let time = run_time(self.args) * count(runs) + pair_time(self.args) * count(pairs);
+        let time = run_time(self.args, self.lab) * count(runs)
+            + pair_time(self.args, self.lab) * count(pairs);
         self.teller.more(runs + pairs, time);
         for round in first..first + rounds {
             if capacity {
                 self.pair(round)?;
             }
             for load in loads {
-                for subject in turns(&subjects, round) {
+                for subject in turns(subjects, round) {
                     self.run(subject, *load, saturation, round)?;
                 }
             }
@@ -177,14 +194,30 @@ impl<'a> Course<'a> {
         let run =
             Run { subject, label: self.lab.label(subject), load, rate: load * saturation, round };
         let name = format!("{load}x {}", run.label);
+        let planned = self.lab.planned(&run);
+        if planned >= self.beyond {
+            self.teller.leave_out(&name, run_time(self.args, self.lab));
+            return Ok(());
+        }
+        let mut short = 0;
         for attempt in 1.. {
             self.say(&name);
             let measured = self.lab.run(&run)?;
             let void = measured.void.clone();
+            short = if measured.offered < KEPT_UP * planned { short + 1 } else { 0 };
+            if short >= SHORT && !self.stopped() {
+                self.beyond = self.beyond.min(planned);
+                self.teller.note(&format!(
+                    "{name}: the generator sent {:.0} packets/s of {planned:.0}, {SHORT} times: so much cannot be offered from \
+                     one core, and is not tried again",
+                    measured.offered
+                ));
+            }
             let high = measured.high().map_or(0.0, |c| c.on_time_share);
             self.runs.push(measured);
             match void {
-                Some(why) if attempt < TRIES && self.may_repeat() => {
+                Some(why) if attempt < TRIES && planned < self.beyond && self.may_repeat() => {
+                    self.teller.again(run_time(self.args, self.lab));
                     self.teller
                         .note(&format!("{name}, round {}: void, {why}; once more", round + 1));
                 }
@@ -193,7 +226,7 @@ impl<'a> Course<'a> {
                         || format!("{:.1} % on time", high * 100.0),
                         |why| format!("void: {why}"),
                     );
-                    self.teller.done(&name, &word, run_time(self.args));
+                    self.teller.done(&name, &word, run_time(self.args, self.lab));
                     return Ok(());
                 }
             }
@@ -215,6 +248,7 @@ impl<'a> Course<'a> {
         outcome.capacity.clone_from(&self.capacity);
         outcome.runs.clone_from(&self.runs);
         outcome.repeated = self.repeated;
+        outcome.generator_limited = self.limited;
     }
 
     /// Ends the showing of progress.
@@ -224,13 +258,18 @@ impl<'a> Course<'a> {
 }
 
 /// What a run takes: its load, its start, and the last answers.
-fn run_time(args: &BenchArgs) -> Duration {
-    args.duration().to_std() + AROUND
+fn run_time(args: &BenchArgs, lab: &Lab) -> Duration {
+    args.duration().to_std() + AROUND + starts(lab)
+}
+
+/// Kernels whose batches cost what is to be found out are measured at each start.
+fn starts(lab: &Lab) -> Duration {
+    LIMIT.to_std() * count(lab.measured_at_start())
 }
 
 /// What one look for saturation takes: the service and the bare loop. Of a target it is a search of about as long.
-fn pair_time(args: &BenchArgs) -> Duration {
-    (capacity_run(args.quick).to_std() + AROUND) * 2
+fn pair_time(args: &BenchArgs, lab: &Lab) -> Duration {
+    (capacity_run(args.quick).to_std() + AROUND) * 2 + starts(lab)
 }
 
 fn count(n: usize) -> u32 {

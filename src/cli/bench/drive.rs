@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 
 use super::bare::Bare;
 use super::stolen::{Stolen, Watch};
@@ -59,16 +59,21 @@ pub(in crate::cli) fn drive(
 ) -> anyhow::Result<Offered> {
     let stop = Arc::new(AtomicBool::new(false));
     let (tell, told) = channel::<()>();
+    let ((ready, is_ready), (begin, begun)) = (channel::<()>(), channel::<Instant>());
     let watch = Watch::start(watched.0, watched.1);
     let start = MonotonicClock.now();
     let (report, seen) = std::thread::scope(|s| {
         let stop_it = Arc::clone(&stop);
-        let generator = std::thread::Builder::new()
-            .name("punctual-load".to_owned())
-            .spawn_scoped(s, move || generate(plan.clone(), seat, stop_it))?;
         let reader = std::thread::Builder::new()
             .name("punctual-watch".to_owned())
-            .spawn_scoped(s, move || read(under, seat, plan.duration, &stop, &told))?;
+            .spawn_scoped(s, move || {
+                read(under, seat, plan.duration, &stop, (&ready, &begun, &told))
+            })?;
+        // Only then: where real-time threads have both cores, nobody else would start another one.
+        let _ = is_ready.recv();
+        let generator = std::thread::Builder::new()
+            .name("punctual-load".to_owned())
+            .spawn_scoped(s, move || generate(plan.clone(), seat, stop_it, &begin))?;
         let report = generator
             .join()
             .unwrap_or_else(|_panic| Err(anyhow::anyhow!("the generator panicked")));
@@ -87,30 +92,42 @@ pub(in crate::cli) fn drive(
     })
 }
 
-fn generate(plan: Plan, seat: Seat, stop: Arc<AtomicBool>) -> anyhow::Result<Report> {
+/// Says when it began to whoever reads figures.
+fn generate(
+    plan: Plan,
+    seat: Seat,
+    stop: Arc<AtomicBool>,
+    begin: &Sender<Instant>,
+) -> anyhow::Result<Report> {
     affinity::pin_current(seat.core)?;
     if seat.priority > 0 {
         realtime::request_fifo(i32::from(seat.priority))?;
     }
     let driver = load::open(&plan)?;
-    Ok(Generator::new(plan, driver, MonotonicClock)?.stop_when(stop).run(|_| ())?)
+    let mut generator = Generator::new(plan, driver, MonotonicClock)?.stop_when(stop);
+    let _ = begin.send(MonotonicClock.now());
+    Ok(generator.run(|_| ())?)
 }
 
-/// Reads figures until nobody holds the other end of `told`, and ends the wait for answers that do not come.
+/// Reads figures until nobody holds the other end of `told`, and ends the wait for answers that do not come. It is `ready`
+/// when it has its own priority, and counts from when the generator has `begun`: a reading of afterwards says nothing of what
+/// was answered meanwhile.
 fn read(
     under: Under<'_>,
     seat: Seat,
     duration: Nanos,
     stop: &AtomicBool,
-    told: &Receiver<()>,
+    (ready, begun, told): (&Sender<()>, &Receiver<Instant>, &Receiver<()>),
 ) -> Seen {
     // On the generator's core: a few microseconds there make nothing late, on the service's core they would.
     let _ = affinity::pin_current(seat.core);
     if seat.priority > 0 {
         let _ = realtime::request_fifo(i32::from(seat.priority) + 1);
     }
-    let start = MonotonicClock.now();
     let mut steps = Steps::start(under);
+    let _ = ready.send(());
+    // Without a beginning there is nothing to read, and whoever drives says why.
+    let Ok(start) = begun.recv() else { return steps.end() };
     let mut next = start + STEP;
     loop {
         let now = MonotonicClock.now();

@@ -2,75 +2,35 @@
 //!
 //! Knows no order of runs and no statistics.
 
-use std::fmt;
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, ensure};
-use serde::{Deserialize, Serialize};
 
 use super::args::BenchArgs;
+use super::backends::Backends;
 use super::bare::{self, Bare};
+use super::described::Described;
 use super::drive::{Offered, Seat, Under, drive};
-use super::outcome::{HIGH_ALONE, Measured, Run, Subject};
+use super::measured::{HIGH_ALONE, Measured, Run, Seen, Subject};
+use super::setting::{Setting, Stream};
 use super::stolen::LATE_AFTER;
 use crate::base::{IngressId, Nanos, Priority};
 use crate::cli::options::service_options;
-use crate::config::{self, Cores, Io, Policy, Settings};
-use crate::kernel::spin::ServiceTime;
-use crate::kernel::{KernelSpec, Registry};
+use crate::config::{Cores, Io, Policy};
 use crate::load::{Class, Framing, Matching, Plan, Sizes};
 use crate::runtime::Service;
 use crate::stats::Counters;
 use crate::sys::affinity;
 
-/// The config that a benchmark starts from.
-const LAB: &str = include_str!("../../../configs/overload-lab.toml");
-/// `SCHED_FIFO` priority of the workers with `--realtime`; the generator has the same on its own core.
-const REALTIME_PRIORITY: u8 = 10;
-/// The classes of the mix.
-const CLASSES: [Priority; 3] = [Priority::High, Priority::Medium, Priority::Low];
 /// Flows a class.
 const FLOWS: u16 = 2;
 /// The service's one worker, by the name of its thread.
 pub(in crate::cli) const WORKER: &str = "punctual-w0";
 /// No thread of ours has this name: a foreign server's threads are not watched.
 const NOBODY: &str = "";
-
-/// What a benchmark was run on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(in crate::cli) struct Described {
-    pub(in crate::cli) service_core: usize,
-    pub(in crate::cli) generator_core: usize,
-    /// None for targets.
-    #[serde(rename = "service_ns")]
-    pub(in crate::cli) service: Option<Nanos>,
-    pub(in crate::cli) mix: Vec<f64>,
-    pub(in crate::cli) driver: String,
-    pub(in crate::cli) seconds: f64,
-    pub(in crate::cli) seed: u64,
-    /// Servers that are not ours.
-    pub(in crate::cli) targets: Vec<String>,
-}
-
-impl fmt::Display for Described {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(service) = self.service else {
-            let (targets, s) = (self.targets.join(", "), self.seconds);
-            return write!(f, "{targets}; {s} s a run, load on core {}", self.generator_core);
-        };
-        let mix: Vec<String> = self.mix.iter().map(f64::to_string).collect();
-        write!(
-            f,
-            "High:Medium:Low = {} by packets, {} of busy work each, {} s a run; service on core {}, load on core {}, {}",
-            mix.join(":"),
-            service,
-            self.seconds,
-            self.service_core,
-            self.generator_core,
-            self.driver
-        )
-    }
-}
+/// Whoever answers less than this share of what was offered had no want of work; a generator that sent less than this share
+/// of what it was to send is at its own end.
+pub(super) const KEPT_UP: f64 = 0.9;
 
 /// What is asked of servers that are not ours.
 #[derive(Clone, Debug)]
@@ -81,45 +41,59 @@ struct Foreign {
     size: usize,
 }
 
+/// What somebody completes in a second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Completed {
+    pub(super) rate: f64,
+    /// Not too much of the time was taken away.
+    pub(super) sound: bool,
+    /// More was offered than was completed: that is all there is.
+    pub(super) full: bool,
+    /// No more could be offered.
+    pub(super) limited: bool,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Lab {
-    settings: Settings,
+    setting: Setting,
     described: Described,
     foreign: Foreign,
+    subjects: Vec<Subject>,
     duration: Nanos,
     stolen_limit: f64,
 }
 
 impl Lab {
-    pub(super) fn new(args: &BenchArgs) -> anyhow::Result<Self> {
+    pub(super) fn new(args: &BenchArgs, setting: Setting) -> anyhow::Result<Self> {
         let allowed =
             affinity::allowed_cores().context("cannot read which cores this process may use")?;
-        let cores = args.cores.clone().unwrap_or_else(|| allowed.iter().copied().take(2).collect());
-        ensure!(
-            cores.len() == 2,
-            "a benchmark needs two cores, one for the service and one for the load"
-        );
-        let (settings, driver) = settings(args, cores[0])?;
+        let cores = cores(args, &allowed, setting.settings.level.helpers)?;
+        let mut setting = setting;
+        setting.settings.workers.cores = Cores::List(vec![cores[0]]);
         let ours = args.target.is_empty();
         let described = Described {
             service_core: cores[0],
             generator_core: cores[1],
-            service: ours.then_some(args.service),
-            mix: if ours { args.mix.clone() } else { vec![1.0] },
-            driver: if ours { driver } else { String::new() },
+            service: setting.service.filter(|_| ours),
+            mix: if ours { setting.streams.iter().map(|s| s.share).collect() } else { vec![1.0] },
+            driver: if ours { driver(&setting)? } else { String::new() },
             seconds: args.duration().as_secs_f64(),
             seed: args.seed,
             targets: args.target.iter().map(|(name, to)| named(name, *to)).collect(),
+            work: if ours { setting.work() } else { Vec::new() },
+            config: setting.config.clone(),
+            policy: ours.then(|| setting.settings.controller.policy.word().to_owned()),
         };
         let foreign = Foreign {
             targets: args.target.clone(),
             matching: args.matching,
             budget: args.budget,
-            size: args.size,
+            size: args.size(),
         };
         let stolen_limit = args.max_stolen / 100.0;
-        Ok(Self { settings, described, foreign, duration: args.duration(), stolen_limit })
+        let subjects = subjects(args, &setting);
+        Ok(Self { setting, described, foreign, subjects, duration: args.duration(), stolen_limit })
     }
 
     pub(super) fn cores(&self) -> [usize; 2] {
@@ -128,6 +102,22 @@ impl Lab {
 
     pub(super) fn describe(&self) -> Described {
         self.described.clone()
+    }
+
+    /// Who takes turns. High alone comes first: it is the measure of what this machine allows.
+    pub(super) fn subjects(&self) -> &[Subject] {
+        &self.subjects
+    }
+
+    /// Seconds that a packet takes in its kernel, on average.
+    pub(super) const fn cost(&self) -> f64 {
+        self.setting.cost
+    }
+
+    /// Kernels whose batches are measured at each start.
+    pub(super) fn measured_at_start(&self) -> usize {
+        let kernels = self.setting.settings.kernels.iter();
+        if self.described.is_ours() { kernels.filter(|(_, k)| k.is_measured()).count() } else { 0 }
     }
 
     /// The name of a subject in the result.
@@ -139,29 +129,45 @@ impl Lab {
         }
     }
 
-    /// What the service completes in a second when it is never without work and drops nothing by choice; whether it was
-    /// measured without too much noise.
-    pub(super) fn service_capacity(&self, rate: f64, time: Nanos) -> anyhow::Result<(f64, bool)> {
+    /// What the service completes in a second when it is never without work and drops nothing by choice.
+    pub(super) fn service_capacity(&self, rate: f64, time: Nanos) -> anyhow::Result<Completed> {
         let service = self.start(Policy::Fifo)?;
-        let plan = self.plan(service.addresses(), rate, time, &CLASSES);
+        let to = self.addresses(&service);
+        let plan = self.plan(&to, rate, time, &self.setting.streams);
         let offered = self.drive(&plan, Under::Service(&service), WORKER)?;
         service.stop(Nanos::ZERO);
-        self.capacity(&offered, "the service")
+        self.completed(&offered, rate, "the service")
     }
 
     /// The same of the yardstick.
-    pub(super) fn bare_capacity(&self, rate: f64, time: Nanos) -> anyhow::Result<(f64, bool)> {
-        let priority = self.settings.workers.realtime;
-        let bare = Bare::start(self.described.service_core, &self.settings.kernels, priority)?;
-        let plan = self.plan(&[bare.address(); 3], rate, time, &CLASSES);
+    pub(super) fn bare_capacity(&self, rate: f64, time: Nanos) -> anyhow::Result<Completed> {
+        let settings = &self.setting.settings;
+        let kernels = settings.ingress.iter().map(|i| i.kernel).collect();
+        let bare = Bare::start(
+            self.described.service_core,
+            (&settings.kernels, kernels),
+            self.setting.framed(),
+            settings.workers.realtime,
+        )?;
+        let streams = &self.setting.streams;
+        let mut plan = self.plan(&vec![bare.address(); streams.len()], rate, time, streams);
+        for (class, stream) in plan.classes.iter_mut().zip(streams) {
+            class.kernel = stream.ingress.0;
+        }
         let offered = self.drive(&plan, Under::Bare(&bare), bare::THREAD)?;
-        self.capacity(&offered, "the bare loop")
+        self.completed(&offered, rate, "the bare loop")
     }
 
-    fn capacity(&self, offered: &Offered, who: &str) -> anyhow::Result<(f64, bool)> {
-        let served = offered.served.unwrap_or(offered.report.answered_rate);
-        ensure!(served > 0.0, "{who} answered nothing while saturation was looked for");
-        Ok((served, offered.stolen.fault(self.stolen_limit).is_none()))
+    fn completed(&self, offered: &Offered, asked: f64, who: &str) -> anyhow::Result<Completed> {
+        let report = &offered.report;
+        let rate = offered.served.filter(|r| *r > 0.0).unwrap_or(report.answered_rate);
+        ensure!(rate > 0.0, "{}", silent(offered, who, self.stolen_limit));
+        let limited = report.offered_rate < KEPT_UP * asked;
+        // A generator at its end sends everything late, and that is no fault of the machine's.
+        let mut stolen = offered.stolen;
+        stolen.generator *= f64::from(u8::from(!limited));
+        let sound = stolen.fault(self.stolen_limit).is_none();
+        Ok(Completed { rate, sound, full: rate < KEPT_UP * report.offered_rate, limited })
     }
 
     /// Offers `rate` to a target for `time`: what left and what was answered in a second, and whether the generator kept up.
@@ -183,64 +189,83 @@ impl Lab {
         self.foreign.targets[i].1
     }
 
+    /// Packets a second that the generator is to send in `run`.
+    pub(super) fn planned(&self, run: &Run) -> f64 {
+        let first = || {
+            let mix = &self.described.mix;
+            mix.first().map_or(1.0, |m| m / mix.iter().sum::<f64>())
+        };
+        if run.subject == Subject::HighAlone { run.rate * first() } else { run.rate }
+    }
+
     /// One run: a fresh service, the load, its figures.
     pub(super) fn run(&self, run: &Run) -> anyhow::Result<Measured> {
-        let (policy, classes, share) = match run.subject {
-            Subject::HighAlone => {
-                let all: f64 = self.described.mix.iter().sum();
-                (Policy::OURS, &CLASSES[..1], self.described.mix[0] / all)
-            }
-            Subject::Policy(policy) => (policy, &CLASSES[..], 1.0),
+        let streams = &self.setting.streams;
+        let (policy, streams) = match run.subject {
+            Subject::HighAlone => (self.setting.settings.controller.policy, &streams[..1]),
+            Subject::Policy(policy) => (policy, &streams[..]),
             Subject::Target(i) => {
                 let plan = self.target_plan(i, run.rate, self.duration);
                 plan.check()?;
                 let offered = self.drive(&plan, Under::Foreign, NOBODY)?;
-                return Ok(self.measured(run, offered, &[]));
+                return Ok(Measured::new(run, offered, self.stolen_limit, None));
             }
         };
         let service = self.start(policy)?;
-        let plan = self.plan(service.addresses(), run.rate * share, self.duration, classes);
+        let plan = self.plan(&self.addresses(&service), self.planned(run), self.duration, streams);
         let offered = self.drive(&plan, Under::Service(&service), WORKER)?;
+        let gpu = service.gpu();
         let stopped = service.stop(Nanos::from_millis(200));
         ensure!(stopped.faults.is_empty(), "{}", stopped.faults.join("; "));
         check_law(&stopped.figures)?;
-        Ok(self.measured(run, offered, &stopped.figures))
-    }
-
-    fn measured(&self, run: &Run, offered: Offered, figures: &[Counters]) -> Measured {
-        let void = offered.stolen.fault(self.stolen_limit);
-        Measured::new(run, &offered.report, figures, (offered.stolen, void), offered.timeline)
+        let seen = Seen {
+            backends: Backends::of(&stopped.figures, gpu.as_ref()),
+            figures: stopped.figures,
+            places: streams.iter().map(|s| (s.ingress, s.priority)).collect(),
+        };
+        Ok(Measured::new(run, offered, self.stolen_limit, Some(&seen)))
     }
 
     fn start(&self, policy: Policy) -> anyhow::Result<Service> {
-        let mut settings = self.settings.clone();
+        let mut settings = self.setting.settings.clone();
         settings.controller.policy = policy;
         Ok(Service::start(service_options(&settings, self.described.seed))?)
     }
 
+    /// Where each class goes.
+    fn addresses(&self, service: &Service) -> Vec<SocketAddr> {
+        let all = service.addresses();
+        self.setting.streams.iter().map(|s| all[s.ingress.index()]).collect()
+    }
+
     fn drive(&self, plan: &Plan, under: Under<'_>, thread: &str) -> anyhow::Result<Offered> {
-        let priority = self.settings.workers.realtime;
+        plan.check()?;
+        let priority = self.setting.settings.workers.realtime;
         let seat = Seat { core: self.described.generator_core, priority };
         drive(plan, under, seat, (thread, self.described.service_core))
     }
 
-    fn plan(&self, to: &[SocketAddr], rate: f64, duration: Nanos, classes: &[Priority]) -> Plan {
-        let class = |(i, p): (usize, &Priority)| Class {
-            name: p.label().to_owned(),
-            to: to[i],
-            share: self.described.mix[i],
-            size: Sizes::fixed(64),
-            priority: Some(*p),
-            budget: Some(self.settings.classes[*p].budget),
+    fn plan(&self, to: &[SocketAddr], rate: f64, duration: Nanos, streams: &[Stream]) -> Plan {
+        let class = |(s, to): (&Stream, &SocketAddr)| Class {
+            name: s.name.clone(),
+            to: *to,
+            share: s.share,
+            size: Sizes::fixed(s.size),
+            priority: Some(s.priority),
+            budget: Some(s.budget),
             kernel: 0,
-            dscp: None,
+            dscp: s.dscp,
         };
+        let framed = self.setting.framed();
         Plan {
-            classes: classes.iter().enumerate().map(class).collect(),
+            classes: streams.iter().zip(to).map(class).collect(),
             rate,
             duration,
-            framing: Framing::Raw,
-            matching: Matching::Echo,
+            framing: if framed { Framing::Framed } else { Framing::Raw },
+            bodies: streams.iter().filter_map(|s| s.body.clone()).collect(),
+            matching: if framed { Matching::Header } else { Matching::Echo },
+            // What is dropped shows in the service's figures; to be told would cost it a send.
+            wants_refusal: false,
             flows: FLOWS,
             seed: self.described.seed,
             spin: true,
@@ -267,35 +292,63 @@ impl Lab {
     }
 }
 
+/// Who takes turns: targets; or the policies, with the first class by itself where there are others.
+fn subjects(args: &BenchArgs, setting: &Setting) -> Vec<Subject> {
+    if !args.target.is_empty() {
+        return (0..args.target.len()).map(Subject::Target).collect();
+    }
+    let policies = args.policies(setting.settings.controller.policy);
+    let alone = (setting.streams.len() > 1).then_some(Subject::HighAlone);
+    alone.into_iter().chain(policies.into_iter().map(Subject::Policy)).collect()
+}
+
+/// The cores of the service and of the generator, beside those of `helpers`.
+fn cores(args: &BenchArgs, allowed: &[usize], helpers: usize) -> anyhow::Result<[usize; 2]> {
+    let asked = args.cores.clone();
+    let own = asked.unwrap_or_else(|| allowed.iter().copied().take(2).collect());
+    let [service, generator] = own[..] else {
+        anyhow::bail!("a benchmark needs two cores, one for the service and one for the load")
+    };
+    if helpers > 0 {
+        let placed = affinity::with_helpers(allowed, Some(&[service]), helpers);
+        let (_, theirs) = placed.map_err(|left| {
+            anyhow::anyhow!("{helpers} helpers: {left} cores are left beside the service's")
+        })?;
+        ensure!(
+            !theirs.contains(&generator) || args.cores.is_some(),
+            "{helpers} helpers beside the service's core, and the load: that takes {} cores, and this process may use {}; \
+             --cores {service},{generator} lets a helper share the load's core all the same",
+            helpers + 2,
+            allowed.len()
+        );
+    }
+    Ok([service, generator])
+}
+
+/// The name of the driver that the service will have.
+fn driver(setting: &Setting) -> anyhow::Result<String> {
+    let io = setting.settings.workers.io;
+    Ok(match io {
+        Io::Auto => crate::io::capability::choose(None)?.kind.label().to_owned(),
+        asked => asked.word().to_owned(),
+    })
+}
+
+/// Why nothing was answered, as far as it is known.
+fn silent(offered: &Offered, who: &str, limit: f64) -> String {
+    let report = &offered.report;
+    let why = offered.stolen.fault(limit).unwrap_or_else(|| {
+        "nobody took its core away: do its kernels answer such payloads, and its egress to this sender?".to_owned()
+    });
+    format!(
+        "{who} answered none of {} packets while saturation was looked for; {why}",
+        report.sum(|c| c.sent)
+    )
+}
+
 fn named(name: &str, to: SocketAddr) -> String {
     let address = to.to_string();
     if name == address { address } else { format!("{name} ({address})") }
-}
-
-/// The service's settings, and the name of the driver that it will have.
-fn settings(args: &BenchArgs, core: usize) -> anyhow::Result<(Settings, String)> {
-    let mut settings = config::parse("overload-lab.toml", LAB)?.settings;
-    settings.workers.cores = Cores::List(vec![core]);
-    settings.workers.io = match args.io.as_str() {
-        "uring" => Io::Uring,
-        "mio" => Io::Mio,
-        _ => Io::Auto,
-    };
-    settings.admin = None;
-    for ingress in &mut settings.ingress {
-        ingress.listen.set_port(0);
-    }
-    // Late results are sent: a plain service does so, and saturation is counted by answers.
-    for egress in &mut settings.egress {
-        egress.late = config::Late::Send;
-    }
-    settings.workers.realtime = u8::from(args.realtime) * REALTIME_PRIORITY;
-    let work = KernelSpec::Spin(ServiceTime::Constant(args.service));
-    settings.kernels = Registry::new(vec![("work".to_owned(), work)]);
-    let choice = crate::io::capability::choose(None)?;
-    let driver =
-        if settings.workers.io == Io::Auto { choice.kind.label() } else { args.io.as_str() };
-    Ok((settings, driver.to_owned()))
 }
 
 /// Law 1 after every run: a benchmark of a service that loses packets would measure nothing.

@@ -2,171 +2,25 @@
 //!
 //! Knows no terminal and no file. A change of its shape is a new [`VERSION`].
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::bare::{self, Capacity};
-use super::lab::Described;
+use super::described::Described;
+use super::measured::{ClassMeasured, HIGH_ALONE, Measured};
 use super::noise::Noise;
 use super::spread::{Spread, median};
-use super::stolen::Stolen;
-use super::timeline::Timeline;
-use crate::base::{DropReason, IngressId, Nanos, Priority};
 use crate::config::Policy;
-use crate::load::{ClassReport, Latencies, Report};
-use crate::stats::{ClassField, Counters, Field};
 
 /// What kind of JSON this is.
 pub(in crate::cli) const KIND: &str = "punctual bench";
 /// The JSON's version.
-pub(in crate::cli) const VERSION: u32 = 2;
-/// The control run's name.
-pub(in crate::cli) const HIGH_ALONE: &str = "high alone";
+pub(in crate::cli) const VERSION: u32 = 3;
+/// The oldest that is read. Version 2 knew busy work only, and did not say who ran what.
+pub(in crate::cli) const OLDEST: u32 = 2;
 /// How far High may stay behind its own control run, in points.
 const HIGH_SLACK: f64 = 0.01;
 /// The least share of kernel time that must go into packets that finish on time.
 const USEFUL_MIN: f64 = 0.95;
-/// Points of a percentile curve: a tenth of a nine each, from the fastest to 99.99 %.
-const CURVE_POINTS: u32 = 41;
-
-/// Who is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Subject {
-    /// The control run: High by itself, at its own rate.
-    HighAlone,
-    /// All classes under this policy.
-    Policy(Policy),
-    /// A server that is not ours, by its place among the targets.
-    Target(usize),
-}
-
-/// One run that is to be made.
-#[derive(Clone, Debug)]
-pub(super) struct Run {
-    pub(super) subject: Subject,
-    pub(super) label: String,
-    pub(super) load: f64,
-    pub(super) rate: f64,
-    pub(super) round: u32,
-}
-
-/// One class in one run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(in crate::cli) struct ClassMeasured {
-    pub(in crate::cli) class: String,
-    pub(in crate::cli) budget_us: f64,
-    /// Requests that were due, whether or not the generator could send them.
-    pub(in crate::cli) due: u64,
-    pub(in crate::cli) answered: u64,
-    /// Answers that the client had within the budget, counted from the intended send time.
-    pub(in crate::cli) on_time: u64,
-    pub(in crate::cli) on_time_share: f64,
-    pub(in crate::cli) p50_us: f64,
-    pub(in crate::cli) p99_us: f64,
-    pub(in crate::cli) p999_us: f64,
-    /// The latency at each of [`nines`]; ends where there are too few answers to tell.
-    pub(in crate::cli) curve_us: Vec<f64>,
-    pub(in crate::cli) kernel_dropped: u64,
-    pub(in crate::cli) drops: BTreeMap<String, u64>,
-}
-
-/// One run, measured by the client and by the service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(in crate::cli) struct Measured {
-    pub(in crate::cli) load: f64,
-    pub(in crate::cli) round: u32,
-    pub(in crate::cli) subject: String,
-    pub(in crate::cli) offered: f64,
-    pub(in crate::cli) classes: Vec<ClassMeasured>,
-    /// Kernel time spent on packets that finished on time, as a share of all kernel time; none for targets.
-    pub(in crate::cli) useful: Option<f64>,
-    /// Packets that were started after their deadline; none for targets.
-    pub(in crate::cli) started_expired: Option<u64>,
-    pub(in crate::cli) stolen: Stolen,
-    /// Why it does not count.
-    pub(in crate::cli) void: Option<String>,
-    pub(in crate::cli) timeline: Timeline,
-}
-
-impl Measured {
-    pub(super) fn new(
-        run: &Run,
-        report: &Report,
-        figures: &[Counters],
-        taken: (Stolen, Option<String>),
-        timeline: Timeline,
-    ) -> Self {
-        let sum = |f: &dyn Fn(&Counters) -> u64| -> u64 { figures.iter().map(f).sum() };
-        let class_sum = |field| sum(&|w| Priority::ALL.map(|p| w.class(p, field)).iter().sum());
-        let ours = !figures.is_empty();
-        let useful =
-            share(class_sum(ClassField::KernelTimeUseful), class_sum(ClassField::KernelTime));
-        Self {
-            load: run.load,
-            round: run.round,
-            subject: run.label.clone(),
-            offered: report.offered_rate,
-            classes: classes(report, figures),
-            useful: ours.then_some(useful),
-            started_expired: ours.then(|| class_sum(ClassField::StartedExpired)),
-            stolen: taken.0,
-            void: taken.1,
-            timeline,
-        }
-    }
-
-    pub(in crate::cli) fn class(&self, name: &str) -> Option<&ClassMeasured> {
-        self.classes.iter().find(|c| c.class == name)
-    }
-
-    pub(in crate::cli) fn high(&self) -> Option<&ClassMeasured> {
-        self.classes.first()
-    }
-}
-
-fn classes(report: &Report, figures: &[Counters]) -> Vec<ClassMeasured> {
-    let us = |n: Nanos| n.as_secs_f64() * 1e6;
-    let one = |(i, c): (usize, &ClassReport)| {
-        let priority = Priority::ALL.get(i).copied().unwrap_or(Priority::BestEffort);
-        let id = IngressId(u16::try_from(i).unwrap_or(u16::MAX));
-        let cell_sum = |f: &dyn Fn(&crate::stats::Cell<&crate::stats::CellWords>) -> u64| -> u64 {
-            figures.iter().map(|w| f(&w.view(id, priority))).sum()
-        };
-        let drops =
-            DropReason::ALL.iter().map(|r| (r.label().to_owned(), cell_sum(&|c| c.dropped(*r))));
-        let mut drops: BTreeMap<String, u64> = drops.filter(|(_, n)| *n > 0).collect();
-        drops.extend(
-            c.refusals().filter(|_| figures.is_empty()).map(|(r, n)| (r.label().to_owned(), n)),
-        );
-        ClassMeasured {
-            class: c.name.clone(),
-            budget_us: us(c.budget),
-            due: c.due,
-            answered: c.answered,
-            on_time: c.on_time,
-            on_time_share: share(c.on_time, c.due),
-            p50_us: us(c.corrected.at(0.5)),
-            p99_us: us(c.corrected.at(0.99)),
-            p999_us: us(c.corrected.at(0.999)),
-            curve_us: curve(&c.corrected).into_iter().map(us).collect(),
-            kernel_dropped: cell_sum(&|c| c.get(Field::KernelDropped)),
-            drops,
-        }
-    };
-    report.classes.iter().enumerate().map(one).collect()
-}
-
-/// The places of a percentile curve, in nines: 1 is 90 %, 2 is 99 %.
-pub(in crate::cli) fn nines() -> impl Iterator<Item = f64> {
-    (0..CURVE_POINTS).map(|i| f64::from(i) / 10.0)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "its logarithm decides how many nines there are")]
-fn curve(latencies: &Latencies) -> Vec<Nanos> {
-    let known = (latencies.count() as f64).log10();
-    nines().take_while(|n| *n <= known).map(|n| latencies.at(1.0 - 10_f64.powf(-n))).collect()
-}
 
 /// The machine that a result was measured on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,6 +66,9 @@ pub(in crate::cli) struct Outcome {
     /// Somebody ended the sweep before it was whole. Files from before this was written were whole.
     #[serde(default)]
     pub(in crate::cli) stopped: bool,
+    /// No more could be offered, and the service had answered that: 1x is what the generator can do.
+    #[serde(default)]
+    pub(in crate::cli) generator_limited: bool,
     pub(in crate::cli) runs: Vec<Measured>,
 }
 
@@ -220,14 +77,15 @@ pub(in crate::cli) struct Outcome {
 pub(in crate::cli) struct Verdict {
     pub(in crate::cli) load: f64,
     pub(in crate::cli) high: f64,
-    pub(in crate::cli) alone: f64,
+    /// None where there is one class.
+    pub(in crate::cli) alone: Option<f64>,
     pub(in crate::cli) useful: f64,
     pub(in crate::cli) started_expired: u64,
 }
 
 impl Verdict {
     pub(in crate::cli) fn high_kept(&self) -> bool {
-        self.high >= self.alone - HIGH_SLACK
+        self.alone.is_none_or(|alone| self.high >= alone - HIGH_SLACK)
     }
 
     pub(in crate::cli) fn work_useful(&self) -> bool {
@@ -304,11 +162,12 @@ impl Outcome {
         (!ratios.is_empty()).then(|| Spread::of(ratios))
     }
 
-    /// The policy that goals are for: the default one, or in older files what was the default then.
+    /// The policy that goals are for: that of the config or the default one, or in older files what was the default then.
     pub(in crate::cli) fn ours(&self) -> &'static str {
-        let ours = Policy::OURS.word();
-        let ran = self.runs.iter().any(|r| r.subject == ours);
-        if ran { ours } else { Policy::Edf.word() }
+        let said = self.lab.policy.as_deref();
+        let ours = Policy::ALL.iter().find(|p| Some(p.word()) == said).unwrap_or(&Policy::OURS);
+        let ran = self.runs.iter().any(|r| r.subject == ours.word());
+        if ran { ours.word() } else { Policy::Edf.word() }
     }
 
     /// Ours against its goals, at each load where it was run.
@@ -322,7 +181,7 @@ impl Outcome {
             (!ours.is_empty()).then(|| Verdict {
                 load,
                 high: high(&ours),
-                alone: high(&alone),
+                alone: (!alone.is_empty()).then(|| high(&alone)),
                 useful: median(ours.iter().filter_map(|r| r.useful)),
                 started_expired: ours.iter().filter_map(|r| r.started_expired).sum(),
             })
@@ -336,7 +195,7 @@ impl Outcome {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shares are shown with one digit after the point")]
-fn share(part: u64, whole: u64) -> f64 {
+pub(super) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
@@ -348,9 +207,10 @@ mod tests {
     #[test]
     fn a_verdict_needs_all_three_goals() {
         let good =
-            Verdict { load: 2.0, high: 0.985, alone: 0.99, useful: 0.97, started_expired: 0 };
+            Verdict { load: 2.0, high: 0.985, alone: Some(0.99), useful: 0.97, started_expired: 0 };
         assert!(good.met());
         assert!(!Verdict { high: 0.97, ..good }.met());
+        assert!(Verdict { high: 0.97, alone: None, ..good }.met(), "it is by itself");
         assert!(!Verdict { useful: 0.9, ..good }.met());
         assert!(!Verdict { started_expired: 1, ..good }.met());
     }
@@ -368,18 +228,6 @@ mod tests {
         assert!((sound.median - 0.85).abs() < 1e-12);
         outcome.runs.iter_mut().for_each(|r| r.void = Some("noise".to_owned()));
         assert_eq!(share(&outcome).rounds, 3);
-    }
-
-    #[test]
-    fn curves_end_where_too_little_is_known() {
-        let mut l = Latencies::new();
-        assert!(curve(&l).is_empty());
-        for us in 1..=100 {
-            l.record(Nanos::from_micros(us));
-        }
-        let curve = curve(&l);
-        assert_eq!(curve.len(), 21, "two nines of a hundred answers");
-        assert!(curve[10].get().abs_diff(90_000) < 100 && curve[20].get().abs_diff(99_000) < 100);
     }
 
     #[test]

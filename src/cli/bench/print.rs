@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, Table, TableComponent};
 
-use super::outcome::{ClassMeasured, Outcome};
+use super::measured::ClassMeasured;
+use super::outcome::Outcome;
+use super::ran;
 use super::spread::{Spread, median};
 
 /// The columns; a class of the mix that a result has not is left out.
@@ -16,7 +18,7 @@ pub(super) fn header(outcome: &Outcome) -> Vec<String> {
     }
     let first = outcome.classes().first().map(|c| title(c)).unwrap_or_default();
     header.push(format!("{first} p50 / p99 / p99.9"));
-    if outcome.lab.service.is_some() {
+    if outcome.lab.is_ours() {
         header.extend(["useful work".to_owned(), "started late".to_owned()]);
     }
     header.push("void".to_owned());
@@ -24,7 +26,7 @@ pub(super) fn header(outcome: &Outcome) -> Vec<String> {
 }
 
 fn who(outcome: &Outcome) -> &'static str {
-    if outcome.lab.service.is_some() { "policy" } else { "target" }
+    if outcome.lab.is_ours() { "policy" } else { "target" }
 }
 
 /// `high` as it stands in a sentence's place.
@@ -63,7 +65,7 @@ fn row(outcome: &Outcome, load: f64, subject: &str) -> Vec<String> {
         first(|c| c.p99_us),
         first(|c| c.p999_us)
     ));
-    if outcome.lab.service.is_some() {
+    if outcome.lab.is_ours() {
         let useful = median(rounds.iter().filter_map(|r| r.useful));
         let started: u64 = rounds.iter().filter_map(|r| r.started_expired).sum();
         row.extend([format!("{:.1} %", useful * 100.0), started.to_string()]);
@@ -112,7 +114,21 @@ pub(super) fn table(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     for line in noise(outcome) {
         writeln!(out, "{line}")?;
     }
-    let header = header(outcome);
+    writeln!(out, "{}", drawn(header(outcome), rows(outcome), 2))?;
+    for line in legend(outcome).into_iter().chain(verdicts(outcome)) {
+        writeln!(out, "{line}")?;
+    }
+    if ran::is_worth_showing(outcome) {
+        writeln!(out, "{}", drawn(ran::header(outcome), ran::rows(outcome), 3))?;
+        for line in ran::legend(outcome) {
+            writeln!(out, "{line}")?;
+        }
+    }
+    Ok(())
+}
+
+/// A table whose first `words` columns are words, and the others figures.
+fn drawn(header: Vec<String>, rows: Vec<Vec<String>>, words: usize) -> Table {
     let columns = header.len();
     let mut table = Table::new();
     table
@@ -120,19 +136,15 @@ pub(super) fn table(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
         .remove_style(TableComponent::HorizontalLines)
         .remove_style(TableComponent::MiddleIntersections)
         .set_header(header);
-    for row in rows(outcome) {
+    for row in rows {
         table.add_row(row);
     }
-    for column in 2..columns {
+    for column in words..columns {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    writeln!(out, "{table}")?;
-    for line in legend(outcome).into_iter().chain(verdicts(outcome)) {
-        writeln!(out, "{line}")?;
-    }
-    Ok(())
+    table
 }
 
 /// What counts as 1x, and how far the service is from the plainest one.
@@ -140,7 +152,12 @@ pub(super) fn saturation(outcome: &Outcome) -> String {
     let beside = outcome.capacity_ratio().map_or_else(String::new, |r| {
         format!(", {:.2} of a bare loop ({:.2}-{:.2})", r.median, r.q1, r.q3)
     });
-    format!("saturation: {:.0} packets/s{beside}", outcome.saturation)
+    let limit = if outcome.generator_limited {
+        "; the service answered all that one core could offer: it can do more"
+    } else {
+        ""
+    };
+    format!("saturation: {:.0} packets/s{beside}{limit}", outcome.saturation)
 }
 
 /// What the machine took while nobody worked, and the runs that it spoiled.
@@ -184,21 +201,24 @@ pub(super) fn legend(outcome: &Outcome) -> Vec<String> {
          quartiles of the rounds"
             .to_owned(),
     ];
-    if outcome.lab.service.is_some() {
+    if outcome.lab.is_ours() {
         lines.push("useful work: kernel time spent on packets that finished on time".to_owned());
     }
     lines
 }
 
 fn verdicts(outcome: &Outcome) -> Vec<String> {
+    let first = outcome.classes().first().map(|c| title(c)).unwrap_or_default();
     let line = |v: super::outcome::Verdict| {
         format!(
-            "{} at {}x: High {:.1} % on time, alone {:.1} % ({}); useful work {:.1} % ({}); {} started late",
+            "{} at {}x: {first} {:.1} % on time{}; useful work {:.1} % ({}); {} started late",
             outcome.ours(),
             v.load,
             v.high * 100.0,
-            v.alone * 100.0,
-            if v.high_kept() { "kept" } else { "more than a point behind" },
+            v.alone.map_or_else(String::new, |alone| {
+                let kept = if v.high_kept() { "kept" } else { "more than a point behind" };
+                format!(", alone {:.1} % ({kept})", alone * 100.0)
+            }),
             v.useful * 100.0,
             if v.work_useful() { "95 % reached" } else { "below 95 %" },
             v.started_expired

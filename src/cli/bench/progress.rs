@@ -16,15 +16,25 @@ use crate::sys::clock::MonotonicClock;
 struct Plan {
     all: Duration,
     done: Duration,
+    /// Of steps that were made again, beside `done`.
+    again: Duration,
+    /// The most that may yet be made again.
+    again_most: Duration,
     /// Planned for what comes after the last step.
     end: Duration,
 }
 
 impl Plan {
-    /// The time left: the plan's, times how much longer than planned it took until now.
+    /// The time left: the plan's and what will be made again, in proportion to what was until now, times how much longer than
+    /// planned a step took. What was made again is no step that took longer: there is only so much of it.
     fn left(&self, elapsed: Duration) -> Duration {
-        let pace = if self.done.is_zero() { 1.0 } else { elapsed.div_duration_f64(self.done) };
-        self.all.saturating_sub(self.done).mul_f64(pace) + self.end
+        if self.done.is_zero() {
+            return self.all + self.end;
+        }
+        let pace = elapsed.div_duration_f64(self.done + self.again);
+        let left = self.all.saturating_sub(self.done);
+        let again = left.mul_f64(self.again.div_duration_f64(self.done)).min(self.again_most);
+        (left + again).mul_f64(pace) + self.end
     }
 }
 
@@ -39,15 +49,16 @@ pub(super) struct Teller {
 }
 
 impl Teller {
-    /// For so many steps that are to take `all`, and what comes `end` after them. `lines` asks for lines where there is no
-    /// terminal.
+    /// For so many steps that are to take `all`, and what comes `end` after them; steps of up to `again` may be made again.
+    /// `lines` asks for lines where there is no terminal.
     pub(super) fn new(
         steps: usize,
-        (all, end): (Duration, Duration),
+        (all, again, end): (Duration, Duration, Duration),
         lines: bool,
         title: &str,
     ) -> Self {
-        let plan = Cell::new(Plan { all, done: Duration::ZERO, end });
+        let done = Duration::ZERO;
+        let plan = Cell::new(Plan { all, done, again: done, again_most: again, end });
         let begun = Cell::new(None);
         if !std::io::stderr().is_terminal() {
             let bar = ProgressBar::hidden();
@@ -71,6 +82,13 @@ impl Teller {
         self.bar.inc_length(steps as u64);
         let plan = self.plan.get();
         self.plan.set(Plan { all: plan.all + time, ..plan });
+    }
+
+    /// A step that was to take `time` was made, and is made again.
+    pub(super) fn again(&self, time: Duration) {
+        let plan = self.plan.get();
+        let again_most = plan.again_most.saturating_sub(time);
+        self.plan.set(Plan { again: plan.again + time, again_most, ..plan });
     }
 
     /// The first step begins.
@@ -101,6 +119,13 @@ impl Teller {
         }
     }
 
+    /// A step for which `time` was planned is not made.
+    pub(super) fn leave_out(&self, what: &str, time: Duration) {
+        let plan = self.plan.get();
+        self.plan.set(Plan { all: plan.all.saturating_sub(time), ..plan });
+        self.done(what, "left out", Duration::ZERO);
+    }
+
     /// Something to be known, whoever looks.
     pub(super) fn note(&self, what: &str) {
         if self.bar.is_hidden() {
@@ -127,10 +152,16 @@ mod tests {
     #[test]
     fn the_time_left_is_the_plans_at_the_pace_until_now() {
         let s = Duration::from_secs;
-        let plan = Plan { all: s(40), done: s(0), end: s(1) };
+        let none = s(0);
+        let plan = Plan { all: s(40), done: none, again: none, again_most: s(12), end: s(1) };
         assert_eq!(plan.left(s(0)), s(41));
         // A quarter of it took half as long again.
         assert_eq!(Plan { done: s(10), ..plan }.left(s(15)), s(46));
         assert_eq!(Plan { done: s(40), ..plan }.left(s(50)), s(1));
+        // As much again was made twice: so will be what is left, but no more than may be.
+        let twice = Plan { done: s(10), again: s(10), ..plan };
+        assert_eq!(twice.left(s(20)), s(43));
+        assert_eq!(Plan { again_most: none, ..twice }.left(s(20)), s(31));
+        assert_eq!(Plan { again_most: none, ..twice }.left(s(40)), s(61), "at half the pace");
     }
 }

@@ -1,9 +1,10 @@
 //! A small result for tests.
 
 use super::bare::Capacity;
-use super::lab::Described;
+use super::described::Described;
+use super::measured::{ClassMeasured, HIGH_ALONE, Measured};
 use super::noise::Noise;
-use super::outcome::{ClassMeasured, HIGH_ALONE, KIND, Machine, Measured, Outcome, VERSION};
+use super::outcome::{KIND, Machine, Outcome, VERSION};
 use super::stolen::Stolen;
 use super::timeline::Timeline;
 use crate::base::Nanos;
@@ -34,6 +35,7 @@ pub(in crate::cli) fn outcome(high: &[f64]) -> Outcome {
             at_ms: vec![100.0, 200.0],
             drops: [("predicted_miss".to_owned(), vec![5, 7])].into(),
         },
+        backends: None,
     };
     let rounds = high.iter().enumerate();
     let runs = rounds.flat_map(|(i, share)| [run(HIGH_ALONE, i, 0.99), run("edf", i, *share)]);
@@ -59,6 +61,9 @@ pub(in crate::cli) fn outcome(high: &[f64]) -> Outcome {
             seconds: 1.0,
             seed: 1,
             targets: Vec::new(),
+            work: Vec::new(),
+            config: None,
+            policy: None,
         },
         saturation: 40_000.0,
         capacity: high.iter().enumerate().map(capacity).collect(),
@@ -66,6 +71,7 @@ pub(in crate::cli) fn outcome(high: &[f64]) -> Outcome {
         stolen_limit: 0.02,
         repeated: 0,
         stopped: false,
+        generator_limited: false,
         runs: runs.collect(),
     }
 }

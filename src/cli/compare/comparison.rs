@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::figures::{self, Figure};
 use super::rule::{self, Kind, Verdict};
-use crate::cli::bench::{Outcome, Spread};
+use crate::cli::bench::{Described, Outcome, Spread};
 
 /// The JSON's version.
 const VERSION: u32 = 1;
@@ -122,13 +122,11 @@ impl Comparison {
 /// Why two results cannot be compared at all.
 pub(in crate::cli) fn unlike(before: &Outcome, now: &Outcome) -> Option<String> {
     let (a, b) = (&before.lab, &now.lab);
-    if a.service.is_some() != b.service.is_some() {
+    if a.is_ours() != b.is_ours() {
         return Some("one is of our own service, the other of a --target".to_owned());
     }
-    if let (Some(x), Some(y)) = (a.service, b.service)
-        && x != y
-    {
-        return Some(format!("a packet cost {x} of work in one and {y} in the other (--service)"));
+    if let Some(why) = other_work(a, b) {
+        return Some(why);
     }
     if a.mix != b.mix {
         return Some(format!("the mixes differ: {:?} and {:?} (--mix)", a.mix, b.mix));
@@ -139,6 +137,35 @@ pub(in crate::cli) fn unlike(before: &Outcome, now: &Outcome) -> Option<String> 
         return Some(format!("they have no load in common: {x:?} and {y:?} (--loads)"));
     }
     None
+}
+
+/// Whether a packet asked for something else. Files of version 2 are of busy work.
+fn other_work(a: &Described, b: &Described) -> Option<String> {
+    match (a.service, b.service) {
+        (Some(x), Some(y)) if x == y => None,
+        (Some(x), Some(y)) => {
+            Some(format!("a packet cost {x} of work in one and {y} in the other (--service)"))
+        }
+        (None, None) => {
+            let alike =
+                a.work.len() == b.work.len() && a.work.iter().zip(&b.work).all(|(x, y)| x.is(y));
+            let (x, y) = (a.work_in_words(), b.work_in_words());
+            let class = |d: &Described| {
+                d.work.iter().map(|w| w.class.clone()).collect::<Vec<_>>().join(", ")
+            };
+            (!alike).then(|| {
+                format!(
+                    "classes, kernels, their parameters or payloads differ: {} ({x}) and {} ({y})",
+                    class(a),
+                    class(b)
+                )
+            })
+        }
+        _ => {
+            let (x, y) = (a.work_in_words(), b.work_in_words());
+            Some(format!("one ran {x}, the other {y} (--kernel, --config)"))
+        }
+    }
 }
 
 fn notes(before: &Outcome, now: &Outcome) -> Vec<String> {
@@ -153,6 +180,10 @@ fn notes(before: &Outcome, now: &Outcome) -> Vec<String> {
     if (before.lab.seconds - now.lab.seconds).abs() > 1e-9 {
         let (x, y) = (before.lab.seconds, now.lab.seconds);
         notes.push(format!("runs of {x} s | {y} s: rare events show in the longer ones"));
+    }
+    if before.lab.forms() != now.lab.forms() && !before.lab.work.is_empty() {
+        let (x, y) = (before.lab.forms().join(", "), now.lab.forms().join(", "));
+        notes.push(format!("kernels ran in other forms: {x} | {y}"));
     }
     for (name, outcome) in [("before", before), ("now", now)] {
         if outcome.stopped {
@@ -173,7 +204,7 @@ fn notes(before: &Outcome, now: &Outcome) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::base::Nanos;
-    use crate::cli::bench::testing;
+    use crate::cli::bench::{Work, testing};
 
     #[test]
     fn a_share_that_falls_is_a_regression_and_noise_is_none() {
@@ -235,9 +266,40 @@ mod tests {
         };
         assert_eq!(with(&|_| ()), None);
         assert!(with(&|b| b.lab.service = Some(Nanos::from_micros(1))).is_some());
-        assert!(with(&|b| b.lab.service = None).is_some());
+        let foreign = with(&|b| b.lab.targets = vec!["a (127.0.0.1:9)".to_owned()]);
+        assert!(foreign.is_some_and(|why| why.contains("--target")));
         assert!(with(&|b| b.lab.mix = vec![1.0]).is_some());
         assert!(with(&|b| b.runs.iter_mut().for_each(|r| r.load = 3.0)).is_some());
+    }
+
+    #[test]
+    fn results_of_other_kernels_are_not_compared_and_an_older_one_of_busy_work_is() {
+        let work = |kind: &str, fingerprint: &str| Work {
+            class: "high".to_owned(),
+            kind: kind.to_owned(),
+            runs_as: "avx2".to_owned(),
+            payload: 64,
+            fingerprint: fingerprint.to_owned(),
+            ..Work::default()
+        };
+        let with = |service, work: Vec<Work>| {
+            let mut o = testing::outcome(&[0.9]);
+            (o.lab.service, o.lab.work) = (service, work);
+            o
+        };
+        let spin = Some(Nanos::from_micros(20));
+        let (old, new) = (with(spin, Vec::new()), with(spin, vec![work("spin", "1")]));
+        assert_eq!(unlike(&old, &new), None, "a file of version 2 has no work");
+        let fir = with(None, vec![work("fir", "2")]);
+        let why = unlike(&old, &fir).expect("two kernels");
+        assert!(why.contains("20us of busy work each") && why.contains("fir avx2"), "{why}");
+        assert_eq!(unlike(&fir, &fir), None);
+        let other = with(None, vec![work("fir", "3")]);
+        assert!(unlike(&fir, &other).is_some_and(|why| why.contains("parameters")));
+        let mut narrower = fir.clone();
+        narrower.lab.work[0].runs_as = "scalar".to_owned();
+        assert_eq!(unlike(&fir, &narrower), None);
+        assert!(notes(&fir, &narrower).iter().any(|n| n.contains("fir avx2 | fir scalar")));
     }
 
     /// What each round had on time at 2x: High, Medium, Low.

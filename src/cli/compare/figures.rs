@@ -160,7 +160,7 @@ fn gives_up(outcome: &Outcome, (load, class): (f64, &str)) -> bool {
 /// What `class` and those above it had on time, where it is given up and the run is ours. A round without a bare loop of its
 /// own stands beside the median of all.
 fn work(outcome: &Outcome, (load, subject, class): (f64, &str, &str)) -> Option<Figure> {
-    let ours = outcome.lab.service.is_some() && subject == outcome.ours();
+    let ours = outcome.lab.is_ours() && subject == outcome.ours();
     if !ours || !gives_up(outcome, (load, class)) {
         return None;
     }
@@ -216,9 +216,10 @@ fn has_class(outcome: &Outcome, subject: &str, class: &str) -> bool {
 }
 
 fn control_of(outcome: &Outcome, subject: &str) -> Option<String> {
-    let control = match outcome.lab.service {
-        Some(_) => HIGH_ALONE.to_owned(),
-        None => first_target(outcome)?,
+    let alone = || outcome.runs.iter().any(|r| r.subject == HIGH_ALONE);
+    let control = match outcome.lab.is_ours() {
+        true => alone().then(|| HIGH_ALONE.to_owned())?,
+        false => first_target(outcome)?,
     };
     (control != subject).then_some(control)
 }
@@ -230,7 +231,7 @@ fn first_target(outcome: &Outcome) -> Option<String> {
 }
 
 fn is_ours(outcome: &Outcome, subject: &str) -> bool {
-    outcome.lab.service.is_none() || subject == outcome.ours()
+    !outcome.lab.is_ours() || subject == outcome.ours()
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! Knows nothing that needs the machine: everything is found before anything is opened.
 
+use std::sync::Arc;
+
 use super::{
     BURST_MAX, CLASSES_MAX, Class, Framing, Matching, Plan, RATE_MAX, SOCKETS_MAX, STRETCHES_MAX,
     Sizes,
@@ -9,6 +11,7 @@ use super::{
 use crate::base::Nanos;
 use crate::base::limits::{BUDGET_MAX, DATAGRAM_MAX};
 use crate::load::arrivals::{Arrivals, Stretch};
+use crate::packet::framed;
 
 /// The most bursts of one run: their times are drawn before it.
 const WAVES_MAX: u32 = 100_000;
@@ -86,6 +89,11 @@ pub enum PlanError {
     /// A window of no requests, or one where no answers are expected.
     #[error("a window must be at least 1, and needs answers that open it again")]
     Window,
+    /// Bodies are for framed requests of a fixed size, one for each class.
+    #[error(
+        "class `{0}`: what stands behind its header must be as long as its requests, which are framed"
+    )]
+    Body(String),
     /// Not a share.
     #[error("the share of late packets that is allowed must be 0 to 1, not {0}")]
     LateShare(f64),
@@ -125,9 +133,22 @@ impl Plan {
                 return Err(PlanError::Name(class.name.clone()));
             }
             check_class(class, least)?;
+            self.check_body(i, class)?;
         }
         Ok(())
     }
+
+    fn check_body(&self, at: usize, class: &Class) -> Result<(), PlanError> {
+        let fits = |body: &Arc<[u8]>| {
+            let size = framed::LEN + body.len();
+            self.framing == Framing::Framed && class.size == Sizes::fixed(size)
+        };
+        if self.bodies.is_empty() || self.bodies.get(at).is_some_and(fits) {
+            return Ok(());
+        }
+        Err(PlanError::Body(class.name.clone()))
+    }
+
     fn check_course(&self) -> Result<(), PlanError> {
         let fits = |s: &Stretch| {
             let rates = [s.from, s.to];
@@ -187,8 +208,6 @@ fn check_class(class: &Class, least: usize) -> Result<(), PlanError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::load::arrivals::Bursts;
     use crate::load::dns::Questions;
@@ -241,6 +260,18 @@ mod tests {
         assert_eq!(many, PlanError::Bursts);
         assert_eq!(with(&|p| p.window = Some(0)), PlanError::Window);
         assert_eq!(with(&|p| p.late_share_max = 1.5), PlanError::LateShare(1.5));
+    }
+
+    #[test]
+    fn a_body_is_what_a_framed_request_has_behind_its_header() {
+        let with = |framing, len| {
+            let mut p = plan();
+            (p.framing, p.bodies) = (framing, vec![vec![7; len].into()]);
+            p.check()
+        };
+        assert_eq!(with(Framing::Framed, 32), Ok(()), "32 and 32 are the 64 of a request");
+        assert_eq!(with(Framing::Framed, 33), Err(PlanError::Body("a".to_owned())));
+        assert_eq!(with(Framing::Raw, 32), Err(PlanError::Body("a".to_owned())));
     }
 
     #[test]

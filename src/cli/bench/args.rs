@@ -28,7 +28,7 @@ const QUICK_REPEATS: u32 = 4;
 /// What `bench` is told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BenchArgs {
-    /// Half a minute: 0.8 and 2 times saturation, FIFO beside ours
+    /// Half a minute, and not six: 0.8 and 2 times saturation, FIFO beside ours
     #[arg(long)]
     pub(super) quick: bool,
     /// Loads, in multiples of saturation

@@ -102,6 +102,10 @@ fn bench(args: &BenchArgs, setting: Setting, before: Option<&Outcome>) -> anyhow
         File::options().append(true).create(true).open(path).with_context(|| cannot(path))?;
     }
     let lab = Lab::new(args, setting)?;
+    if let Some(why) = before.and_then(|b| compare::other_lab(&b.lab, &lab.describe())) {
+        tracing::error!("this cannot be compared with the baseline: {why}");
+        return Ok(exit::USAGE);
+    }
     let mut course = Course::new(args, &lab)?;
     course.say("looking for stolen time on each core");
     let mut noise = Noise::probe(lab.cores())?;

@@ -7,7 +7,7 @@ mod figures;
 mod print;
 mod rule;
 
-pub(super) use comparison::{Comparison, unlike};
+pub(super) use comparison::{Comparison, other_lab, unlike};
 pub(super) use print::table;
 
 use std::io::Write as _;

@@ -121,15 +121,8 @@ impl Comparison {
 
 /// Why two results cannot be compared at all.
 pub(in crate::cli) fn unlike(before: &Outcome, now: &Outcome) -> Option<String> {
-    let (a, b) = (&before.lab, &now.lab);
-    if a.is_ours() != b.is_ours() {
-        return Some("one is of our own service, the other of a --target".to_owned());
-    }
-    if let Some(why) = other_work(a, b) {
+    if let Some(why) = other_lab(&before.lab, &now.lab) {
         return Some(why);
-    }
-    if a.mix != b.mix {
-        return Some(format!("the mixes differ: {:?} and {:?} (--mix)", a.mix, b.mix));
     }
     let common = before.loads().iter().any(|x| now.loads().iter().any(|y| x.total_cmp(y).is_eq()));
     if !common {
@@ -137,6 +130,17 @@ pub(in crate::cli) fn unlike(before: &Outcome, now: &Outcome) -> Option<String> 
         return Some(format!("they have no load in common: {x:?} and {y:?} (--loads)"));
     }
     None
+}
+
+/// The same, of what is known before anything is measured.
+pub(in crate::cli) fn other_lab(a: &Described, b: &Described) -> Option<String> {
+    if a.is_ours() != b.is_ours() {
+        return Some("one is of our own service, the other of a --target".to_owned());
+    }
+    let mixes = || {
+        (a.mix != b.mix).then(|| format!("the mixes differ: {:?} and {:?} (--mix)", a.mix, b.mix))
+    };
+    other_work(a, b).or_else(mixes)
 }
 
 /// Whether a packet asked for something else. Files of version 2 are of busy work.

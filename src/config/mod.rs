@@ -25,6 +25,7 @@ use toml::de::DeTable;
 use fault::{Place, Report};
 
 pub use fault::{Fault, Faults, Severity};
+pub(crate) use nearest::nearest;
 pub use settings::{
     BatchRule, Calibration, Chunk, Class, Classify, ClassifyBy, Controller, Cores, Egress, Empty,
     Fallback, Framing, Gpu, Guard, Idle, Ingress, Io, Late, Layout, Level, LevelMode,

@@ -8,7 +8,7 @@ const WORD_MAX: usize = 64;
 /// The candidate that differs from `word` by few enough typing mistakes to be what was meant.
 ///
 /// Case and `-` for `_` count nothing; a mistake in three letters is allowed, and one at least.
-pub(super) fn nearest<'c>(
+pub(crate) fn nearest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {

@@ -150,7 +150,7 @@ mod tests {
             ("bench --duration 1ms", "less than 100ms"),
             ("bench --save-baseline a/b.json --report a/b.json", "the same file"),
             ("bench --noise-threshold=-1", "noise-threshold"),
-            ("bench --kernel mpl", "similar value exists: 'mlp'"),
+            ("bench --kernel mpl", "did you mean mlp?"),
             ("bench --kernel fir --service 5us", "--service is the time of --kernel spin"),
             ("bench --kernel spin --size 64", "--size is for"),
             ("bench --kernel fir --size 0", "at least one byte"),

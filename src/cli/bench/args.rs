@@ -9,7 +9,7 @@ use super::baseline::path_of;
 use crate::base::Nanos;
 use crate::cli::compare::RuleArgs;
 use crate::cli::load::duration;
-use crate::config::Policy;
+use crate::config::{Policy, nearest};
 use crate::kernel::KernelSpec;
 use crate::load::Matching;
 
@@ -43,8 +43,8 @@ pub struct BenchArgs {
     /// Rounds; all take turns within each, medians and quartiles are shown
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub(super) rounds: u32,
-    /// What is run on a packet
-    #[arg(long, value_name = "KIND", default_value = "spin", value_parser = KernelSpec::KINDS)]
+    /// What is run on a packet: crc32c, echo, fir, match, mlp, rs, spin
+    #[arg(long, value_name = "KIND", default_value = "spin", value_parser = kernel)]
     pub(super) kernel: String,
     /// Measure the classes, kernels, levels and ports of this config, instead of High, Medium and Low of one kernel
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["kernel", "service"])]
@@ -111,6 +111,15 @@ pub struct BenchArgs {
     /// Show progress even where standard error is no terminal
     #[arg(long)]
     pub(super) progress: bool,
+}
+
+fn kernel(name: &str) -> Result<String, String> {
+    let kinds = KernelSpec::KINDS;
+    if kinds.contains(&name) {
+        return Ok(name.to_owned());
+    }
+    let meant = nearest(name, kinds).map_or_else(String::new, |n| format!("; did you mean {n}?"));
+    Err(format!("the kernels are {}{meant}", kinds.join(", ")))
 }
 
 fn policy(name: &str) -> Result<Policy, String> {

@@ -20,7 +20,7 @@ use punctual::kernel::cpu_accel::CpuAccelerator;
 use punctual::kernel::{Kernel, Kernels};
 use punctual::packet::framed::Header;
 use punctual::sched::admission::Policy;
-use punctual::stats::{Field, WorkerField};
+use punctual::stats::{ClassField, Field, WorkerField};
 use zerocopy::IntoBytes as _;
 
 /// What becomes of the next batches.
@@ -47,6 +47,8 @@ struct Desk {
     fates: VecDeque<Fate>,
     taken: u64,
     refuses: bool,
+    /// What handing a batch over takes of the worker's time.
+    hand: Nanos,
 }
 
 impl Desk {
@@ -82,6 +84,7 @@ struct Line(Arc<Mutex<Desk>>);
 impl Port for Line {
     fn send(&mut self, errand: Errand) -> Result<(), Errand> {
         let mut desk = self.0.lock().unwrap();
+        desk.clock.pass(desk.hand);
         if desk.refuses {
             return Err(errand);
         }
@@ -152,6 +155,7 @@ impl Pair {
             fates: VecDeque::new(),
             taken: 0,
             refuses: false,
+            hand: Nanos::ZERO,
         }));
         let line: Box<dyn Port> = Box::new(Line(Arc::clone(&desk)));
         let turns = rig
@@ -281,10 +285,11 @@ fn the_end_of_the_queue_is_offered_before_anybody_gives_way() {
     for options in both() {
         let upon_long = |rig: &mut Rig| {
             let now = rig.now();
-            for n in 0..45 {
+            // As many as fit, so that the first for whom there is no time is a short one.
+            for n in 0..39 {
                 rig.arrive(Incoming::new(1, 4_000 + n, now, long(n.into())));
             }
-            for n in 45..85 {
+            for n in 39..79 {
                 rig.arrive(Incoming::new(1, 4_000 + n, now, numbered(20_000, n.into())));
             }
         };
@@ -317,7 +322,7 @@ fn the_end_of_the_queue_is_offered_before_anybody_gives_way() {
         let value = options.admission.policy == Policy::Value;
         assert!(by_one[usize::from(!value)] > 0, "alone somebody has to go: {by_one:?}");
         assert_eq!(by_two, [0; 3], "beside {by_one:?}");
-        assert_eq!(on_time(&pair, 1, Priority::Medium), 128 + 85);
+        assert_eq!(on_time(&pair, 1, Priority::Medium), 128 + 79);
     }
 }
 
@@ -343,6 +348,32 @@ fn what_is_promised_is_taken_from_the_end_and_its_time_is_free_for_others() {
     assert_eq!(small.rig.drops(DropReason::LateAfterKernel), 0);
     let numbers = small.numbers();
     assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+}
+
+/// Handing over takes time, and what has none left for it is not started behind it.
+#[test]
+fn what_is_started_was_judged_after_the_batch_was_handed_over() {
+    for options in both() {
+        let mut pair = Pair::new(&options, [512; 4]);
+        pair.teach(1, 20_000);
+        pair.teach(2, 20_000);
+        let began = pair.rig.now();
+        burst(&mut pair, 1, 60, 60, 20_000);
+        burst(&mut pair, 2, 400, 60, 20_000);
+        for _ in 0..5 {
+            pair.turn();
+        }
+        // Medium has time for one more of its packets, if that is started now. The device is free, and Low has the time.
+        pair.rig.pass((began + Nanos::from_micros(9_960)).since(pair.rig.now()));
+        pair.desk().hand = Nanos::from_micros(100);
+        let before = pair.away(WorkerField::AwayBatches);
+        pair.turn();
+        assert!(pair.away(WorkerField::AwayBatches) > before, "nothing was handed over");
+        pair.settle();
+        let expired = |p| pair.rig.counters().class(p, ClassField::StartedExpired);
+        assert_eq!((expired(Priority::Medium), expired(Priority::Low)), (0, 0));
+        assert!(pair.rig.dropped(1, Priority::Medium, DropReason::LateAtDispatch) > 0);
+    }
 }
 
 /// What comes back unrun asks for a place in the line of promises as a newcomer does: it has none where all are worth as much.
@@ -702,6 +733,7 @@ fn only_what_the_device_runs_leaves() {
             fates: VecDeque::new(),
             taken: 0,
             refuses: false,
+            hand: Nanos::ZERO,
         }));
         let line: Box<dyn Port> = Box::new(Line(Arc::clone(&desk)));
         let turns = rig.turns.with_devices(vec![(

@@ -95,3 +95,45 @@ impl Worth {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{IngressId, KernelId};
+    use crate::packet::{PacketFlags, Slot};
+    use crate::sched::admission::Options;
+
+    fn packet(due_us: u64) -> Packet {
+        Packet {
+            released: Instant::ZERO,
+            deadline: Instant::ZERO + Nanos::from_micros(due_us),
+            service: Nanos::from_micros(10),
+            slot: Slot::FIRST,
+            len: 64,
+            count: 1,
+            ingress: IngressId(0),
+            kernel: KernelId(0),
+            bucket: 0,
+            priority: Priority::Low,
+            flags: PacketFlags::default(),
+        }
+    }
+
+    /// Where a class stands behind those that fit is a matter of the line: who comes back is queued by what it was queued by.
+    #[test]
+    fn what_stood_behind_leaves_with_the_deadline_that_it_was_queued_by() {
+        let mut worth = Worth::new(&Options::default(), 4);
+        let due = |p: &Packet| p.deadline + Nanos::from_micros(5);
+        let (front, behind) = (packet(500), packet(400));
+        worth.restore(due(&front), front.service, front, false);
+        let before = worth.shifts();
+        worth.restore(due(&behind), behind.service, behind, true);
+        assert!(worth.shifts() > before, "from here on keys mean something else");
+        let last = worth.from_tail().next().unwrap().key;
+        assert!(last.deadline > due(&front), "it stands behind what is due later");
+        let (packet, service, by) = worth.take_out(&last).unwrap();
+        assert_eq!((packet.deadline, service), (behind.deadline, behind.service));
+        assert_eq!(by, due(&behind));
+        assert_eq!((worth.len(), worth.work()), (1, front.service));
+    }
+}

@@ -145,7 +145,7 @@ fn main() {
         if quick { (5, Duration::from_millis(200)) } else { (41, Duration::from_millis(400)) };
     let _ = pin_current(CORE);
     let folder = tempfile::TempDir::new().unwrap();
-    println!("{rounds} rounds of {time:?}, by turns; median (quartiles)");
+    println!("{rounds} rounds of {time:?}, by turns; median (quartiles; least)");
     println!(
         "| driver | long answers a second, auto / off | auto beside off | chunk, us | beside the kernel, us a chunk |"
     );
@@ -177,8 +177,9 @@ fn main() {
         }
         let [a, o] = rates.map(|r| quartiles(r)[1]);
         let three = |values: Vec<f64>, digits: usize| {
+            let least = values.iter().copied().fold(f64::INFINITY, f64::min);
             let [low, median, high] = quartiles(values);
-            format!("{median:.digits$} ({low:.digits$} to {high:.digits$})")
+            format!("{median:.digits$} ({low:.digits$} to {high:.digits$}; least {least:.digits$})")
         };
         println!(
             "| {io} | {a:.0} / {o:.0} | {} | {} | {} |",

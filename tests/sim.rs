@@ -65,9 +65,13 @@ mod tests {
     #[test]
     fn two_hundred_seeds_with_faults_keep_all_laws() {
         let json = object("sim configs/sim/faults.toml --seeds 200 --packets 2000 --json");
-        assert_eq!(json["points"][0]["broken"], serde_json::json!([]));
-        assert_eq!(json["points"][0]["seeds"], 200);
-        assert_eq!(json["points"][0]["offered"], 400_000);
+        for (at, policy) in ["value", "edf"].into_iter().enumerate() {
+            let point = &json["points"][at];
+            assert_eq!(point["policy"], policy);
+            assert_eq!(point["broken"], serde_json::json!([]));
+            assert_eq!(point["seeds"], 200);
+            assert_eq!(point["offered"], 400_000);
+        }
     }
 
     #[test]

@@ -29,8 +29,6 @@ const SLOW: u8 = 4;
 const CONFIG: &str = r#"
 [workers]
 cores = [0]
-[controller]
-policy = "edf"
 [level]
 mode = "trial"
 [level.breaker]

@@ -149,6 +149,12 @@ choice! {
 impl Policy {
     /// The default: what all others are compared with.
     pub const OURS: Self = Self::Value;
+
+    /// Whether it predicts what will be late: only then is there anything for helpers and devices to go by.
+    #[must_use]
+    pub const fn predicts(self) -> bool {
+        matches!(self, Self::Value | Self::Edf)
+    }
 }
 
 /// How long a kernel that can pause runs at a time.
@@ -183,7 +189,7 @@ pub struct Controller {
     pub chunk: Chunk,
     /// Default value.
     pub overload: Overload,
-    /// Default value; with helpers or a GPU edf.
+    /// Default value.
     pub policy: Policy,
     /// How the Medium quota of a tiered layout is shared among the workers; 1 to 1,000 each, default 1 : 1.
     pub medium_split: [u32; 2],

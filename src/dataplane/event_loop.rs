@@ -236,9 +236,10 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         let mut now = if work_waits { self.clock.now() } else { began };
         let look_again_at = now + self.worker.slice();
         let wait = loop {
+            now = self.relieve(now);
             match self.worker.poll_output(now) {
                 Output::Run(kernel) => {
-                    let started = self.relieve(now);
+                    let started = now;
                     let paused;
                     (now, paused) = self.run_kernel(kernel, started);
                     in_kernels += now.since(started);
@@ -329,7 +330,8 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         Ok(())
     }
 
-    /// Before the worker begins with its own next batch: a device may begin with what stands last. Says what time it is then.
+    /// Before the worker judges what it runs next: a device may begin with what stands last. Says what time it is then, because
+    /// handing over takes some, and what has no time left for it is not to be started.
     #[inline]
     fn relieve(&mut self, now: Instant) -> Instant {
         if !self.worker.wants_relief() {

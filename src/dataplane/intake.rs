@@ -382,7 +382,8 @@ impl Worker {
         self.queue_packet(train, ready, run, admitted, note)
     }
 
-    /// A datagram was refused: once a device has taken something, there may be room for it.
+    /// A datagram was refused, for the time being where a device could be of use: what that takes makes room. Once none can take
+    /// any more, the gates decide who is refused, or gives way. Bounded: a device takes two batches at most.
     #[cold]
     #[inline(never)]
     fn admit_relieved(
@@ -392,11 +393,13 @@ impl Worker {
         (ready, run, note): (&Ready, Run<'_>, Option<FlowNote>),
         reason: DropReason,
     ) -> Result<(), DropReason> {
-        if !self.relieved(now, reason) {
-            return Err(reason);
+        let may_help = reason.is_overload() && reason != DropReason::ExpiredOnArrival;
+        let mut verdict = Err(reason);
+        while verdict.is_err() && may_help && self.wants_relief() {
+            self.form(now);
+            verdict = self.admission.admit_again(now, &ready.candidate);
         }
-        let admitted = self.admission.admit_again(now, &ready.candidate)?;
-        self.queue_admitted(train, ready, run, admitted, note)
+        self.queue_admitted(train, ready, run, verdict?, note)
     }
 
     /// Copies admitted datagrams into a slot, queues them as one packet and counts them.
@@ -444,7 +447,7 @@ impl Worker {
     }
 
     #[cold]
-    fn drop_evicted(&mut self, now: Instant) {
+    pub(super) fn drop_evicted(&mut self, now: Instant) {
         while let Some((evicted, reason)) = self.admission.next_evicted() {
             self.leave_queue(&evicted);
             self.drop_packet(now, evicted, reason);

@@ -212,6 +212,11 @@ impl Reorder {
         }
     }
 
+    /// What waits was given other places: those that were noted are void.
+    pub(super) fn forget_places(&mut self) {
+        self.nodes.iter_mut().for_each(|n| n.behind = None);
+    }
+
     /// A packet has come to its end without a result, or its result has left on its own. Says whether it was expected.
     pub(super) fn is_over(&mut self, list: ListId, seq: u64) -> bool {
         let found = self.find(list, seq);

@@ -105,6 +105,10 @@ pub struct Admission {
     chunk: Option<Nanos>,
     /// What a device takes off the end of the queue.
     relief: relief::Relief,
+    /// Above so much work that waits a device could be of use.
+    relief_from: Nanos,
+    /// How often what waits was given other places.
+    moves: u64,
 }
 
 impl Admission {
@@ -150,6 +154,8 @@ impl Admission {
             slice: Nanos::MAX,
             chunk: None,
             relief: relief::Relief::default(),
+            relief_from: Nanos::MAX,
+            moves: 0,
         }
     }
 
@@ -354,6 +360,7 @@ impl Admission {
     fn by_deadline(&mut self, now: Instant, candidate: &Candidate) -> Result<Admitted, DropReason> {
         match self.gates(now, candidate) {
             Ok(()) => Ok(Admitted::Expected),
+            Err(reason) if self.wants_relief() => Err(reason),
             Err(reason) if self.probe(now, candidate.priority) => {
                 debug_assert!(reason != DropReason::ExpiredOnArrival);
                 Ok(Admitted::Probe)
@@ -431,7 +438,9 @@ impl Admission {
         let may_evict = self.options.overload == Overload::Value
             && self.options.predictor == Predictor::Prefix
             && self.harmless(now, candidate).is_ok();
-        if may_evict && self.evict(work.saturating_sub(allowed), candidate) {
+        // A device is asked first.
+        if may_evict && !self.wants_relief() && self.evict(work.saturating_sub(allowed), candidate)
+        {
             return Ok(());
         }
         Err(DropReason::PredictedMiss)
@@ -586,7 +595,10 @@ impl Admission {
             return self.queue_by(candidate.queued_by, packet, candidate.service);
         }
         match self.worth.as_mut().filter(|_| self.by_value) {
-            Some(worth) => worth.put(packet),
+            Some(worth) => {
+                self.queue.skip_seq();
+                worth.put(packet);
+            }
             None => self.queue_by(candidate.released, packet, candidate.service),
         }
     }

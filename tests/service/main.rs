@@ -11,6 +11,7 @@
 
 mod admin;
 mod calibrated;
+mod chunks;
 mod classes;
 mod drops;
 mod echo;
@@ -61,6 +62,9 @@ every_driver! {
     }
     calibrated {
         kept_times_are_taken_up_where_they_are_true
+    }
+    chunks {
+        what_is_short_is_answered_in_the_middle_of_what_is_long
     }
     classes {
         the_mark_decides

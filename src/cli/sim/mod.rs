@@ -18,7 +18,7 @@ pub struct SimArgs {
     #[command(flatten)]
     world: world::WorldArgs,
     /// Instead of a plan: every policy on every workload, beside the most that any could reach
-    #[arg(long, conflicts_with_all = ["plan", "seeds", "policy", "workers", "packets", "events", "report"])]
+    #[arg(long, conflicts_with_all = ["plan", "seeds", "policy", "workers", "helpers", "packets", "events", "report"])]
     compare: bool,
     #[command(flatten)]
     comparison: compare::CompareArgs,

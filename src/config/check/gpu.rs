@@ -5,7 +5,7 @@
 use crate::base::Nanos;
 use crate::config::fault::Report;
 use crate::config::file::GpuFile;
-use crate::config::settings::{Controller, Gpu, Policy};
+use crate::config::settings::{Controller, Gpu};
 use crate::kernel::{KernelSpec, Registry};
 
 /// The settings; what they need is there afterwards, or `report` says what is not.
@@ -34,7 +34,7 @@ pub(super) fn check(
             .fault(place, "this program was built without GPUs")
             .allowed("false, or a program built by `cargo build --release --features gpu`");
     }
-    if controller.policy != Policy::Edf {
+    if !controller.policy.predicts() {
         let word = controller.policy.word();
         report.warn(place, format!("a GPU has no effect with policy = \"{word}\""));
     }

@@ -2,7 +2,7 @@
 
 use crate::config::fault::Report;
 use crate::config::section::Field;
-use crate::config::settings::{Controller, Cores, Policy};
+use crate::config::settings::{Controller, Cores};
 use crate::sys::affinity;
 
 /// Refuses more helpers than there are cores that no worker has.
@@ -13,7 +13,7 @@ pub(super) fn check(
     report: &mut Report,
 ) {
     let Some((asked, place)) = helpers.given().filter(|(n, _)| **n > 0) else { return };
-    if controller.policy != Policy::Edf {
+    if !controller.policy.predicts() {
         let word = controller.policy.word();
         report.warn(place, format!("`helpers` has no effect with policy = \"{word}\""));
     }

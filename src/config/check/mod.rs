@@ -29,10 +29,7 @@ const VALUES: [u32; 4] = [1_000, 100, 10, 1];
 pub(super) fn check(file: &File, report: &mut Report) -> Settings {
     let classes = classes(&file.classes, report);
     let workers = workers(&file.workers, report);
-    // What is weighed packet by packet is not handed to another core: helpers work beside the policy by classes.
-    let beside = file.level.helpers.or(0) > 0 || file.gpu.enabled.or(false);
-    let by_default = if beside { Policy::Edf } else { Policy::OURS };
-    let controller = controller(&file.controller, workers.layout, by_default, report);
+    let controller = controller(&file.controller, workers.layout, report);
     helpers::check(&file.level.helpers, &workers.cores, &controller, report);
     let endpoints = endpoint::check(file, &classes, report);
     let gpu = gpu::check(&file.gpu, &controller, &endpoints.kernels, report);
@@ -141,12 +138,7 @@ fn warn_of_workers(file: &WorkersFile, workers: &Workers, report: &mut Report) {
     }
 }
 
-fn controller(
-    file: &ControllerFile,
-    layout: Layout,
-    by_default: Policy,
-    report: &mut Report,
-) -> Controller {
+fn controller(file: &ControllerFile, layout: Layout, report: &mut Report) -> Controller {
     let controller = Controller {
         interval: file.interval.or(Nanos::from_millis(100)),
         safety: file.safety.or(0.9),
@@ -157,7 +149,7 @@ fn controller(
         audit_one_in: file.audit_one_in.or(1_000),
         chunk: file.chunk.or(Chunk::Auto),
         overload: file.overload.or(Overload::Value),
-        policy: file.policy.or(by_default),
+        policy: file.policy.or(Policy::OURS),
         medium_split: file.medium_split.or([1, 1]),
     };
     let policy = controller.policy;

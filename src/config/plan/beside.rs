@@ -36,7 +36,7 @@ pub(super) fn batch(
     Some((named.value()?, Company { rows, shared }))
 }
 
-/// Helpers are one worker's own here, and work beside one policy only.
+/// Helpers are one worker's own here, and of no use to a policy that predicts nothing.
 pub(super) fn relate_helpers(
     helpers: &Field<usize>,
     (workers, policies): (&[usize], &[Policy]),
@@ -47,8 +47,8 @@ pub(super) fn relate_helpers(
         let why = "`helpers`: workers of a service share them, and those of a world share nothing";
         r.fault(place, why).allowed("workers = 1, or helpers = 0");
     }
-    if !policies.contains(&Policy::Edf) {
-        let why = "`helpers` has no effect: they work beside the policy by classes";
-        r.fault(place, why).allowed("policy = \"edf\", or helpers = 0");
+    if !policies.iter().any(|p| p.predicts()) {
+        let why = "`helpers` has no effect: these policies predict nothing";
+        r.fault(place, why).allowed("policy = \"value\" or \"edf\", or helpers = 0");
     }
 }

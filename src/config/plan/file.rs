@@ -106,9 +106,7 @@ impl<'t, 'i> Top<'t, 'i> {
         };
         let helpers = self.helpers.or(settings.level.helpers);
         let workers = self.workers.or(vec![1]);
-        // As with a config: what is weighed packet by packet is not handed to another core.
-        let own = if helpers > 0 { Policy::Edf } else { settings.controller.policy };
-        let policy = self.policy.or(vec![own]);
+        let policy = self.policy.or(vec![settings.controller.policy]);
         relate_helpers(&self.helpers, (&workers, &policy), r);
         let duration = self.duration.or(DURATION_DEFAULT);
         if let Some((step, place)) = &self.step {

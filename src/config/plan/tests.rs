@@ -96,8 +96,7 @@ fn what_packets_took_and_when_they_came_may_be_recorded() {
 fn a_plan_may_have_helpers_and_kernels_that_gain_from_company() {
     let text = "helpers = 2\n[[batch]]\nkernel = \"crc32c\"\nrows = 8\nshared = 0.7\n";
     let plan = parse("p.toml", text, configs()).unwrap();
-    // As in a service: beside helpers the policy is by classes.
-    assert_eq!((plan.helpers, plan.policy), (2, vec![Policy::Edf]));
+    assert_eq!((plan.helpers, plan.policy), (2, vec![Policy::Value]));
     let (kernel, company) = plan.batches[0];
     assert_eq!(plan.settings.kernels.name(kernel), Some("crc32c"));
     assert_eq!((company.rows, company.shared), (8, 0.7));
@@ -153,7 +152,7 @@ fn every_fault_is_one_with_its_key_and_its_place() {
             "needs a rate that is constant",
         ),
         ("helpers = 2\npolicy = \"edf\"\nworkers = [1, 2]", "helpers", "share nothing"),
-        ("helpers = 1\npolicy = \"value\"", "helpers", "has no effect"),
+        ("helpers = 1\npolicy = \"fifo\"", "helpers", "has no effect"),
         ("helpers = 1024", "helpers", "is 1024, out of range"),
         ("[faults]\ndevice = { lasts = \"1ms\" }", "faults.device.every", "`every` is missing"),
         ("[[batch]]\nrows = 3", "batch[0].kernel", "`kernel` is missing"),

@@ -295,7 +295,7 @@ fn a_gpu_that_can_do_nothing_is_warned_of_and_one_that_is_not_built_in_is_a_faul
     let unheeded = good(&format!("{INGRESS}[gpu]\nslots = 2\n"));
     let [warning] = unheeded.warnings.as_slice() else { panic!("{:#?}", unheeded.warnings) };
     assert!(warning.message.contains("[gpu] has no effect without enabled = true"));
-    let text = format!("{INGRESS}[controller]\npolicy = \"value\"\n[gpu]\nenabled = true\n");
+    let text = format!("{INGRESS}[controller]\npolicy = \"fifo\"\n[gpu]\nenabled = true\n");
     let said: Vec<String> = match crate::config::parse("it.toml", &text) {
         Ok(loaded) => loaded.warnings.into_iter().map(|w| w.message).collect(),
         Err(faults) => {
@@ -308,20 +308,25 @@ fn a_gpu_that_can_do_nothing_is_warned_of_and_one_that_is_not_built_in_is_a_faul
     };
     assert!(built_in, "there is none");
     let has = |words: &str| said.iter().any(|s| s.contains(words));
-    assert!(has("a GPU has no effect with policy = \"value\""), "{said:?}");
+    assert!(has("a GPU has no effect with policy = \"fifo\""), "{said:?}");
     assert!(has("no kernel of this file runs on a GPU"), "{said:?}");
     assert!(has("its cost never opens the breaker"), "the default of 100: {said:?}");
 }
 
 #[test]
-fn helpers_work_beside_the_policy_by_classes() {
+fn helpers_work_beside_both_policies_that_predict() {
     if crate::sys::affinity::allowed_cores().is_ok_and(|cores| cores.len() > 1) {
         let loaded = good(&format!("{INGRESS}[level]\nhelpers = 1\n"));
-        assert_eq!((loaded.settings.controller.policy, loaded.warnings.len()), (Policy::Edf, 0));
-        let loaded =
-            good(&format!("{INGRESS}[controller]\npolicy = \"value\"\n[level]\nhelpers = 1\n"));
-        let [warning] = loaded.warnings.as_slice() else { panic!("{:#?}", loaded.warnings) };
-        assert!(warning.message.contains("no effect with policy = \"value\""));
+        assert_eq!((loaded.settings.controller.policy, loaded.warnings.len()), (Policy::Value, 0));
+        let beside = |policy: &str| {
+            let text =
+                format!("{INGRESS}[controller]\npolicy = \"{policy}\"\n[level]\nhelpers = 1\n");
+            good(&text).warnings
+        };
+        assert!(beside("edf").is_empty());
+        let said = beside("fifo");
+        let [warning] = said.as_slice() else { panic!("{said:#?}") };
+        assert!(warning.message.contains("no effect with policy = \"fifo\""));
         // What helpers do not heed is said, too.
         let loaded = good(&format!("{INGRESS}[level]\nhelpers = 1\nmax_depth = 20\n"));
         let [warning] = loaded.warnings.as_slice() else { panic!("{:#?}", loaded.warnings) };

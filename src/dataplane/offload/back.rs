@@ -65,7 +65,7 @@ impl Worker {
         device.note_end(now, ended);
         self.note_what_is_queued();
         self.release(now);
-        self.offload.weigh(now);
+        self.weigh(now);
     }
 
     /// Time has passed: what waits long enough goes on, and devices are looked at anew.
@@ -74,7 +74,7 @@ impl Worker {
             self.give_up_what_is_silent(now);
         }
         self.release(now);
-        self.offload.weigh(now);
+        self.weigh(now);
     }
 
     /// What a device has had for longer than it may is lost: its packets are run here, or dropped. Its place on the device stays
@@ -139,6 +139,9 @@ impl Worker {
         let again = Packet { flags, ..packet };
         if let Err(packet) = self.admission.requeue(now, again, queued_by) {
             self.drop_packet(now, packet, DropReason::KernelError);
+        }
+        if self.admission.has_evicted() {
+            self.drop_evicted(now);
         }
     }
 
@@ -221,17 +224,21 @@ impl Worker {
 
     /// Results that came back wait for packets of their flows that came before and are still queued here.
     fn note_what_is_queued(&mut self) {
-        if self.offload.order.waits() == 0 || self.admission.queue().is_empty() {
+        if self.offload.order.waits() == 0 {
             return;
         }
+        if std::mem::replace(&mut self.offload.noted_at, self.admission.moves())
+            != self.admission.moves()
+        {
+            self.offload.order.forget_places();
+        }
         let Self { admission, offload, ingresses, origins, pool, .. } = self;
-        for entry in admission.queued() {
-            let packet = entry.item;
+        admission.each_queued(|place, packet| {
             if ingresses[packet.ingress.index()].order == Order::Flow {
                 let (list, seq) = list_of(origins, pool, packet);
-                offload.order.is_queued(list, seq, entry.key);
+                offload.order.is_queued(list, seq, place);
             }
-        }
+        });
     }
 
     /// Lets results go on for which nothing is left to wait for, as far as there is room for them.
@@ -244,8 +251,11 @@ impl Worker {
 
     #[inline(never)]
     fn release_all(&mut self, now: Instant) {
-        let queue = self.admission.queue();
-        let heads = PerPriority::from_fn(|p| queue.first_of(p).map(|v| v.key));
+        // What waits may have been given other places meanwhile.
+        if self.offload.noted_at != self.admission.moves() {
+            self.note_what_is_queued();
+        }
+        let heads = PerPriority::from_fn(|p| self.admission.first_place(p));
         let mut cursor = 0;
         while self.out.room() > KERNEL_BATCH_MAX {
             let passed = |key: &Key| heads[key.priority].is_none_or(|h| h > *key);

@@ -16,22 +16,25 @@ use crate::stats::{RunBy, WorkerField};
 const KEPT_REST: Nanos = Nanos::from_micros(500);
 
 impl Worker {
-    /// Gives the worker devices that take part of its bursts. Only with the policy "edf": the others, which are there for
-    /// comparison, have no predictions to act on.
+    /// Gives the worker devices that take part of its bursts. Only with the policies "value" and "edf": the others, which are there
+    /// for comparison, have no predictions to act on.
     pub fn attach(&mut self, devices: &[DeviceOptions]) {
-        if self.admission.policy() != Policy::Edf || self.pool.capacity() == 0 {
+        let predicts = matches!(self.admission.policy(), Policy::Value | Policy::Edf);
+        if !predicts || devices.is_empty() || self.pool.capacity() == 0 {
             return;
         }
         let kernels = self.kernels.len();
         self.offload = Offload::new(devices, kernels, self.pool.slot_len(), nothing());
         self.admission.prepare_relief();
+        // Nobody is known to be of no use.
+        self.admission.set_relief_from(Nanos::ZERO);
     }
 
     /// Whether so much is queued that a device may be of use: ask [`Worker::form`].
     #[inline]
     #[must_use]
     pub fn wants_relief(&self) -> bool {
-        self.admission.queue().backlog() > self.offload.worth()
+        self.admission.wants_relief()
     }
 
     /// Forms one batch, if that is worth it; [`Worker::next_errand`] then hands it out. Devices behind a gate are asked first:
@@ -41,7 +44,8 @@ impl Worker {
             .into_iter()
             .any(|gated| self.offload.best(now, gated).is_some_and(|d| self.form_for(now, d)));
         if !formed {
-            self.offload.rest();
+            // Nothing could be taken: looking again is for the next turn, because a look costs as much as a cheap kernel.
+            self.admission.set_relief_from(Nanos::MAX);
         }
         formed
     }
@@ -78,7 +82,7 @@ impl Worker {
     /// Whether what was chosen may go to device `d`.
     fn passes_gate(&mut self, now: Instant, d: usize, kernel: KernelId) -> bool {
         let load = self.admission.relief_load();
-        let before = self.admission.queue().backlog().saturating_sub(load.own);
+        let before = self.admission.backlog().saturating_sub(load.own);
         let helped = self.offload.best(now, false).map(|h| {
             let helper = &self.offload.devices[h];
             let takes = helper.times.fixed() + helper.times.in_device(kernel, load.rows, load.own);
@@ -123,12 +127,6 @@ impl Worker {
         self.offload.ready.pop_front()
     }
 
-    /// Whether a device has taken something, so that a candidate which was refused for that reason may be asked for again.
-    pub(in crate::dataplane) fn relieved(&mut self, now: Instant, reason: DropReason) -> bool {
-        let may_help = reason.is_overload() && reason != DropReason::ExpiredOnArrival;
-        may_help && self.wants_relief() && self.form(now)
-    }
-
     /// Moves what was chosen into a free batch of device `d`.
     fn load(&mut self, now: Instant, d: usize, kernel: KernelId) {
         let Some(t) = self.offload.devices[d].trips.iter().position(|t| t.staged.is_some()) else {
@@ -165,7 +163,12 @@ impl Worker {
         self.counters.add_batch(by, staged.len() as u64);
         device.depart(now, (t, kernel), (staged.len(), own), packets);
         self.offload.ready.push_back((d, Errand { kernel, staged }));
-        self.offload.weigh(now);
+        self.weigh(now);
+    }
+
+    /// Looks anew which devices could take something.
+    pub(super) fn weigh(&mut self, now: Instant) {
+        self.admission.set_relief_from(self.offload.worth(now));
     }
 
     /// Whether that packet's flow keeps its order.

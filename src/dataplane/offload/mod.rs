@@ -132,8 +132,8 @@ pub(super) struct Offload {
     /// Formed, not yet handed over.
     ready: VecDeque<(usize, Errand)>,
     pub(super) order: Reorder,
-    /// The least backlog at which a device could be of use.
-    worth: Nanos,
+    /// As of when places in the queue were noted ([`Admission::moves`]).
+    noted_at: u64,
     /// Packets away.
     away: usize,
     /// Packets queued again that a device had lost.
@@ -147,7 +147,7 @@ impl Offload {
             devices: Vec::new(),
             ready: VecDeque::new(),
             order: Reorder::none(),
-            worth: Nanos::MAX,
+            noted_at: 0,
             away: 0,
             retried: 0,
         }
@@ -167,7 +167,7 @@ impl Offload {
             devices: devices.iter().map(|d| Device::new(d, kernels, slot_len, nothing)).collect(),
             ready: VecDeque::with_capacity(devices.len() * TRIPS_PER_DEVICE),
             order: Reorder::new(nothing),
-            worth: Nanos::ZERO,
+            noted_at: 0,
             away: 0,
             retried: 0,
         }
@@ -192,20 +192,9 @@ impl Offload {
     }
 
     /// The backlog above which a device may be of use.
-    #[inline]
-    pub(super) const fn worth(&self) -> Nanos {
-        self.worth
-    }
-
-    /// Looks anew which devices could take something.
-    fn weigh(&mut self, now: Instant) {
+    fn worth(&self, now: Instant) -> Nanos {
         let able = self.devices.iter().filter(|d| d.is_able(now));
-        self.worth = able.map(|d| Admission::relief_from(&d.times)).min().unwrap_or(Nanos::MAX);
-    }
-
-    /// Nothing could be taken: looking again is for the next turn, because a look costs as much as a cheap kernel.
-    const fn rest(&mut self) {
-        self.worth = Nanos::MAX;
+        able.map(|d| Admission::relief_from(&d.times)).min().unwrap_or(Nanos::MAX)
     }
 
     /// The device that would be back first with a batch given to it now, of those behind a gate or of the others.

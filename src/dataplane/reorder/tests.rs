@@ -101,6 +101,20 @@ fn what_is_queued_before_them_is_waited_for_whoever_is_given_up() {
     assert_eq!(ready(&mut ring, 950, 4), [9]);
 }
 
+/// Where what is queued gets other places, those that were noted are void: nobody waits for a place that nobody comes to.
+#[test]
+fn places_that_are_void_are_not_waited_for() {
+    let mut ring = Reorder::new(packet());
+    ring.goes(LOW, 9);
+    assert!(wait(&mut ring, 9));
+    ring.is_queued(LOW, 4, key(1_000));
+    assert_eq!(ready(&mut ring, 100, 3), NOTHING);
+    ring.forget_places();
+    ring.is_queued(LOW, 4, key(2));
+    assert_eq!(ready(&mut ring, 100, 1), NOTHING, "the new place");
+    assert_eq!(ready(&mut ring, 100, 3), [9], "and not the old one");
+}
+
 #[test]
 fn a_full_ring_gives_up_what_is_away_and_keeps_its_bound() {
     let mut ring = Reorder::new(packet());

@@ -30,12 +30,18 @@ impl Admission {
             if self.fits(now, c) {
                 return Ok(Admitted::Expected);
             }
+            if self.wants_relief() {
+                return Err(DropReason::PredictedMiss);
+            }
             if self.nothing_to_weigh(c) {
                 return self.by_deadline(now, c);
             }
             self.go_by_value();
         }
         let found = self.found(now, c, 1);
+        if self.wants_relief() && !self.surely_fits_in_line(now, c, &found) {
+            return Err(DropReason::PredictedMiss);
+        }
         match self.worth.as_mut().map(|w| w.promise(now, c, &found)) {
             Some(Err(reason)) => self.probe_by_value(now, c, reason),
             _ => Ok(Admitted::Expected),
@@ -44,7 +50,7 @@ impl Admission {
 
     /// Whether all that waits is like the candidate, and what it takes is known: whoever is refused, as many are in time. Where
     /// packets take a microsecond, weighing each costs as much as serving it.
-    fn nothing_to_weigh(&self, c: &Candidate) -> bool {
+    pub(super) fn nothing_to_weigh(&self, c: &Candidate) -> bool {
         self.batches.any() && self.batches.all_like(c.bucket, c.priority, self.queue.len())
     }
 
@@ -91,6 +97,7 @@ impl Admission {
     pub(super) fn is_calm(&mut self) -> bool {
         if self.by_value && self.worth.as_ref().is_none_or(|w| w.len() == 0) {
             self.by_value = false;
+            self.moves += 1;
             self.in_order = true;
             self.at_once = self.worth.as_ref().map_or(Nanos::MAX, |w| w.patience());
             self.settle_ways();
@@ -100,7 +107,7 @@ impl Admission {
 
     /// Not everything surely fits: all that waits is from now on weighed.
     #[cold]
-    fn go_by_value(&mut self) {
+    pub(super) fn go_by_value(&mut self) {
         let Self { queue, worth, demand, by_value, in_order, at_once, .. } = self;
         let Some(worth) = worth else { return };
         while let Some(entry) = queue.pop() {
@@ -110,6 +117,7 @@ impl Admission {
         *by_value = true;
         *in_order = false;
         *at_once = Nanos::ZERO;
+        self.moves += 1;
         self.settle_ways();
     }
 

@@ -3,6 +3,8 @@
 //! Knows no rule of its own: `sched::value` has them. Here packets lie beside the line, which knows them by number; and what a
 //! packet is believed to take and to be worth is looked up.
 
+mod tail;
+
 use super::{Candidate, Options};
 use crate::base::limits::{BUDGET_MAX, QUEUE_TOTAL_MAX};
 use crate::base::{DropReason, Instant, Nanos, PerPriority, Priority};
@@ -57,6 +59,8 @@ pub(super) struct Worth {
     depths: PerPriority<u32>,
     /// How many of each class stand where classes that yield do.
     behind: PerPriority<u32>,
+    /// How often the first of a class went to stand there, or the last of it left.
+    shifts: u64,
     values: PerPriority<u32>,
     beliefs: Beliefs,
     pressure: Pressure,
@@ -82,6 +86,7 @@ impl Worth {
             expected: None,
             depths: PerPriority::default(),
             behind: PerPriority::default(),
+            shifts: 0,
             values: options.values,
             beliefs: Beliefs::new(buckets),
             pressure: Pressure::new(Priority::COUNT),
@@ -205,6 +210,8 @@ impl Worth {
             true => deadline + BEHIND.saturating_mul(priority.index() as u64),
             false => deadline,
         };
+        // It may have stood in front before.
+        self.shifts += u64::from(behind);
         let probe = flags.probe;
         let enforced = priority.enforces_deadline() && !probe;
         let density = self.beliefs.density(bucket, self.values[priority], service);
@@ -317,6 +324,7 @@ impl Worth {
 
     fn lay(&mut self, at: u16, behind: bool, packet: Packet) {
         self.depths[packet.priority] += u32::from(packet.count);
+        self.shifts += u64::from(behind && self.behind[packet.priority] == 0);
         self.behind[packet.priority] += u32::from(behind);
         self.packets[usize::from(at)] = Some(Waiting { packet, behind });
     }
@@ -368,6 +376,7 @@ impl Worth {
         let Waiting { packet, behind } = self.packets.get_mut(usize::from(at))?.take()?;
         self.depths[packet.priority] -= u32::from(packet.count);
         self.behind[packet.priority] -= u32::from(behind);
+        self.shifts += u64::from(behind && self.behind[packet.priority] == 0);
         self.free.push(at);
         Some(packet)
     }

@@ -99,6 +99,11 @@ impl<T: Copy> EdfQueue<T> {
         self.next_seq
     }
 
+    /// What waits elsewhere in this queue's stead takes a number all the same: those of all that come rise.
+    pub const fn skip_seq(&mut self) {
+        self.next_seq += 1;
+    }
+
     /// The key that the next push with these would get: what admission asks [`EdfQueue::work_before`] with.
     #[must_use]
     #[inline]

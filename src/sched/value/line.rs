@@ -75,7 +75,7 @@ impl<T: Copy> Line<T> {
     }
 
     /// All of them, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry<T>> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry<T>> {
         self.blocks.iter().flat_map(Block::entries)
     }
 

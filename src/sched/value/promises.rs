@@ -2,6 +2,8 @@
 //!
 //! Knows no estimates: entries carry what is believed of them.
 
+mod tail;
+
 use super::line::{Ahead, Line, Place, Walked};
 use super::spares::{Spare, Spares};
 use super::{CAPACITY_MAX, Entry, Key, SERVICE_NS_MAX};

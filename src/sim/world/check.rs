@@ -36,6 +36,8 @@ pub(super) struct Checker {
     loose: Vec<bool>,
     evicted: PerPriority<u64>,
     admitted: PerPriority<u64>,
+    /// What helpers have lost: it may be let in again, and others give way to it.
+    lost: u64,
     looks: u64,
 }
 
@@ -64,7 +66,7 @@ impl Checker {
         let zero = PerPriority::default();
         let may_return = helpers * TRIPS_PER_DEVICE * KERNEL_BATCH_MAX;
         let may_return = u32::try_from(may_return).unwrap_or(u32::MAX / 2);
-        Self { notes, slots, may_return, loose, evicted: zero, admitted: zero, looks: 0 }
+        Self { notes, slots, may_return, loose, evicted: zero, admitted: zero, lost: 0, looks: 0 }
     }
 
     /// All laws that can be seen between two turns. `plans`: what was published to it of late.
@@ -95,7 +97,8 @@ impl Checker {
     /// To be looked at after every turn, or not at all: what was evicted and what was admitted since the last time.
     pub(super) fn evictions(&mut self, worker: &Worker) -> Found {
         let counters = worker.counters();
-        let mut better = false;
+        let lost = counters.worker(WorkerField::AwayLost);
+        let mut better = lost > std::mem::replace(&mut self.lost, lost);
         for p in Priority::ALL {
             let evicted = sum(counters, |i, q| {
                 let at_once = p == q && !self.loose.get(i.index()).is_some_and(|loose| *loose);
@@ -105,7 +108,7 @@ impl Checker {
             better |= admitted > std::mem::replace(&mut self.admitted[p], admitted);
             let gave_way = evicted > std::mem::replace(&mut self.evicted[p], evicted);
             holds(Law::Priority, !gave_way || better, || {
-                format!("{p} gave way though nothing of its class or above was admitted")
+                format!("{p} gave way though nothing of its class or above was let in")
             })?;
         }
         Ok(())

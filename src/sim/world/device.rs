@@ -33,8 +33,7 @@ pub(super) struct Helper {
     pub(super) own: VirtualClock,
     device: CpuAccelerator,
     gone: Course,
-    /// What a batch takes of the worker's time, there and back, and waking of the helper's. It is paid when it is back: what the loop runs
-    /// next is judged before it hands over, and a probe has no time to spare.
+    /// What a batch takes of the worker's time, half on its way there and half on its way back, and waking of the helper's.
     hand: Nanos,
     wake: Nanos,
     under_way: Vec<(Instant, Back)>,
@@ -68,6 +67,10 @@ impl Helper {
         &self.device
     }
 
+    const fn hand_there(&self) -> Nanos {
+        Nanos::new(self.hand.get() / 2)
+    }
+
     /// The first span that begins before `to` and has not ended at `from`.
     fn gone_between(&self, from: Instant, to: Instant) -> Option<(Gone, Span)> {
         let spans = self.gone.spans();
@@ -96,6 +99,8 @@ impl Helper {
 
 impl Port for Helper {
     fn send(&mut self, errand: Errand) -> Result<(), Errand> {
+        // Formed and handed over, whether or not it is taken.
+        self.clock.spend(self.hand_there());
         let now = self.clock.now();
         match self.gone_between(now, now + Nanos::new(1)) {
             Some((Gone::Known, _)) => return Err(errand),
@@ -134,7 +139,7 @@ impl Port for Helper {
         let mut back = due.then(|| self.under_way.swap_remove(first).1)?;
         #[cfg(test)]
         super::planted::back(self.planted, &mut back);
-        self.clock.pass(self.hand);
+        self.clock.spend(self.hand.saturating_sub(self.hand_there()));
         Some(back)
     }
 }

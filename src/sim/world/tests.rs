@@ -147,47 +147,43 @@ fn two_hundred_seeds_with_faults_keep_all_laws() {
     assert_eq!((fleet.runs, fleet.offered), (200, 400_000));
 }
 
-/// Beside the policy by classes, two helpers that now and then disappear with what they have.
-fn helped(seed: u64, packets: u64) -> Options {
+/// Two helpers that now and then disappear with what they have.
+fn helped(policy: admission::Policy, seed: u64, packets: u64) -> Options {
     let mut options = faulty(seed, packets);
-    options.service.admission.policy = admission::Policy::Edf;
+    options.service.admission.policy = policy;
     options.service.helpers = 2;
     options
 }
 
+const BOTH: [admission::Policy; 2] = [admission::Policy::Value, admission::Policy::Edf];
+
 #[test]
 fn helpers_take_part_and_those_that_disappear_break_no_law() {
-    let plain = {
-        let mut options = world(2.0, 20_000);
-        options.service.admission.policy = admission::Policy::Edf;
-        options
-    };
-    let mut two = plain.clone();
-    two.service.helpers = 2;
-    let answers = |o: &Outcome| o.tally.streams.iter().map(|s| s.on_time).sum::<u64>();
-    let (alone, together) = (holds(&plain), holds(&two));
-    assert!(
-        answers(&together) * 10 > answers(&alone) * 15,
-        "{} {}",
-        answers(&together),
-        answers(&alone)
-    );
-    let fleet =
-        run_seeds(&Options { check_every: 1, ..helped(1, 2_000) }, 100, 2, &|_| {}).unwrap();
-    assert_eq!(fleet.broken, vec![]);
-    let o = holds(&helped(4, 20_000));
-    for (what, count) in [
-        ("batches went", o.elsewhere.batches),
-        ("packets were lost", o.elsewhere.lost),
-        ("packets were late", o.elsewhere.late),
-        ("packets came too late for their flow", {
-            Priority::ALL.iter().map(|p| o.dropped(*p, DropReason::ReorderLate)).sum()
-        }),
-    ] {
-        assert!(count > 0, "{what}: never");
+    for policy in BOTH {
+        let mut plain = world(2.0, 20_000);
+        plain.service.admission.policy = policy;
+        let mut two = plain.clone();
+        two.service.helpers = 2;
+        let answers = |o: &Outcome| o.tally.streams.iter().map(|s| s.on_time).sum::<u64>();
+        let (alone, together) = (answers(&holds(&plain)), answers(&holds(&two)));
+        assert!(together * 10 > alone * 15, "{policy:?}: {together} beside {alone}");
+        let faulty = Options { check_every: 1, ..helped(policy, 1, 2_000) };
+        let fleet = run_seeds(&faulty, 100, 2, &|_| {}).unwrap();
+        assert_eq!(fleet.broken, vec![]);
+        let o = holds(&helped(policy, 4, 20_000));
+        for (what, count) in [
+            ("batches went", o.elsewhere.batches),
+            ("packets were lost", o.elsewhere.lost),
+            ("packets were late", o.elsewhere.late),
+            ("packets came too late for their flow", {
+                Priority::ALL.iter().map(|p| o.dropped(*p, DropReason::ReorderLate)).sum()
+            }),
+        ] {
+            assert!(count > 0, "{policy:?}: {what}: never");
+        }
+        let again = holds(&helped(policy, 4, 20_000));
+        assert_eq!((o.hash, o.events), (again.hash, again.events));
     }
-    let again = holds(&helped(4, 20_000));
-    assert_eq!((o.hash, o.events), (again.hash, again.events));
 }
 
 #[test]
@@ -204,7 +200,10 @@ fn a_kernel_that_gains_from_company_takes_batches_and_answers_more() {
         answers(&alone)
     );
     for seed in 0..20 {
-        let mut options = if seed % 2 == 0 { faulty(seed, 2_000) } else { helped(seed, 2_000) };
+        let mut options = match seed % 3 {
+            0 => faulty(seed, 2_000),
+            n => helped(BOTH[n as usize - 1], seed, 2_000),
+        };
         options.service.company = vec![Some(Company { rows: 16, shared: 0.8 })];
         holds(&options);
     }
@@ -240,7 +239,6 @@ fn each_planted_bug_is_caught_by_its_law() {
     ] {
         let mut options = world(1.5, 20_000);
         if planted == Planted::RowsShifted {
-            options.service.admission.policy = admission::Policy::Edf;
             options.service.helpers = 1;
         }
         let outcome = run_with(&options, planted);

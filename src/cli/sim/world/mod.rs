@@ -17,6 +17,7 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::exit;
+use crate::base::limits::WORKERS_MAX;
 use crate::config::Policy;
 use crate::config::plan::{self, Goal, Plan};
 use crate::sim::world::{self, Fleet, Options, Outcome};
@@ -39,6 +40,9 @@ pub(super) struct WorldArgs {
     /// In place of the plan's workers
     #[arg(long, value_name = "N", value_delimiter = ',')]
     workers: Vec<usize>,
+    /// In place of the plan's helpers; only beside one worker
+    #[arg(long, value_name = "N", value_parser = helpers)]
+    helpers: Option<usize>,
     /// In place of the plan's loads: said for both ways to simulate.
     #[arg(skip)]
     pub(super) load: Vec<f64>,
@@ -55,7 +59,7 @@ pub(super) struct WorldArgs {
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
     /// Run the plan on the real service too, over loopback and on two cores, and say how far the two are apart
-    #[arg(long, conflicts_with_all = ["seeds", "events", "report", "packets", "workers"])]
+    #[arg(long, conflicts_with_all = ["seeds", "events", "report", "packets", "workers", "helpers"])]
     live: bool,
     /// Rounds of --live; medians are shown
     #[arg(long, value_name = "N", default_value_t = 3, requires = "live", value_parser = clap::value_parser!(u32).range(1..=99))]
@@ -63,6 +67,11 @@ pub(super) struct WorldArgs {
     /// Draw the result as a page there
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
+}
+
+fn helpers(text: &str) -> Result<usize, String> {
+    let some = text.parse().ok().filter(|n| *n < WORKERS_MAX);
+    some.ok_or_else(|| format!("allowed: 0 to {}", WORKERS_MAX - 1))
 }
 
 fn policy(word: &str) -> Result<Policy, String> {
@@ -133,6 +142,7 @@ fn overrule(args: &WorldArgs, plan: &mut Plan) -> Option<String> {
         plan.load.clone_from(&args.load);
     }
     plan.packets = args.packets.unwrap_or(plan.packets);
+    plan.helpers = args.helpers.unwrap_or(plan.helpers);
     if args.seeds.is_some() && plan.step.is_some() {
         return Some("a plan with [step] is for one seed: leave --seeds out".into());
     }

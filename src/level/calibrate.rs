@@ -349,12 +349,12 @@ mod tests {
 
     #[test]
     fn one_that_takes_long_spends_its_time_over_all_rounds() {
-        // Both have tries for 80 ms and more between them; the first 30 ms are slow. All that the one of 200 us a row could do
+        // Both have tries for 80 ms and more between them; the first 55 ms are slow. All that the one of 200 us a row could do
         // in full rounds would be over by then.
         let clock = Cell::new(Instant::ZERO);
         let mut run = |i: usize, rows: u32| {
             let ns = [200_000, 300][i] * u64::from(rows);
-            let slow = clock.get() < Instant::ZERO + Nanos::from_millis(30);
+            let slow = clock.get() < Instant::ZERO + Nanos::from_millis(55);
             clock.set(clock.get() + Nanos::new(if slow { ns * 8 / 5 } else { ns }));
         };
         let few = vec![1, 2, 3, 4, 5, 6];

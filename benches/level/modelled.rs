@@ -63,7 +63,15 @@ fn walk(measured: &Measured, device: &CostModel, options: Options) -> (Option<u3
                 let work = form.model.predict(rows);
                 let (transfer, wait) = (Nanos::ZERO, Nanos::ZERO);
                 let backend = backend(form);
-                offers.push(Offer { backend, work, work_high: work, transfer, wait, open: true });
+                offers.push(Offer {
+                    backend,
+                    work,
+                    work_high: work,
+                    work_low: work,
+                    transfer,
+                    wait,
+                    open: true,
+                });
             }
             let work = device.predict(rows);
             let transfer = link.transfer(0, 0).expect("a time");
@@ -71,6 +79,7 @@ fn walk(measured: &Measured, device: &CostModel, options: Options) -> (Option<u3
                 backend: Backend::Device,
                 work,
                 work_high: work,
+                work_low: work,
                 transfer,
                 ..offers[0]
             });

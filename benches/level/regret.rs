@@ -36,6 +36,8 @@ struct Sum {
     points: usize,
     /// Where some form was in time.
     kept: usize,
+    /// Where none was, and something was run all the same.
+    in_vain: usize,
     regret: f64,
     worst: (f64, String),
     missed: Vec<String>,
@@ -80,6 +82,7 @@ pub(crate) fn table(all: &mut [Measured]) -> bool {
         whole.seed.1 += sum.seed.1;
         whole.points += sum.points;
         whole.kept += sum.kept;
+        whole.in_vain += sum.in_vain;
         whole.regret += sum.regret;
         whole.missed.extend(sum.missed);
         if sum.worst.0 > whole.worst.0 {
@@ -87,6 +90,7 @@ pub(crate) fn table(all: &mut [Measured]) -> bool {
         }
     }
     whole.missed.iter().for_each(|m| println!("missed: {m}"));
+    println!("\nrun where no form was in time: {} of {}", whole.in_vain, whole.points - whole.kept);
     println!("\nby the seed's table of sizes: {} of {}", whole.seed(), whole.kept);
     let mean = whole.regret / whole.kept as f64;
     let reached = mean <= MEAN && whole.worst.0 <= WORST && whole.missed.is_empty();
@@ -136,8 +140,9 @@ fn one(
 ) {
     let offer = |(i, form): (usize, &Form)| Offer {
         backend: backend(form),
-        work: form.model.predict(rows),
-        work_high: form.model.predict_high(rows),
+        work: form.model_at(rows).predict(rows),
+        work_high: form.model_at(rows).predict_high(rows),
+        work_low: form.model_at(rows).predict_low(rows),
         transfer: Nanos::ZERO,
         wait: nanos(wait(i)),
         open: true,
@@ -147,14 +152,15 @@ fn one(
     let in_time = |i: &usize| wait(*i) + truth[*i] <= slack;
     let best = (0..truth.len()).filter(in_time).map(|i| truth[i]).fold(f64::INFINITY, f64::min);
     sum.points += 1;
-    if best == f64::INFINITY {
-        return;
-    }
-    sum.kept += 1;
     let chosen = |choice| match choice {
         Choice::Run(backend, _) => offers.iter().position(|o| o.backend == backend),
         Choice::Late | Choice::Rejected => None,
     };
+    if best == f64::INFINITY {
+        sum.in_vain += usize::from(chosen(choice).is_some());
+        return;
+    }
+    sum.kept += 1;
     let spec = &measured.work.spec;
     let size = elements(spec, rows, payload_len(spec, measured.work.wanted));
     let mut seed = Leveller::new(Options { mode: Mode::Seed, ..Options::default() });

@@ -1,5 +1,7 @@
 //! What every batch really takes on every backend, beside what the model says that was calibrated at a few sizes.
 
+use std::collections::BTreeMap;
+
 use punctual::base::{Clock as _, Nanos};
 use punctual::kernel::sample::Sample;
 use punctual::kernel::simd::SimdChoice;
@@ -17,18 +19,29 @@ pub(crate) const ROWS_MAX: u32 = 64;
 const TURN: u64 = 60_000;
 /// Rounds of what is measured once more.
 const AGAIN: usize = 101;
-/// About so many rounds a calibration has.
+/// So many sizes are measured beside what is measured once more: each form has its turn at one.
+const BESIDE: usize = 3;
+/// So many rounds a calibration has.
 const ROUNDS: usize = 100;
 
 /// A backend with what it was taken to cost, and what it costs.
 pub(crate) struct Form {
     pub(crate) simd: SimdChoice,
     pub(crate) model: CostModel,
-    /// Nanoseconds of batches of 1, 2, … rows: the median of the rounds.
+    /// Nanoseconds of batches of 1, 2, … rows: the median of the rounds, the forms beside each other ([`paired`]).
     pub(crate) usual: Vec<f64>,
     /// The least of them.
     pub(crate) least: Vec<f64>,
     step: f64,
+    /// The model as it stood when batches of a size were measured again.
+    later: BTreeMap<u32, CostModel>,
+}
+
+impl Form {
+    /// What a service would have predicted by when batches of `rows` were measured last.
+    pub(crate) fn model_at(&self, rows: u32) -> &CostModel {
+        self.later.get(&rows).unwrap_or(&self.model)
+    }
 }
 
 pub(crate) struct Measured {
@@ -64,13 +77,15 @@ impl Measured {
             model.in_runs_of(sample.batch_max() as u32)
         };
         let mut models: Vec<CostModel> = samples.iter().zip(points).map(model).collect();
-        correct(&mut models, &times);
+        let usual = all_paired(&times);
+        let seen: Vec<u32> = unjudged().collect();
+        correct(&mut models, &seen, |form, s| usual[form][seen[s] as usize - 1]);
         let named = samples.iter().map(|(simd, _)| *simd);
-        let forms = named.zip(models).zip(&times).map(|((simd, model), times)| {
+        let all = named.zip(models).zip(usual).zip(&times);
+        let forms = all.map(|(((simd, model), usual), times)| {
             let least = |t: &Vec<f64>| t.iter().copied().fold(f64::INFINITY, f64::min);
-            let usual = times.iter().map(|t| quartiles(t.iter().copied())[1]).collect();
             let least = times.iter().map(least).collect();
-            Form { simd, model, usual, least, step: least_step(times) }
+            Form { simd, model, usual, least, step: least_step(times), later: BTreeMap::new() }
         });
         let forms: Vec<Form> = forms.collect();
         for (_, sample) in &mut samples {
@@ -82,25 +97,70 @@ impl Measured {
     }
 
     /// Measures batches of `rows` rows once more, the forms in turns and three times as often: what so few rounds said of them is
-    /// doubtful. What they take then stands in the place of what was found before.
+    /// doubtful. What they take then stands in the place of what was found before. The machine may be faster or slower by now, and a
+    /// service would have seen that: sizes beside it that are not judged are measured in the same rounds, and correct the model that this
+    /// size is judged by.
     pub(crate) fn measure_again(&mut self, rows: u32) {
         let Self { forms, samples, .. } = self;
-        let mut runs: Vec<u64> = vec![1; samples.len()];
-        let mut times: Vec<Vec<f64>> = vec![Vec::new(); samples.len()];
+        let mut sizes = vec![rows];
+        let mut beside: Vec<u32> = unjudged().collect();
+        beside.sort_by_key(|size| size.abs_diff(rows));
+        sizes.extend(&beside[..BESIDE]);
+        let mut runs = vec![vec![1_u64; sizes.len()]; samples.len()];
+        let mut times: Times = vec![vec![Vec::new(); sizes.len()]; samples.len()];
         for round in 0..=AGAIN {
             for (i, (_, sample)) in samples.iter_mut().enumerate() {
-                let took = turn(sample, rows as usize, runs[i]);
-                if round == 0 {
-                    runs[i] = runs_of(took);
-                } else {
-                    times[i].push(took);
+                for (s, size) in sizes.iter().enumerate() {
+                    let took = turn(sample, *size as usize, runs[i][s]);
+                    if round == 0 {
+                        runs[i][s] = runs_of(took);
+                    } else {
+                        times[i][s].push(took);
+                    }
                 }
             }
         }
-        for (form, times) in forms.iter_mut().zip(times) {
-            form.usual[rows as usize - 1] = quartiles(times)[1];
+        let usual = all_paired(&times);
+        let mut models: Vec<CostModel> = forms.iter().map(|f| f.model.clone()).collect();
+        for _ in 0..ROUNDS / BESIDE {
+            correct(&mut models, &sizes[1..], |form, s| usual[form][s + 1]);
+        }
+        for ((form, usual), model) in forms.iter_mut().zip(usual).zip(models) {
+            form.usual[rows as usize - 1] = usual[0];
+            form.later.insert(rows, model);
         }
     }
+}
+
+/// Sizes that no choice is judged at.
+fn unjudged() -> impl Iterator<Item = u32> {
+    (1..=ROWS_MAX).filter(|rows| !crate::regret::ROWS.contains(rows))
+}
+
+/// What a batch usually takes by each form, of its times by round: in each round each form's time is held to the mean of all forms
+/// (geometric), and what is kept is the median of these ratios, times the median of the means. A clock that is a third slower in some
+/// rounds is so for all forms of the round: it does not decide which of them was in time.
+fn paired(times: &[&[f64]]) -> Vec<f64> {
+    let mean = |round: usize| {
+        let logs: f64 = times.iter().map(|t| t[round].max(1e-3).ln()).sum();
+        (logs / times.len() as f64).exp()
+    };
+    let means: Vec<f64> = (0..times[0].len()).map(mean).collect();
+    let middle = quartiles(means.iter().copied())[1];
+    let usual = |t: &&[f64]| middle * quartiles(t.iter().zip(&means).map(|(t, m)| t / m))[1];
+    times.iter().map(usual).collect()
+}
+
+/// The same for all sizes: by form, then by rows.
+fn all_paired(times: &Times) -> Vec<Vec<f64>> {
+    let mut all = vec![Vec::new(); times.len()];
+    for size in 0..times[0].len() {
+        let of_size: Vec<&[f64]> = times.iter().map(|form| form[size].as_slice()).collect();
+        for (form, usual) in all.iter_mut().zip(paired(&of_size)) {
+            form.push(usual);
+        }
+    }
+    all
 }
 
 /// Nanoseconds of a batch of `rows`, by `count` runs. The other forms have emptied the caches of what this one reads, and taught the
@@ -118,15 +178,12 @@ fn runs_of(took: f64) -> u64 {
     (TURN / (took as u64).max(1)).clamp(1, 4_096)
 }
 
-/// What a service would see in its first moments: batches of sizes that are not judged, of one form after another; the others
-/// follow the one that ran. It sees what they usually take, as the judge does: a slow stretch would be in the one and not in the
-/// other.
-fn correct(models: &mut [CostModel], times: &Times) {
-    let seen = (1..=ROWS_MAX).filter(|rows| !crate::regret::ROWS.contains(rows));
-    for (i, rows) in seen.enumerate() {
-        let ran = i % models.len();
-        let usual = quartiles(times[ran][rows as usize - 1].iter().copied())[1];
-        models[ran].observe(rows, Nanos::new(usual.round() as u64));
+/// What a service would see: batches of `sizes`, which are not judged, of one form after another; the others follow the one that
+/// ran. It sees what they usually take, as the judge does: a slow stretch would be in the one and not in the other.
+fn correct(models: &mut [CostModel], sizes: &[u32], took: impl Fn(usize, usize) -> f64) {
+    for (s, rows) in sizes.iter().enumerate() {
+        let ran = s % models.len();
+        models[ran].observe(*rows, Nanos::new(took(ran, s).round() as u64));
         let seen = models[ran].clone();
         models.iter_mut().for_each(|m| m.follow(&seen));
     }
@@ -149,7 +206,7 @@ fn all_times(
     let mut course = Course::begin(clock, LIMIT, sizes, &mut |i: usize, rows| {
         samples[i].1.run(rows as usize);
     });
-    let mut more = true;
+    let (mut more, mut done) = (true, 0);
     for round in 0..=rounds {
         for (i, (_, sample)) in samples.iter_mut().enumerate() {
             // From another size on in each round: on a machine with others every round is interrupted once or twice, and if all
@@ -164,9 +221,10 @@ fn all_times(
                 }
             }
         }
-        for _ in 0..ROUNDS.div_ceil(rounds) {
-            more =
-                more && course.round(clock, &mut |i: usize, rows| samples[i].1.run(rows as usize));
+        // Over all rounds alike: if it were over before the last of them, a slow stretch till then would be in it alone.
+        while more && done * (rounds + 1) < ROUNDS * (round + 1) {
+            more = course.round(clock, &mut |i: usize, rows| samples[i].1.run(rows as usize));
+            done += 1;
         }
     }
     (course.points(), times)

@@ -88,6 +88,7 @@ impl Shown {
                 .kernels
                 .level()
                 .map_or("scalar", crate::kernel::simd::Level::word),
+            asked: self.service.options().kernels.simd().word(),
             kernels: self.names.kernels.clone(),
         }
     }
@@ -96,8 +97,13 @@ impl Shown {
         let names = self.names.kernels.iter();
         let told = names.zip(self.service.measured()).filter_map(|(kernel, m)| {
             let m = m.as_ref()?;
-            let (kernel, model) = (kernel.clone(), m.model.clone());
-            Some(telemetry::PlanMeasured { kernel, payload: m.payload, kept: m.kept, model })
+            Some(telemetry::PlanMeasured {
+                kernel: kernel.clone(),
+                payload: m.payload,
+                kept: m.kept,
+                model: m.model.clone(),
+                others: m.others.clone(),
+            })
         });
         told.collect()
     }

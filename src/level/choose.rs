@@ -83,8 +83,10 @@ pub struct Offer {
     pub backend: Backend,
     /// T of the batch, without the transfer.
     pub work: Nanos,
-    /// The same on a bad day: what the deadline is held against.
+    /// The same on a bad day: what is done within the slack by this is surely in time.
     pub work_high: Nanos,
+    /// The same on a good day: what is not done within the slack even by this is surely late.
+    pub work_low: Nanos,
     /// There and back; 0 on a core.
     pub transfer: Nanos,
     /// Before it could begin.
@@ -107,6 +109,10 @@ impl Offer {
         self.wait + self.transfer + self.work_high
     }
 
+    fn done_at_best_after(&self) -> Nanos {
+        self.wait + self.transfer + self.work_low
+    }
+
     fn is_device(&self) -> bool {
         self.backend == Backend::Device
     }
@@ -127,7 +133,7 @@ pub enum Reason {
     Trial,
     /// Another one was to have it, and would be late.
     OnlyInTime,
-    /// In time unless it is a bad day; no other is better.
+    /// In time or late, as the day is; no other is surely in time, and none is done sooner.
     Barely,
     /// A device was to have it, and its breaker says no.
     BreakerOpen,
@@ -138,7 +144,7 @@ pub enum Reason {
 pub enum Choice {
     /// It runs there.
     Run(Backend, Reason),
-    /// No backend would be in time: `late_before_offload`.
+    /// No backend would be in time, not even on a good day: `late_before_offload`.
     Late,
     /// A device was to have it, its breaker says no, and nothing else is to serve it: `breaker_reject`.
     Rejected,
@@ -265,15 +271,18 @@ fn trial(offers: &[Offer], slack: Nanos) -> Option<(&Offer, Reason)> {
     offers.iter().find(in_time).map(|o| (o, Reason::Trial))
 }
 
-/// The cheapest that is in time for sure, else the one that is done first if that is in time.
+/// The cheapest that is in time for sure. Where there is none, cost no longer counts: of those that are in time on a good day the one
+/// that is done first, whose chance is the best. By the usual time alone the half of the batches that take less than usual would
+/// be given up wherever that is a hair past the slack.
 fn rescue<'o>(left: impl Iterator<Item = &'o Offer> + Clone, slack: Nanos, why: Reason) -> Choice {
     let sure = left.clone().filter(|o| o.surely_done_after() <= slack).min_by_key(|o| o.cost());
     if let Some(offer) = sure {
         return Choice::Run(offer.backend, why);
     }
-    match left.min_by_key(|o| o.done_after()) {
-        Some(offer) if offer.done_after() <= slack => Choice::Run(offer.backend, Reason::Barely),
-        _ => Choice::Late,
+    let perhaps = left.filter(|o| o.done_at_best_after() <= slack);
+    match perhaps.min_by_key(|o| o.done_after()) {
+        Some(offer) => Choice::Run(offer.backend, Reason::Barely),
+        None => Choice::Late,
     }
 }
 

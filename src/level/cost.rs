@@ -26,6 +26,10 @@ const ABOVE: u64 = 99;
 const MARGIN_START: u64 = ONE + ONE / 16;
 /// The widest margin.
 const MARGIN_MAX: u64 = 4 * ONE;
+/// The same downwards: what one batch in a hundred is faster than.
+const FLOOR_START: u64 = ONE - ONE / 16;
+/// The lowest of that.
+const FLOOR_MIN: u64 = ONE / 4;
 
 /// A measured batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -63,6 +67,8 @@ pub struct CostModel {
     usual: u64,
     /// Seen by usual, exceeded once in a hundred times.
     margin: u64,
+    /// Seen by usual, undercut once in a hundred times.
+    floor: u64,
 }
 
 impl CostModel {
@@ -90,7 +96,7 @@ impl CostModel {
             ps = point.ps.max(ps);
             point.ps = ps;
         }
-        Ok(Self { points, run: 0, usual: ONE, margin: MARGIN_START })
+        Ok(Self { points, run: 0, usual: ONE, margin: MARGIN_START, floor: FLOOR_START })
     }
 
     /// A model that is not measured: `fixed` for any batch and `per_row` for each row of it, up to `rows_max`.
@@ -104,7 +110,7 @@ impl CostModel {
             Point { rows, ps: fixed.get().saturating_mul(1_000).saturating_add(rows_ps).max(1) }
         };
         let points = vec![at(1), at(rows_max.max(2))];
-        Self { points, run: 0, usual: ONE, margin: MARGIN_START }
+        Self { points, run: 0, usual: ONE, margin: MARGIN_START, floor: FLOOR_START }
     }
 
     /// The same for a kernel of which one run is worth no more than `rows`: larger batches are several runs, the last of them
@@ -187,6 +193,12 @@ impl CostModel {
         scaled(self.measured_ps(rows), self.usual * self.margin / ONE)
     }
 
+    /// The same on a good day: one batch in a hundred takes less. What cannot be done by this is given up.
+    #[must_use]
+    pub fn predict_low(&self, rows: u32) -> Nanos {
+        scaled(self.measured_ps(rows), self.usual * self.floor / ONE)
+    }
+
     /// The largest batch that takes at most `time` on a bad day, up to `rows_max`; 0 where not even one row does.
     #[must_use]
     pub fn largest_within(&self, time: Nanos, rows_max: u32) -> u32 {
@@ -223,6 +235,11 @@ impl CostModel {
         } else {
             (self.margin - STEP).max(ONE)
         };
+        self.floor = if seen < self.usual * self.floor / ONE {
+            self.floor.saturating_sub(ABOVE * STEP).max(FLOOR_MIN)
+        } else {
+            (self.floor + STEP).min(ONE)
+        };
         self.usual = (7 * self.usual + seen) / 8;
     }
 
@@ -231,6 +248,7 @@ impl CostModel {
     pub const fn follow(&mut self, seen: &Self) {
         self.usual = seen.usual;
         self.margin = seen.margin;
+        self.floor = seen.floor;
     }
 
     /// In thousandths: seen by measured as is usual, and on a bad day.
@@ -356,6 +374,7 @@ mod tests {
         }
         assert!(narrow.predict(1) > wide.predict(1), "{} {}", narrow.predict(1), wide.predict(1));
         assert!(narrow.predict_high(1) > wide.predict_high(1));
+        assert!(narrow.predict_low(1) > wide.predict_low(1));
         assert_eq!(narrow.measured_ps(1), 1_200_000, "what was measured stays");
     }
 
@@ -372,17 +391,19 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_day_s_time_is_exceeded_once_in_a_hundred_times() {
+    fn a_bad_day_s_time_is_exceeded_and_a_good_day_s_undercut_once_in_a_hundred_times() {
         let mut m = model(&[(1, 10_000)]);
         // 1.0 to 1.5 times, in an order that is as good as random.
         let seen = |i: u64| 10_000 + i.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 5_000;
-        let mut above = 0;
+        let (mut above, mut below) = (0, 0);
         for i in 0..40_000 {
             let took = Nanos::new(seen(i));
             above += u32::from(i >= 20_000 && took > m.predict_high(1));
+            below += u32::from(i >= 20_000 && took < m.predict_low(1));
             m.observe(1, took);
         }
         assert!((100..=400).contains(&above), "{above} of 20000");
+        assert!((100..=400).contains(&below), "{below} of 20000");
     }
 
     #[test]
@@ -421,6 +442,8 @@ mod tests {
                 prop_assert!(m.predict(rows) <= m.predict(rows + 1));
                 prop_assert!(m.predict_high(rows) <= m.predict_high(rows + 1));
                 prop_assert!(m.predict(rows) <= m.predict_high(rows));
+                prop_assert!(m.predict_low(rows) <= m.predict_low(rows + 1));
+                prop_assert!(m.predict_low(rows) <= m.predict(rows));
             }
         }
 

@@ -193,6 +193,7 @@ fn crossover(
             backend,
             work,
             work_high: work,
+            work_low: work,
             transfer,
             wait: Nanos::ZERO,
             open: true,

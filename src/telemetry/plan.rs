@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::table::{Table, by_priority, micros};
 use crate::base::{Instant, Nanos, PerPriority, Priority, WorkerId};
-use crate::level::{CostModel, DeviceView, Point};
+use crate::level::{Backend, CostModel, DeviceView, Point};
 
 /// The controller's last plan, as far as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +30,10 @@ pub struct PlanView {
     pub gpu: Option<DeviceView>,
     /// The kernels' names, in the order of their ids.
     pub kernels: Vec<String>,
-    /// The vector instructions of the workers, as in the config.
+    /// The vector instructions of the workers.
     pub simd: &'static str,
+    /// What the config asks for in `kernels.simd`, as in [`Self::simd`] or `"auto"`.
+    pub asked: &'static str,
     /// What batches of the kernels cost the workers, of those that were measured.
     pub measured: Vec<PlanMeasured>,
 }
@@ -45,8 +47,10 @@ pub struct PlanMeasured {
     pub payload: usize,
     /// Whether the times were kept from an earlier calibration.
     pub kept: bool,
-    /// The times.
+    /// The times of the form that the workers run.
     pub model: CostModel,
+    /// Those of its other forms that were measured or kept.
+    pub others: Vec<(Backend, CostModel)>,
 }
 
 /// Batches whose time is shown for every backend.
@@ -140,12 +144,35 @@ pub fn render(plan: &PlanView) -> serde_json::Result<String> {
     })
 }
 
+/// The forms of a kernel that were measured, the one in force first, and the one that takes least for a batch of eight.
+fn forms(simd: &str, m: &PlanMeasured) -> Vec<Value> {
+    let others = m.others.iter().map(|(backend, model)| (backend.word(), model));
+    let all = || std::iter::once((simd, &m.model)).chain(others.clone());
+    let least = all().map(|(_, model)| model.predict(SHOWN[1])).min();
+    let form = |(i, (form, model)): (usize, (&str, &CostModel))| {
+        let cheapest = Some(model.predict(SHOWN[1])) == least;
+        json!({"form": form, "in_force": i == 0, "cheapest": cheapest, "t_us": times(model)})
+    };
+    all().enumerate().map(form).collect()
+}
+
 /// What batches may run on beside the workers' cores, and what was measured of it.
 fn backends(plan: &PlanView) -> Vec<Value> {
-    let own = |m: &PlanMeasured| json!({"kernel": m.kernel, "payload": m.payload, "kept": m.kept, "t_us": times(&m.model)});
+    let own = |m: &PlanMeasured| {
+        json!({
+            "kernel": m.kernel, "payload": m.payload, "kept": m.kept,
+            "t_us": times(&m.model), "forms": forms(plan.simd, m),
+        })
+    };
     let own: Vec<Value> = plan.measured.iter().map(own).collect();
     let count = plan.workers.len();
-    let mut all = vec![json!({"backend": "cpu", "count": count, "simd": plan.simd, "model": own})];
+    let why = match plan.asked {
+        "auto" => "the widest of this machine".to_owned(),
+        asked => format!("kernels.simd = \"{asked}\""),
+    };
+    let mut all = vec![json!({
+        "backend": "cpu", "count": count, "simd": plan.simd, "why": why, "model": own,
+    })];
     if plan.helpers > 0 {
         all.push(json!({"backend": "helper", "count": plan.helpers}));
     }
@@ -202,11 +229,16 @@ mod tests {
             gpu: None,
             kernels: Vec::new(),
             simd: "avx2",
+            asked: "auto",
             measured: vec![PlanMeasured {
                 kernel: "k".to_owned(),
                 payload: 64,
                 kept: true,
                 model: CostModel::linear(Nanos::from_micros(2), 500_000, 64),
+                others: vec![(
+                    Backend::Scalar,
+                    CostModel::linear(Nanos::from_micros(1), 4_000_000, 64),
+                )],
             }],
         };
         let body: Value = serde_json::from_str(&render(&plan).unwrap()).unwrap();
@@ -214,9 +246,16 @@ mod tests {
         let expected = json!({
             "version": 1, "generation": 7, "at_ns": 1000, "layout": "tiered",
             "backends": [
-                {"backend": "cpu", "count": 2, "simd": "avx2", "model": [
+                {"backend": "cpu", "count": 2, "simd": "avx2",
+                 "why": "the widest of this machine", "model": [
                     {"kernel": "k", "payload": 64, "kept": true,
-                     "t_us": {"1": 2.5, "8": 6.0, "32": 18.0}},
+                     "t_us": {"1": 2.5, "8": 6.0, "32": 18.0},
+                     "forms": [
+                        {"form": "avx2", "in_force": true, "cheapest": true,
+                         "t_us": {"1": 2.5, "8": 6.0, "32": 18.0}},
+                        {"form": "scalar", "in_force": false, "cheapest": false,
+                         "t_us": {"1": 5.0, "8": 33.0, "32": 129.0}},
+                     ]},
                 ]},
                 {"backend": "helper", "count": 2},
             ],
@@ -231,5 +270,8 @@ mod tests {
             ],
         });
         assert_eq!(body, expected);
+        let forced = PlanView { asked: "avx2", ..plan };
+        let body: Value = serde_json::from_str(&render(&forced).unwrap()).unwrap();
+        assert_eq!(body["backends"][0]["why"], "kernels.simd = \"avx2\"");
     }
 }

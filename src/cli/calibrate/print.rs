@@ -42,6 +42,7 @@ fn chosen(found: &[Found], settings: &Settings, kernel: &str, rows: u32) -> Opti
         backend: f.pair.backend,
         work: f.model.predict(rows),
         work_high: f.model.predict_high(rows),
+        work_low: f.model.predict_low(rows),
         transfer: Nanos::ZERO,
         wait: Nanos::ZERO,
         open: true,

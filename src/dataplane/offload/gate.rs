@@ -131,6 +131,7 @@ impl Gate {
             backend: self.core,
             work: ask.own,
             work_high: ask.own,
+            work_low: ask.own,
             transfer: Nanos::ZERO,
             wait: ask.before,
             open: true,
@@ -140,6 +141,7 @@ impl Gate {
             work,
             // The spare of gate G4.
             work_high: work + Nanos::new(ask.in_device.get() / 5),
+            work_low: work,
             transfer,
             wait: ask.wait,
             open: self.breaker.is_open_to_work(ask.now),

@@ -10,7 +10,7 @@ const NO_HURRY: Nanos = Nanos::from_secs(1);
 fn core(backend: Backend, us: u64) -> Offer {
     let work = Nanos::from_micros(us);
     let (transfer, wait) = (Nanos::ZERO, Nanos::ZERO);
-    Offer { backend, work, work_high: work, transfer, wait, open: true }
+    Offer { backend, work, work_high: work, work_low: work, transfer, wait, open: true }
 }
 
 fn device(work_us: u64, transfer_us: u64) -> Offer {
@@ -98,6 +98,28 @@ fn on_a_bad_day_it_takes_who_is_done_first() {
 }
 
 #[test]
+fn what_is_late_by_a_hair_is_tried_and_what_is_late_on_a_good_day_is_not() {
+    let good_day = |us| Nanos::from_micros(us);
+    let mut offers = [core(Scalar, 40), core(Avx2, 27), core(Avx512, 26)];
+    for (offer, low) in offers.iter_mut().zip([39, 24, 25]) {
+        offer.work_low = good_day(low);
+    }
+    let choose = |us| Leveller::default().choose(&offers, 1, Nanos::from_micros(us));
+    // Both would usually be late; the one that is done first has the better chance.
+    assert_eq!(choose(25), Choice::Run(Avx512, Reason::Barely));
+    // That one is late for sure, the other is not.
+    assert_eq!(choose(24), Choice::Run(Avx2, Reason::Barely));
+    assert_eq!(choose(23), Choice::Late);
+    assert_eq!(choose(26), Choice::Run(Avx512, Reason::Cheapest), "no bad day here");
+    // Close to the deadline the sooner one has it, however much more it costs.
+    let mut offers = [core(Avx2, 26), core(Avx512, 20)];
+    offers[1].wait = Nanos::from_micros(7);
+    offers.iter_mut().for_each(|o| (o.work_low, o.work_high) = (good_day(18), good_day(30)));
+    let choice = Leveller::default().choose(&offers, 1, Nanos::from_micros(25));
+    assert_eq!(choice, Choice::Run(Avx2, Reason::Barely));
+}
+
+#[test]
 fn the_deadline_goes_before_the_rule() {
     // The rule keeps it on the core, which would be late.
     let mut offers = [core(Avx512, 100), device(10, 60)];
@@ -158,11 +180,12 @@ fn the_table_too_gives_way_to_the_deadline() {
 }
 
 fn offers() -> impl Strategy<Value = Vec<Offer>> {
-    let times = (1u64..2_000, 0u64..500, 0u64..500, 0u64..500, any::<bool>());
-    let offer = |(backend, (work, more, transfer, wait, open))| Offer {
+    let times = (1u64..2_000, 0u64..500, 0u64..500, 0u64..500, 0u64..500, any::<bool>());
+    let offer = |(backend, (work, more, less, transfer, wait, open))| Offer {
         backend,
         work: Nanos::new(work),
         work_high: Nanos::new(work + more),
+        work_low: Nanos::new(work.saturating_sub(less)),
         transfer: Nanos::new(if backend == Device { transfer } else { 0 }),
         wait: Nanos::new(wait),
         open: open || backend != Device,
@@ -186,11 +209,13 @@ proptest! {
         let open = || offers.iter().filter(|o| o.open);
         match leveller.choose(&offers, elements, slack) {
             Choice::Run(backend, reason) => {
-                prop_assert!(open().any(|o| o.backend == backend && o.done_after() <= slack));
+                prop_assert!(
+                    open().any(|o| o.backend == backend && o.done_at_best_after() <= slack)
+                );
                 let sure = open().any(|o| o.surely_done_after() <= slack);
                 prop_assert!(!sure || reason != Reason::Barely);
             }
-            Choice::Late => prop_assert!(open().all(|o| o.done_after() > slack)),
+            Choice::Late => prop_assert!(open().all(|o| o.done_at_best_after() > slack)),
             Choice::Rejected => prop_assert!(false, "the fallback is not to reject"),
         }
     }

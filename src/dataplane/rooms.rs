@@ -194,7 +194,9 @@ mod tests {
             rooms.tick(at(5 * n));
         }
         let gaps: Vec<u64> = opened.windows(2).map(|w| w[1] - w[0]).collect();
-        assert!(gaps.is_sorted() && gaps.last() >= Some(&u64::from(HOLD_MAX)), "{gaps:?}");
+        // Refusals are forgotten in some 15 ticks; from the sixth time on it is the hold that counts.
+        assert!(gaps.iter().take(4).all(|g| *g < 20), "{gaps:?}");
+        assert!(gaps.ends_with(&[u64::from(HOLD_MAX) + 1; 3]), "{gaps:?}");
         // Once there is time for it, it is read at once: most of what is looked at is run.
         (0..40).for_each(|n| {
             rooms.served(low, 3);

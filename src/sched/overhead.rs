@@ -73,7 +73,7 @@ mod tests {
     fn one_turn_that_was_stolen_or_only_read_hardly_counts() {
         let mut overhead = Overhead::default();
         (0..1_000).for_each(|_| overhead.record(Nanos::from_micros(2), 1));
-        assert_eq!(overhead.each(), Nanos::from_micros(2));
+        assert!(overhead.each().get().abs_diff(2_000) <= 1, "{:?}", overhead.each());
         overhead.record(Nanos::from_millis(30), 1);
         assert!(overhead.each() < Nanos::new(2_300), "{:?}", overhead.each());
         // A true change is followed within some hundred turns.

@@ -42,8 +42,6 @@ const BRISK_GAP: Nanos = Nanos::from_micros(50);
 const BRISK_GAPS: u64 = 8;
 /// Shorter waits than this are spun: a sleep costs 20 to 50 µs.
 const SPIN_BELOW: Nanos = Nanos::from_micros(100);
-/// No turn counts for more than this in the overhead of a packet: what is longer was stolen, not spent.
-const OVERHEAD_MAX: Nanos = Nanos::from_micros(20);
 /// How often the worker is told that time has passed, while it turns.
 const TICK: Nanos = Nanos::from_millis(5);
 /// A kernel that takes longer is warmed up by fewer runs.
@@ -244,6 +242,10 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
                     (now, paused) = self.run_kernel(kernel, started);
                     in_kernels += now.since(started);
                     if paused || now >= look_again_at {
+                        // What is due to leave does not wait for what the next turn reads.
+                        if self.worker.sends_now(now) {
+                            now = self.transmit()?;
+                        }
                         break None;
                     }
                 }
@@ -411,9 +413,8 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         counters.add_worker(WorkerField::Turns, 1);
         let handled = self.worker.handled() - handled;
         let spent = now.since(began).saturating_sub(in_kernels);
-        if let Some(each) = spent.get().checked_div(handled) {
-            let each = Nanos::new(each).min(OVERHEAD_MAX);
-            self.worker.admission_mut().record_overhead(each);
+        if handled > 0 {
+            self.worker.admission_mut().record_overhead(spent, handled);
             self.dirty = true;
         }
     }

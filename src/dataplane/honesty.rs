@@ -35,24 +35,11 @@ impl Worker {
         })
     }
 
-    /// One that was let in against its prediction has been run. A packet that is pointed to would have to lie in memory.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn judge_unpromised(&mut self, priority: Priority, audit: bool, late: bool) {
-        let field = match (late, audit) {
-            (true, _) => ClassField::UnpromisedLate,
-            (false, true) => ClassField::AuditsInTime,
-            (false, false) => return,
-        };
-        self.counters.add_class(priority, field, 1);
-    }
-
     /// One that was let in against its prediction is dropped.
     #[cold]
     #[inline(never)]
     pub(super) fn judge_unpromised_drop(&mut self, packet: &Packet, reason: DropReason) {
-        // Late after its kernel: that was judged when it had been run.
-        if reason.is_late_after_admit() && reason != DropReason::LateAfterKernel {
+        if reason.is_late_after_admit() {
             self.counters.add_class(packet.priority, ClassField::UnpromisedLate, 1);
         }
     }

@@ -12,7 +12,7 @@ use crate::base::{DropReason, IngressId, Instant, Nanos, Priority, SocketId};
 use crate::io::{Part, SendError};
 use crate::kernel::{Row, RowStatus};
 use crate::packet::framed::{self, Kind};
-use crate::packet::{BufPool, Packet, Slot};
+use crate::packet::{BufPool, Packet, PacketFlags, Slot};
 use crate::stats::{ClassField, Counters, Field};
 
 /// How a result is booked once it was sent.
@@ -36,6 +36,27 @@ pub(super) struct Account {
     pub(super) ingress: IngressId,
     pub(super) priority: Priority,
     pub(super) booking: Booking,
+    pub(super) unpromised: Unpromised,
+}
+
+/// Whether a packet was let in although it was predicted to be late, and what its end is counted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unpromised {
+    No,
+    Probe,
+    Audit,
+}
+
+impl Unpromised {
+    /// A packet that is pointed to would have to lie in memory.
+    #[inline]
+    const fn of(flags: PacketFlags) -> Self {
+        match (flags.probe, flags.audit) {
+            (false, _) => Self::No,
+            (true, false) => Self::Probe,
+            (true, true) => Self::Audit,
+        }
+    }
 }
 
 /// Books results. Neighbours that are alike in all that is counted (the rest of a train, above all) are counted at once.
@@ -102,10 +123,25 @@ impl<'a> Outlet<'a> {
         cell.latencies_of(self.now.since(account.released), count);
         let on_time = self.now <= account.deadline || !account.priority.enforces_deadline();
         cell.add(if on_time { Field::OnTime } else { Field::Late }, count);
+        if account.unpromised != Unpromised::No {
+            self.judge_unpromised(&account, on_time, count);
+        }
         if on_time {
             let useful = account.kernel_time.saturating_mul(count).get();
             self.counters.add_class(account.priority, ClassField::KernelTimeUseful, useful);
         }
+    }
+
+    /// One that was let in against its prediction has left: by its deadline or not, as every answer is judged.
+    #[cold]
+    #[inline(never)]
+    fn judge_unpromised(&mut self, account: &Account, on_time: bool, count: u64) {
+        let field = match (on_time, account.unpromised) {
+            (false, _) => ClassField::UnpromisedLate,
+            (true, Unpromised::Audit) => ClassField::AuditsInTime,
+            (true, _) => return,
+        };
+        self.counters.add_class(account.priority, field, count);
     }
 }
 
@@ -121,6 +157,7 @@ impl Account {
             ingress: packet.ingress,
             priority: packet.priority,
             booking,
+            unpromised: Unpromised::of(packet.flags),
         }
     }
 
@@ -130,8 +167,8 @@ impl Account {
         self.released == other.released
             && self.deadline == other.deadline
             && self.kernel_time == other.kernel_time
-            && (self.ingress, self.priority, self.booking)
-                == (other.ingress, other.priority, other.booking)
+            && (self.ingress, self.priority, self.booking, self.unpromised)
+                == (other.ingress, other.priority, other.booking, other.unpromised)
     }
 }
 
@@ -168,9 +205,6 @@ impl Worker {
         // A result that does not exist is not late.
         if packet.count == 1 && row.status == RowStatus::Failed {
             return self.drop_packet(now, packet, DropReason::KernelError);
-        }
-        if packet.flags.probe {
-            self.judge_unpromised(packet.priority, packet.flags.audit, late);
         }
         if late && way.late == Late::Drop {
             return self.drop_packet(now, packet, DropReason::LateAfterKernel);

@@ -3,7 +3,9 @@
 //! Knows no sockets. A class below High is *starving* when of late nearly all of its packets have been refused for want of
 //! time: the classes above it take everything. Then whatever is read of it is read only to be dropped, which costs about
 //! half a microsecond a packet, and at ten times saturation that would be a fifth of the core. So a worker that has other
-//! work looks at its starving classes once in 4 ms, for one message each, until more of its packets are run again.
+//! work looks at its starving classes once in 4 ms, for one message each, until more of its packets are run again. What lies in
+//! front of a full buffer has expired, so that such a look says little: every now and then the class is read without restraint for a
+//! moment, to see. Where that finds nothing to run, which costs the classes above it a millisecond, the next time is twice as far off.
 
 use crate::base::limits::IO_BATCH_ROOM;
 use crate::base::token_bucket::TokenBucket;
@@ -19,11 +21,42 @@ const REFUSED_PER_SERVED: u32 = 32;
 /// The sums halve about every three ticks of this: a class is judged by its last 15 to 20 ms.
 const TICK: Nanos = Nanos::from_millis(5);
 
+/// A class that was read without restraint for nothing starves for at most so many ticks until the next time: 640 ms.
+const HOLD_MAX: u32 = 128;
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Lately {
     refused: u32,
     served: u32,
     starving: bool,
+    /// It starves by itself, not because a class above it does.
+    denied: bool,
+    /// For so many ticks it does so whatever is seen.
+    hold: u32,
+    /// How many the next time.
+    next_hold: u32,
+}
+
+impl Lately {
+    /// Whether nearly all was refused of late.
+    fn judge(&mut self) {
+        let refused =
+            self.refused > REFUSED_PER_SERVED.saturating_mul(self.served.saturating_add(1));
+        match (self.denied, refused) {
+            (false, true) => {
+                self.denied = true;
+                self.hold = self.next_hold;
+                self.next_hold = (self.next_hold * 2).clamp(1, HOLD_MAX);
+            }
+            (false, false) => self.next_hold /= 2,
+            (true, _) => {
+                self.hold = self.hold.saturating_sub(1);
+                // Most of what was looked at has been run: a worker that has time reads on, whatever was.
+                let is_served = self.served > self.refused;
+                self.denied = !is_served && (refused || self.hold > 0);
+            }
+        }
+    }
 }
 
 /// See the module.
@@ -104,9 +137,10 @@ impl Rooms {
         let mut above = false;
         for (class, l) in self.lately.iter_mut() {
             // High is always read: nothing is above it, and its budget is shorter than what a full buffer holds.
-            l.starving = class != Priority::High
-                && (above
-                    || l.refused > REFUSED_PER_SERVED.saturating_mul(l.served.saturating_add(1)));
+            if class != Priority::High {
+                l.judge();
+                l.starving = above || l.denied;
+            }
             // What a class above is denied is not for those below it.
             above |= l.starving;
             l.refused -= l.refused / 4;
@@ -139,6 +173,39 @@ mod tests {
         (0..10).for_each(|_| rooms.served(medium, 1));
         rooms.tick(at(105));
         assert_eq!(rooms.of(medium, true, at(105)), IO_BATCH_ROOM);
+    }
+
+    /// What is read without restraint and refused all the same is so less and less often.
+    #[test]
+    fn a_class_that_is_read_for_nothing_is_left_alone_for_longer_each_time() {
+        let mut rooms = Rooms::default();
+        let low = Priority::Low;
+        let mut opened = Vec::new();
+        let ticks = 1_000;
+        for n in 1..=ticks {
+            let room = rooms.of(low, true, at(5 * n));
+            let read = if room == IO_BATCH_ROOM { 2_000 } else { 1 };
+            if room == IO_BATCH_ROOM {
+                opened.push(n);
+            }
+            rooms.refused(low, read);
+            // A probe in 100 ms is run: that alone opens nothing.
+            rooms.served(low, u32::from(n.is_multiple_of(20)));
+            rooms.tick(at(5 * n));
+        }
+        let gaps: Vec<u64> = opened.windows(2).map(|w| w[1] - w[0]).collect();
+        // Refusals are forgotten in some 15 ticks; from the sixth time on it is the hold that counts.
+        assert!(gaps.iter().take(4).all(|g| *g < 20), "{gaps:?}");
+        assert!(gaps.ends_with(&[u64::from(HOLD_MAX) + 1; 3]), "{gaps:?}");
+        // Once there is time for it, it is read at once: most of what is looked at is run.
+        (0..40).for_each(|n| {
+            rooms.served(low, 3);
+            rooms.tick(at(5 * (ticks + n)));
+        });
+        assert_eq!(rooms.of(low, true, at(5 * (ticks + 40))), IO_BATCH_ROOM);
+        // And after a while without any, as if nothing had been.
+        (0..20).for_each(|n| rooms.tick(at(5 * (ticks + 41 + n))));
+        assert_eq!(rooms.lately[low].next_hold, 0);
     }
 
     #[test]

@@ -282,14 +282,10 @@ impl Worker {
 
     /// What is to be done next. Ask again after doing it, until it says [`Output::Wait`].
     pub fn poll_output(&mut self, now: Instant) -> Output {
-        let waits = !self.out.is_empty();
-        // What the next run is likely to take is part of the wait.
-        if waits
-            && (self.out.room() < KERNEL_BATCH_MAX
-                || now.since(self.out.since()) + self.last_run >= FLUSH_AFTER)
-        {
+        if self.sends_now(now) {
             return Output::Transmit;
         }
+        let waits = !self.out.is_empty();
         if let Some(until) = self.hold_for_high(now) {
             return if waits { Output::Transmit } else { Output::Wait(Some(until)) };
         }
@@ -298,6 +294,16 @@ impl Worker {
             None if !self.out.is_empty() => Output::Transmit,
             None => Output::Wait(self.next_look(now)),
         }
+    }
+
+    /// Whether what waits to be sent has waited long enough, or would not have room for more.
+    #[must_use]
+    #[inline]
+    pub fn sends_now(&self, now: Instant) -> bool {
+        // What the next run is likely to take is part of the wait.
+        !self.out.is_empty()
+            && (self.out.room() < KERNEL_BATCH_MAX
+                || now.since(self.out.since()) + self.last_run >= FLUSH_AFTER)
     }
 
     /// When there may be something to do although nothing arrives.

@@ -23,10 +23,11 @@ use super::batch::Batches;
 use super::demand::Demand;
 use super::edf::{EdfQueue, Key};
 use super::estimate::{RISE_MAX, ServiceEstimate};
+use super::overhead::Overhead;
 use super::possible::{Most, Possible};
 use crate::base::limits::QUEUE_TOTAL_MAX;
 use crate::base::token_bucket::TokenBucket;
-use crate::base::{DropReason, Ema, Instant, Nanos, PerPriority, Priority};
+use crate::base::{DropReason, Instant, Nanos, PerPriority, Priority};
 use crate::packet::Packet;
 use options::cushions;
 use worth::Worth;
@@ -76,7 +77,7 @@ pub struct Admission {
     pub(crate) batches: Batches,
     /// What each packet of the batch that is being taken in was expected to cost in its kernel.
     expected: Option<Nanos>,
-    overhead: Ema,
+    overhead: Overhead,
     /// The average of the overhead, ready to be added.
     each: Nanos,
     quota: PerPriority<u32>,
@@ -134,7 +135,7 @@ impl Admission {
             estimate,
             batches: Batches::default(),
             expected: None,
-            overhead: Ema::new(Nanos::new(1)),
+            overhead: Overhead::default(),
             each: Nanos::new(1),
             quota: PerPriority::new([1; Priority::COUNT]),
             quota_total: 1,
@@ -273,10 +274,11 @@ impl Admission {
         u32::try_from(bound.saturating_sub(self.len())).unwrap_or(u32::MAX)
     }
 
-    /// What a packet costs a worker besides its kernel: receive, schedule, send. Measured, like the kernel's time.
-    pub const fn record_overhead(&mut self, each: Nanos) {
-        self.overhead.record(each);
-        self.each = self.overhead.get();
+    /// What a turn spent besides its kernels, on so many packets: receive, schedule, send. Measured, like the kernel's time. No
+    /// turn counts for more than 20 us a packet.
+    pub const fn record_overhead(&mut self, spent: Nanos, handled: u64) {
+        self.overhead.record(spent, handled);
+        self.each = self.overhead.each();
     }
 
     /// The average of [`Admission::record_overhead`].

@@ -10,6 +10,7 @@ pub mod edf;
 pub mod estimate;
 pub mod flow;
 pub mod guard;
+mod overhead;
 pub mod plan;
 pub mod possible;
 pub mod quota;

@@ -293,7 +293,7 @@ impl<T: Copy> Promises<T> {
     /// What stands first in line, else the best in reserve.
     #[must_use]
     pub fn head(&self) -> Option<&Entry<T>> {
-        self.line.first().or_else(|| self.spares.best_of_all().map(|(_, e)| e))
+        self.line.first().or_else(|| self.spares.best_of_all(false).map(|(_, e)| e))
     }
 
     /// The worker is taken until then, by what is not given up before its end.
@@ -500,7 +500,8 @@ impl<T: Copy> Promises<T> {
         if self.line.is_full() {
             return;
         }
-        let Some((at, entry)) = self.spares.best(now) else { return };
+        let fit = self.spares.fit(now, self.line.work());
+        let Some((at, entry)) = self.spares.best(now, fit) else { return };
         let entry = *entry;
         self.line.insert(entry);
         if self.all_in_time(now) {
@@ -511,16 +512,22 @@ impl<T: Copy> Promises<T> {
     }
 
     /// The head; or what is worth more for its time and would be late in its place in line; or, when nothing is promised,
-    /// the best spare; or a spare refused for want of certainty alone that is worth more than twice what is certain.
+    /// the best spare; or a spare refused for want of certainty alone that is worth more than twice what is certain, or, where all
+    /// spares fit and it is not known what they take, one that is worth as much and is due earlier.
     fn choose(&self, start: Instant) -> Option<Choice> {
         let head = self.line.first().map(|e| e.density);
         let (best, place) = match head.and_then(|density| self.squeezed(start, density)) {
             Some((density, place)) => (density, place),
             None => (head.unwrap_or(0), Place::FIRST),
         };
-        let spare = self.spares.best_of_all().filter(|(_, e)| {
+        let fit = self.spares.fit(start, self.line.work());
+        let first = self.line.get(place);
+        let spare = self.spares.best_of_all(fit).filter(|(_, e)| {
             let unsure = e.deviation > Nanos::ZERO;
-            head.is_none() || unsure && e.density / 2 > best
+            let due_first = |f: &Entry<T>| f.density == e.density && e.deadline < f.deadline;
+            head.is_none()
+                || unsure && e.density / 2 > best
+                || fit && e.is_unknown() && first.is_some_and(due_first)
         });
         match spare {
             Some((at, _)) => Some(Choice::Spare(at)),

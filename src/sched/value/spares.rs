@@ -3,7 +3,7 @@
 //! Knows no line. Bounded: every call looks at each spare once.
 
 use super::Entry;
-use crate::base::{DropReason, Instant};
+use crate::base::{DropReason, Instant, Nanos};
 
 /// A refused entry, and why it will have been refused if no time comes free.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,15 @@ impl<T: Copy> Spares<T> {
         self.kept.len()
     }
 
+    /// Whether all that could still make it would be done by the last of their deadlines, behind `promised` work.
+    pub(super) fn fit(&self, now: Instant, promised: Nanos) -> bool {
+        let viable = self.kept.iter().filter(|s| s.entry.is_viable(now));
+        let (work, last) = viable.fold((promised, Instant::ZERO), |(work, last), s| {
+            (work + s.entry.service, last.max(s.entry.deadline))
+        });
+        now + work <= last
+    }
+
     /// Keeps one, if it is worth more than the least that is kept. `gone` is told of those that will not be run.
     pub(super) fn keep(&mut self, now: Instant, spare: Spare<T>, mut gone: impl FnMut(Spare<T>)) {
         self.kept.retain(|s| {
@@ -41,26 +50,27 @@ impl<T: Copy> Spares<T> {
             self.kept.push(spare);
             return;
         }
-        let least = self.kept.iter_mut().min_by_key(|s| s.entry.worth());
+        // As many as can be kept hardly fit.
+        let least = self.kept.iter_mut().min_by_key(|s| s.entry.worth(false));
         match least {
-            Some(least) if least.entry.worth() < spare.entry.worth() => {
+            Some(least) if least.entry.worth(false) < spare.entry.worth(false) => {
                 gone(std::mem::replace(least, spare));
             }
             _ => gone(spare),
         }
     }
 
-    /// The best of those that can still make it, and its place.
-    pub(super) fn best(&self, now: Instant) -> Option<(usize, &Entry<T>)> {
+    /// The best of those that can still make it, and its place. `fit`: see [`Spares::fit`].
+    pub(super) fn best(&self, now: Instant, fit: bool) -> Option<(usize, &Entry<T>)> {
         let viable = self.kept.iter().enumerate().filter(|(_, s)| s.entry.is_viable(now));
-        let (at, spare) = viable.max_by_key(|(_, s)| s.entry.worth())?;
+        let (at, spare) = viable.max_by_key(|(_, s)| s.entry.worth(fit))?;
         Some((at, &spare.entry))
     }
 
     /// The best, whether or not it can still make it.
-    pub(super) fn best_of_all(&self) -> Option<(usize, &Entry<T>)> {
+    pub(super) fn best_of_all(&self, fit: bool) -> Option<(usize, &Entry<T>)> {
         let all = self.kept.iter().enumerate();
-        all.max_by_key(|(_, s)| s.entry.worth()).map(|(at, s)| (at, &s.entry))
+        all.max_by_key(|(_, s)| s.entry.worth(fit)).map(|(at, s)| (at, &s.entry))
     }
 
     pub(super) fn get(&self, at: usize) -> Option<&Spare<T>> {

@@ -44,6 +44,20 @@ struct Model {
     next_seq: u64,
 }
 
+fn unknown(e: &Entry<u32>) -> bool {
+    e.deviation > Nanos::ZERO && e.deviation.get() * 8 >= e.service.get() * 5
+}
+
+fn viable(e: &Entry<u32>, now: Instant) -> bool {
+    now + e.service <= e.deadline
+}
+
+/// Of what is unknown and fits the earliest deadline is the best, else the latest.
+fn worth(e: &Entry<u32>, fit: bool) -> (u64, i128) {
+    let by = i128::from(e.deadline.as_nanos());
+    (e.density, if fit && unknown(e) { i128::from(u64::MAX) - by } else { by })
+}
+
 impl Model {
     fn new(options: Options) -> Self {
         Self {
@@ -102,20 +116,19 @@ impl Model {
             return self.gone.push((e.item, why));
         }
         for (e, why) in std::mem::take(&mut self.spares) {
-            if now + e.service <= e.deadline {
+            if viable(&e, now) {
                 self.spares.push((e, why));
             } else {
                 self.gone.push((e.item, why));
             }
         }
-        let worth = |e: &Entry<u32>| (e.density, e.deadline);
         if self.spares.len() < self.options.spares {
             self.spares.push((e, why));
             return;
         }
-        let least = (0..self.spares.len()).min_by_key(|i| worth(&self.spares[*i].0));
+        let least = (0..self.spares.len()).min_by_key(|i| worth(&self.spares[*i].0, false));
         match least {
-            Some(i) if worth(&self.spares[i].0) < worth(&e) => {
+            Some(i) if worth(&self.spares[i].0, false) < worth(&e, false) => {
                 let (old, w) = std::mem::replace(&mut self.spares[i], (e, why));
                 self.gone.push((old.item, w));
             }
@@ -126,7 +139,7 @@ impl Model {
     fn admit(&mut self, now: Instant, mut e: Entry<u32>) -> bool {
         e.key.seq = self.next_seq;
         self.next_seq += 1;
-        if now + e.service > e.deadline {
+        if !viable(&e, now) {
             self.gone.push((e.item, DropReason::PredictedMiss));
             return false;
         }
@@ -181,10 +194,22 @@ impl Model {
         (pushed, late)
     }
 
+    /// Whether those in reserve that could make it would all be done by the last of their deadlines.
+    fn spares_fit(&self, now: Instant) -> bool {
+        let mut work: u64 = self.line.iter().map(|e| e.service.get()).sum();
+        let mut last = 0;
+        for (e, _) in self.spares.iter().filter(|(e, _)| viable(e, now)) {
+            work += e.service.get();
+            last = last.max(e.deadline.as_nanos());
+        }
+        now.as_nanos() + work <= last
+    }
+
     fn readmit(&mut self, now: Instant) {
-        let viable = |i: &usize| now + self.spares[*i].0.service <= self.spares[*i].0.deadline;
-        let worth = |i: &usize| (self.spares[*i].0.density, self.spares[*i].0.deadline);
-        let best = (0..self.spares.len()).filter(viable).max_by_key(worth);
+        let fit = self.spares_fit(now);
+        let may = |i: &usize| viable(&self.spares[*i].0, now);
+        let best =
+            (0..self.spares.len()).filter(may).max_by_key(|i| worth(&self.spares[*i].0, fit));
         let Some(best) = best.filter(|_| self.line.len() < self.options.capacity) else { return };
         let e = self.spares[best].0;
         self.insert(e);
@@ -218,11 +243,17 @@ impl Model {
                 other => other,
             };
             let first = denser.map(|e| e.density).or(head).unwrap_or(0);
-            let best = (0..self.spares.len())
-                .max_by_key(|i| (self.spares[*i].0.density, self.spares[*i].0.deadline));
+            let fit = self.spares_fit(now);
+            let best = (0..self.spares.len()).max_by_key(|i| worth(&self.spares[*i].0, fit));
+            let goes_first = denser.or(self.line.first().copied());
             let spare = best.filter(|i| {
                 let e = &self.spares[*i].0;
-                head.is_none() || e.deviation > Nanos::ZERO && e.density / 2 > first
+                let due = |f: Entry<u32>| {
+                    fit && unknown(e) && f.density == e.density && e.deadline < f.deadline
+                };
+                head.is_none()
+                    || e.deviation > Nanos::ZERO && e.density / 2 > first
+                    || goes_first.is_some_and(due)
             });
             let (e, promised, why) = match (spare, denser) {
                 (Some(i), _) => {
@@ -233,7 +264,7 @@ impl Model {
                 (None, None) => (*self.line.first()?, true, DropReason::LateAtDispatch),
             };
             self.line.retain(|l| l.key != e.key);
-            if now + e.service <= e.deadline {
+            if viable(&e, now) {
                 return Some(Given { entry: e, promised });
             }
             self.gone.push((e.item, why));
@@ -523,6 +554,44 @@ fn time_that_comes_free_goes_to_a_spare() {
     // It took 60, not 90.
     let second = p.take(at(60)).unwrap();
     assert_eq!((second.entry.item, second.promised), (1, true));
+}
+
+/// Of work of which nobody knows how long it takes the earliest deadline goes first while there is time for all, else the latest.
+#[test]
+fn what_nobody_knows_goes_by_deadlines_while_it_fits() {
+    let first = |deviation, deadlines: &[u64]| {
+        let mut p = Promises::new(Options { confidence: 64, ..Options::default() });
+        for (n, deadline) in (0..).zip(deadlines) {
+            let deviation = Nanos::new(deviation);
+            assert!(
+                !p.admit(at(0), Entry { deviation, ..entry(n, Priority::High, *deadline, 100, 5) })
+            );
+        }
+        assert_eq!((gone(&mut p), p.spares()), (vec![], deadlines.len()));
+        let given = p.take(at(0)).unwrap();
+        assert!(!given.promised);
+        given.entry.item
+    };
+    // Three of 100 by 300: they fit.
+    assert_eq!(first(74, &[150, 120, 300]), 1);
+    // By 299 they do not.
+    assert_eq!(first(74, &[150, 120, 299]), 2);
+    // What is known better than that goes by who is surest to make it.
+    assert_eq!(first(62, &[150, 120, 300]), 2);
+}
+
+/// One that was promised waits for one in reserve that is due before it, where all fit and nothing is known of either.
+#[test]
+fn a_promise_to_what_nobody_knows_waits_for_what_is_due_earlier() {
+    let exponential = |item, deadline| Entry {
+        deviation: Nanos::new(74),
+        ..entry(item, Priority::High, deadline, 100, 5)
+    };
+    let mut p = Promises::new(Options::default());
+    assert!(p.admit(at(0), exponential(0, 1_000)), "100 + 6 x 74 is before that");
+    assert!(!p.admit(at(0), exponential(1, 500)));
+    assert_eq!(p.take(at(0)).map(|g| (g.entry.item, g.promised)), Some((1, false)));
+    assert_eq!(p.take(at(100)).map(|g| (g.entry.item, g.promised)), Some((0, true)));
 }
 
 #[test]

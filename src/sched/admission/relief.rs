@@ -201,7 +201,7 @@ impl Admission {
         let (backlog, waiting) = (self.backlog(), self.len());
         let Self { queue, relief, worth, by_value, .. } = self;
         match worth.as_ref().filter(|_| *by_value) {
-            Some(worth) => relief.choose(offer, (backlog, waiting), worth.from_tail(), bytes_of),
+            Some(worth) => relief.choose(offer, (backlog, waiting), worth.last_first(), bytes_of),
             None => relief.choose(offer, (backlog, waiting), queue.from_tail(), bytes_of),
         }
     }

@@ -26,8 +26,8 @@ impl Worth {
     }
 
     /// All that is promised, from the last to the first.
-    pub(in crate::sched::admission) fn from_tail(&self) -> impl Iterator<Item = Visit<'_, Packet>> {
-        self.promises.from_tail().filter_map(|e| self.visit(e))
+    pub(in crate::sched::admission) fn last_first(&self) -> impl Iterator<Item = Visit<'_, Packet>> {
+        self.promises.last_first().filter_map(|e| self.visit(e))
     }
 
     /// All that is promised, in order.
@@ -129,7 +129,7 @@ mod tests {
         let before = worth.shifts();
         worth.restore(due(&behind), behind.service, behind, true);
         assert!(worth.shifts() > before, "from here on keys mean something else");
-        let last = worth.from_tail().next().unwrap().key;
+        let last = worth.last_first().next().unwrap().key;
         assert!(last.deadline > due(&front), "it stands behind what is due later");
         let (packet, service, by) = worth.take_out(&last).unwrap();
         assert_eq!((packet.deadline, service), (behind.deadline, behind.service));

@@ -8,7 +8,7 @@ use crate::sched::value::{Entry, Key};
 
 impl<T: Copy> Promises<T> {
     /// All that is promised, from the last to the first. What waits in reserve is not.
-    pub fn from_tail(&self) -> impl Iterator<Item = &Entry<T>> {
+    pub fn last_first(&self) -> impl Iterator<Item = &Entry<T>> {
         self.line.iter().rev()
     }
 
@@ -66,7 +66,7 @@ mod tests {
         let late = entry(900, 20_000, 100, 5);
         assert!(!p.admit(at(0), late), "those that stand before it take all the time");
         assert_eq!(p.next_gone().map(|g| g.0), Some(900));
-        let from_tail: Vec<(u32, Key)> = p.from_tail().map(|e| (e.item, e.key)).collect();
+        let from_tail: Vec<(u32, Key)> = p.last_first().map(|e| (e.item, e.key)).collect();
         assert_eq!(
             from_tail.iter().map(|e| e.0).collect::<Vec<_>>(),
             (0..200).rev().collect::<Vec<_>>()

@@ -26,7 +26,9 @@ impl Worth {
     }
 
     /// All that is promised, from the last to the first.
-    pub(in crate::sched::admission) fn last_first(&self) -> impl Iterator<Item = Visit<'_, Packet>> {
+    pub(in crate::sched::admission) fn last_first(
+        &self,
+    ) -> impl Iterator<Item = Visit<'_, Packet>> {
         self.promises.last_first().filter_map(|e| self.visit(e))
     }
 

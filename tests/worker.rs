@@ -179,6 +179,35 @@ fn audits_tell_wrongful_drops_from_rightful_ones() {
     }
 }
 
+/// What estimates do not see makes every other pair late; after a few, the second of a pair is not promised any more.
+#[test]
+fn promises_that_are_broken_are_given_more_room() {
+    let mut options = options();
+    options.admission.probe_interval = None;
+    options.admission.audit_one_in = 0;
+    for policy in [Policy::Edf, Policy::Value] {
+        options.admission.policy = policy;
+        let mut rig = Rig::new(&options, &plan(QUOTA));
+        teach(&mut rig, 0, 480_000);
+        let late = |rig: &Rig| rig.counters().late_after_admit(Priority::High);
+        let mut broken = Vec::new();
+        for round in 0..40 {
+            // Two of 480 us fit into 1 ms, two of 510 do not.
+            let cost = if round % 2 == 0 { 450_000 } else { 510_000 };
+            let next = rig.now() + Nanos::from_millis(10);
+            rig.send(0, 4_000, cost);
+            rig.send(0, 4_000, cost);
+            rig.settle();
+            rig.pass(next.since(rig.now()));
+            broken.push(late(&rig));
+        }
+        assert!((2..=6).contains(&broken[19]), "{policy:?}: {broken:?}");
+        assert_eq!(broken[19], broken[39], "{policy:?}: no more are promised: {broken:?}");
+        assert!(rig.drops(DropReason::PredictedMiss) > 20, "{policy:?}");
+        rig.check_law();
+    }
+}
+
 /// Every second it is told what was on time beside what could have been.
 #[test]
 fn a_window_is_compared_with_the_most_that_was_possible() {

@@ -179,7 +179,7 @@ pub struct Controller {
     pub ema_weight: u32,
     /// Default prefix.
     pub predictor: Predictor,
-    /// Added to every prediction; 0 to 1 s, default 0.
+    /// Added to every prediction, beside what is learned of broken promises; 0 to 1 s, default 0.
     pub margin: Nanos,
     /// Whether one packet a class and interval is served in spite of its prediction; default true.
     pub probes: bool,

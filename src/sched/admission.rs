@@ -23,6 +23,7 @@ use super::batch::Batches;
 use super::demand::Demand;
 use super::edf::{EdfQueue, Key};
 use super::estimate::{RISE_MAX, ServiceEstimate};
+use super::margin::{Ends, Margin};
 use super::overhead::Overhead;
 use super::possible::{Most, Possible};
 use crate::base::limits::QUEUE_TOTAL_MAX;
@@ -86,6 +87,8 @@ pub struct Admission {
     demand: Demand,
     /// How much earlier than its deadline a packet of each class must be expected to finish.
     cushion: PerPriority<Nanos>,
+    /// What is learned of broken promises.
+    margin: Margin,
     /// The cushion or the margin, whichever is longer.
     headroom: PerPriority<Nanos>,
     /// Packets may be taken out before the head.
@@ -142,6 +145,7 @@ impl Admission {
             probes: PerPriority::from_fn(|_| TokenBucket::new(interval, burst, Instant::ZERO)),
             demand: Demand::default(),
             cushion,
+            margin: Margin::new(options.margin, budgets),
             headroom: PerPriority::from_fn(|p| cushion[p].max(options.margin)),
             overtaking_allowed: matches!(options.policy, Policy::Edf | Policy::Value)
                 && options.overload == Overload::Value,
@@ -457,7 +461,7 @@ impl Admission {
     #[inline]
     fn allowed(&self, now: Instant, candidate: &Candidate) -> Nanos {
         let slack = candidate.deadline.since(now).saturating_sub(self.company(candidate));
-        let whole = slack.saturating_sub(self.options.margin);
+        let whole = slack.saturating_sub(self.margin.of(candidate.priority));
         if self.options.overload == Overload::None || candidate.priority == Priority::High {
             return whole;
         }
@@ -634,6 +638,13 @@ impl Admission {
         let Self { possible, estimate, each, options, .. } = self;
         let values = &options.values;
         possible.tick(now, values, |bucket, p| estimate.predict(bucket, p) + *each)
+    }
+
+    /// How promises of each class have ended by now: what is promised from now on leaves so much free as to break few enough.
+    pub fn learn_from(&mut self, ends: &PerPriority<Ends>) {
+        self.margin.learn(ends);
+        let (cushion, margin) = (&self.cushion, &self.margin);
+        self.headroom = PerPriority::from_fn(|p| cushion[p].max(margin.of(p)));
     }
 
     /// Time has passed, and so many of each class have arrived by now: notes how much of it the work offered by each class would take.

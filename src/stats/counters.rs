@@ -334,6 +334,18 @@ impl Counters {
         Cell(self.words[at..].first_chunk().expect("every ingress has its cells"))
     }
 
+    /// How many of that priority were admitted in the belief that they would be in time, and were not. Adds up all ingresses.
+    #[must_use]
+    pub fn late_after_admit(&self, priority: Priority) -> u64 {
+        let late_of = |i| {
+            let cell = self.view(IngressId(u16::try_from(i).unwrap_or(u16::MAX)), priority);
+            let reasons = DropReason::ALL.iter().filter(|r| r.is_late_after_admit());
+            cell.get(Field::Late) + reasons.map(|r| cell.dropped(*r)).sum::<u64>()
+        };
+        let late: u64 = (0..self.layout.ingresses()).map(late_of).sum();
+        late.saturating_sub(self.class(priority, ClassField::UnpromisedLate))
+    }
+
     /// Adds another worker's cells to this one's: the totals of a service. Class and worker figures are left alone.
     pub fn merge_cells(&mut self, other: &Self) {
         let from = Layout::cell(IngressId(0), Priority::High);

@@ -3,7 +3,7 @@
 //! Knows no format.
 
 use crate::base::drop_reason::DropStage;
-use crate::base::{DropReason, IngressId, Nanos, Priority};
+use crate::base::{DropReason, Nanos, Priority};
 use crate::stats::{Cell, CellWords, ClassField, Counters, Field, batch_rows_max, latency};
 
 /// Drops of received packets in the three coarse groups of seed 002.
@@ -36,18 +36,7 @@ pub(super) fn wrongful_drop_ratio(c: &Counters, p: Priority) -> Option<f64> {
 
 /// The share of what was admitted in the belief that it would be in time and was not. `None`: nothing was admitted.
 pub(super) fn late_after_admit_ratio(c: &Counters, p: Priority) -> Option<f64> {
-    let late_of = |i| {
-        let cell = c.view(IngressId(u16::try_from(i).unwrap_or(u16::MAX)), p);
-        let dropped: u64 = DropReason::ALL
-            .iter()
-            .filter(|r| r.is_late_after_admit())
-            .map(|r| cell.dropped(*r))
-            .sum();
-        cell.get(Field::Late) + dropped
-    };
-    let late: u64 = (0..c.layout().ingresses()).map(late_of).sum();
-    let unpromised = c.class(p, ClassField::UnpromisedLate);
-    share(late.saturating_sub(unpromised), c.class(p, ClassField::Admitted))
+    share(c.late_after_admit(p), c.class(p, ClassField::Admitted))
 }
 
 /// Whether anything has ever come in here.

@@ -42,7 +42,7 @@ pub struct Options {
     pub policy: Policy,
     /// Gate G2.
     pub predictor: Predictor,
-    /// Added to every prediction. Range 0 to 1 s, default 0.
+    /// Added to every prediction; more is learned of broken promises. Range 0 to 1 s, default 0.
     pub margin: Nanos,
     /// Victim choice.
     pub overload: Overload,

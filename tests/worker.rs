@@ -204,6 +204,8 @@ fn promises_that_are_broken_are_given_more_room() {
         assert!((2..=6).contains(&broken[19]), "{policy:?}: {broken:?}");
         assert_eq!(broken[19], broken[39], "{policy:?}: no more are promised: {broken:?}");
         assert!(rig.drops(DropReason::PredictedMiss) > 20, "{policy:?}");
+        let margin = rig.counters().class(Priority::High, ClassField::Margin);
+        assert!((20_000..=125_000).contains(&margin), "{policy:?}: {margin} ns are shown");
         rig.check_law();
     }
 }

@@ -276,6 +276,9 @@ impl Worker {
             admitted: self.counters.class(p, ClassField::Admitted),
             late: self.counters.late_after_admit(p),
         }));
+        for p in Priority::ALL {
+            self.counters.set_class(p, ClassField::Margin, self.admission.margin(p).get());
+        }
         self.compare_with_possible(now);
         if now.since(self.decayed) >= DECAY_EVERY {
             self.decayed = now;

@@ -640,6 +640,12 @@ impl Admission {
         possible.tick(now, values, |bucket, p| estimate.predict(bucket, p) + *each)
     }
 
+    /// How much sooner than its deadline what is promised to that class must be expected to end.
+    #[must_use]
+    pub fn margin(&self, priority: Priority) -> Nanos {
+        self.margin.of(priority)
+    }
+
     /// How promises of each class have ended by now: what is promised from now on leaves so much free as to break few enough.
     pub fn learn_from(&mut self, ends: &PerPriority<Ends>) {
         self.margin.learn(ends);

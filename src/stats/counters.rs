@@ -70,9 +70,11 @@ pub enum ClassField {
     Quota,
     /// Gauge: the guard window in force, nanoseconds.
     GuardWindow,
+    /// Gauge: how much sooner than its deadline what is promised must be expected to end, nanoseconds.
+    Margin,
 }
 
-const CLASS_FIELDS: usize = 16;
+const CLASS_FIELDS: usize = 17;
 
 /// Figures of the worker as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -437,10 +439,8 @@ impl Cell<&CellWords> {
 }
 
 const _: () = assert!(Field::ClockAnomaly as usize + 1 == FIELDS, "FIELDS sizes the cell");
-const _: () = assert!(
-    ClassField::GuardWindow as usize + 1 == CLASS_FIELDS,
-    "CLASS_FIELDS sizes the class block"
-);
+const _: () =
+    assert!(ClassField::Margin as usize + 1 == CLASS_FIELDS, "CLASS_FIELDS sizes the class block");
 const _: () = assert!(
     WorkerField::OwnRows as usize + 1 == WORKER_FIELDS,
     "WORKER_FIELDS sizes the worker block"

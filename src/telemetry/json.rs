@@ -149,6 +149,7 @@ struct ClassBody {
     depth: u64,
     quota: u64,
     guard_us: f64,
+    margin_us: f64,
     ema_us: f64,
     arrivals: u64,
     admitted: u64,
@@ -323,6 +324,7 @@ fn class_body(c: &Counters, p: Priority) -> ClassBody {
         depth: n(ClassField::Depth),
         quota: n(ClassField::Quota),
         guard_us: us(ClassField::GuardWindow),
+        margin_us: us(ClassField::Margin),
         ema_us: us(ClassField::ServiceEma),
         arrivals: n(ClassField::Arrivals),
         admitted: n(ClassField::Admitted),
@@ -387,13 +389,13 @@ mod tests {
     fn workers_are_golden() {
         let body = stats(&testing::snapshot());
         let idle = json!({
-            "depth": 0, "quota": 0, "guard_us": 0.0, "ema_us": 0.0, "arrivals": 0, "admitted": 0,
+            "depth": 0, "quota": 0, "guard_us": 0.0, "margin_us": 0.0, "ema_us": 0.0, "arrivals": 0, "admitted": 0,
             "samples": 0, "probes": 0, "audits": 0, "wrongful_drop_ratio": null,
             "late_after_admit_ratio": null, "guarded": 0, "started_expired": 0, "kernel_us": 0.0,
             "useful_share": null,
         });
         let high = json!({
-            "depth": 2, "quota": 7, "guard_us": 80.0, "ema_us": 100.0, "arrivals": 0,
+            "depth": 2, "quota": 7, "guard_us": 80.0, "margin_us": 30.0, "ema_us": 100.0, "arrivals": 0,
             "admitted": 20, "samples": 5, "probes": 3, "audits": 4, "wrongful_drop_ratio": 0.25,
             "late_after_admit_ratio": 0.05, "guarded": 0, "started_expired": 0, "kernel_us": 400.0, "useful_share": 0.75,
         });

@@ -210,6 +210,9 @@ fn classes(workers: &[Worker<'_>], out: &mut Families<'_, '_>) -> fmt::Result {
     let guard = rows(ClassField::GuardWindow).map(|(l, ns)| (l, Nanos::new(ns).as_secs_f64()));
     let help = "How long a packet of the class may wait for one of High.";
     out.gauge(("punctual_guard_window", help), Some(&Unit::Seconds), guard)?;
+    let margin = rows(ClassField::Margin).map(|(l, ns)| (l, Nanos::new(ns).as_secs_f64()));
+    let help = "How much sooner than its deadline what is promised must be expected to end.";
+    out.gauge(("punctual_margin", help), Some(&Unit::Seconds), margin)?;
     for (head, field) in CLASS_COUNTERS {
         out.counter(head, None, rows(field))?;
     }
@@ -364,6 +367,7 @@ mod tests {
             r#"punctual_quota{worker="0",priority="high"} 7"#,
             r#"punctual_guard_window_seconds{worker="0",priority="high"} 0.00008"#,
             r#"punctual_guard_window_seconds{worker="1",priority="best-effort"} 0.0"#,
+            r#"punctual_margin_seconds{worker="0",priority="high"} 0.00003"#,
             r#"punctual_service_seconds{priority="high",kernel="all"} 0.0001"#,
             r#"punctual_packets_received_total{ingress="idle",priority="low"} 0"#,
             r#"punctual_kernel_time_seconds_total{worker="0",priority="high",useful="false"} 0.0001"#,

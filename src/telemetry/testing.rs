@@ -46,6 +46,7 @@ fn first_worker() -> Counters {
         (ClassField::KernelTime, 400_000),
         (ClassField::KernelTimeUseful, 300_000),
         (ClassField::GuardWindow, 80_000),
+        (ClassField::Margin, 30_000),
     ] {
         c.set_class(Priority::High, field, n);
     }

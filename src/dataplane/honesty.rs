@@ -5,6 +5,7 @@
 use super::worker::Worker;
 use crate::base::{DropReason, IngressId, Instant, PerPriority, Priority};
 use crate::packet::{Packet, PacketFlags};
+use crate::sched::Ends;
 use crate::stats::{ClassField, Field, WorkerField};
 
 /// What had been on time at the end of the last window.
@@ -41,6 +42,17 @@ impl Worker {
     pub(super) fn judge_unpromised_drop(&mut self, packet: &Packet, reason: DropReason) {
         if reason.is_late_after_admit() {
             self.counters.add_class(packet.priority, ClassField::UnpromisedLate, 1);
+        }
+    }
+
+    /// How promises have ended by now decides what those to come leave free.
+    pub(super) fn learn_margins(&mut self) {
+        self.admission.learn_from(&PerPriority::from_fn(|p| Ends {
+            admitted: self.counters.class(p, ClassField::Admitted),
+            late: self.counters.late_after_admit(p),
+        }));
+        for p in Priority::ALL {
+            self.counters.set_class(p, ClassField::Margin, self.admission.margin(p).get());
         }
     }
 

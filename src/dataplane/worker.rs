@@ -23,7 +23,7 @@ use crate::sched::admission::{Admission, Dispatch, Policy};
 use crate::sched::batch::Batches;
 use crate::sched::flow::{FlowNote, FlowTable};
 use crate::sched::guard::InterArrival;
-use crate::sched::{Ends, ServiceEstimate, WorkerPlan, estimate};
+use crate::sched::{ServiceEstimate, WorkerPlan, estimate};
 use crate::stats::{ClassField, Counters, Field, Layout, RunBy, WorkerField};
 
 /// A result that waits longer than this for company is sent.
@@ -272,13 +272,7 @@ impl Worker {
         self.rooms.tick(now);
         let arrived = PerPriority::from_fn(|p| self.counters.class(p, ClassField::Arrivals));
         self.admission.tick(now, &self.rooms.starving(), &arrived);
-        self.admission.learn_from(&PerPriority::from_fn(|p| Ends {
-            admitted: self.counters.class(p, ClassField::Admitted),
-            late: self.counters.late_after_admit(p),
-        }));
-        for p in Priority::ALL {
-            self.counters.set_class(p, ClassField::Margin, self.admission.margin(p).get());
-        }
+        self.learn_margins();
         self.compare_with_possible(now);
         if now.since(self.decayed) >= DECAY_EVERY {
             self.decayed = now;

@@ -461,12 +461,13 @@ impl Admission {
     #[inline]
     fn allowed(&self, now: Instant, candidate: &Candidate) -> Nanos {
         let slack = candidate.deadline.since(now).saturating_sub(self.company(candidate));
-        let whole = slack.saturating_sub(self.margin.of(candidate.priority));
+        let budget = candidate.deadline.since(candidate.released);
+        let whole = slack.saturating_sub(self.margin.within(candidate.priority, budget));
         if self.options.overload == Overload::None || candidate.priority == Priority::High {
             return whole;
         }
         // A budget of the packet's own may be far shorter than its class's: no cushion takes more than a quarter of it.
-        let quarter = Nanos::new(candidate.deadline.since(candidate.released).get() / 4);
+        let quarter = Nanos::new(budget.get() / 4);
         let early = slack.saturating_sub(self.cushion[candidate.priority].min(quarter));
         whole.min(self.demand.left_of(early, candidate.priority))
     }
@@ -647,7 +648,11 @@ impl Admission {
     }
 
     /// How promises of each class have ended by now: what is promised from now on leaves so much free as to break few enough.
+    /// A policy that promises nothing learns nothing.
     pub fn learn_from(&mut self, ends: &PerPriority<Ends>) {
+        if !self.predicts || self.options.predictor == Predictor::Off {
+            return;
+        }
         self.margin.learn(ends);
         let (cushion, margin) = (&self.cushion, &self.margin);
         self.headroom = PerPriority::from_fn(|p| cushion[p].max(margin.of(p)));

@@ -5,6 +5,8 @@
 //! spare. So the margin of a class follows the quantile that promises may miss (H. Robbins, S. Monro, Annals of Mathematical
 //! Statistics 22, 1951): up by a step for each that was late, down by a 2,048th of a step for each that was admitted. It comes to
 //! rest where one in 2,048 is late, half of the share that is aimed at, and at nothing where none is.
+//!
+//! A budget of a packet's own may be far shorter than its class's: of what is learned it leaves no more than an eighth of its own.
 
 use crate::base::{Nanos, PerPriority, Priority};
 
@@ -58,10 +60,15 @@ impl Margin {
         }
     }
 
-    /// What a packet of that class must leave free.
-    #[inline]
+    /// What a packet of that class must leave free, if its budget is its class's.
     pub(super) fn of(&self, priority: Priority) -> Nanos {
         self.least + Nanos::new(self.learned[priority] / FINE)
+    }
+
+    /// What one of that budget must leave free.
+    pub(super) fn within(&self, priority: Priority, budget: Nanos) -> Nanos {
+        let most = budget.get() / MOST_OF_BUDGET;
+        self.least + Nanos::new((self.learned[priority] / FINE).min(most))
     }
 
     fn step(&self, p: Priority) -> u64 {
@@ -121,6 +128,13 @@ mod tests {
         assert_eq!(m.of(HIGH), Nanos::from_micros(3 + 125));
         assert_eq!(m.of(Priority::Medium), Nanos::from_micros(3 + 1_250));
         assert_eq!(m.of(Priority::BestEffort), Nanos::from_micros(3), "no deadline, no promise");
+        let of_its_own = m.within(Priority::Medium, Nanos::from_micros(800));
+        assert_eq!(
+            of_its_own,
+            Nanos::from_micros(3 + 100),
+            "a shorter budget is not used up by it"
+        );
+        assert_eq!(m.within(HIGH, Nanos::from_secs(1)), m.of(HIGH));
         // Eight steps, each taken back by 2,048 that are in time.
         m.learn(&ended(2_000_000 + 8 * 2_048, 1_000_000));
         assert_eq!(m.of(HIGH), Nanos::from_micros(3));

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use rand_distr::{Distribution as _, Uniform};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{RngCore as _, SeedableRng as _};
 
@@ -23,11 +24,12 @@ use crate::sys::clock::MonotonicClock;
 const WIDTHS: [usize; 4] = [64, 256, 256, 8];
 /// Patterns of the search, and the bytes of the shortest and the longest.
 const PATTERNS: usize = 1_000;
-const PATTERN_LEN: std::ops::Range<u64> = 6..16;
+const PATTERN_LEN: std::ops::Range<usize> = 6..16;
 /// Shards of data and of parity.
 const SHARDS: (usize, usize) = (10, 2);
-/// Taps of the filter.
+/// Taps of the filter, and so large that no sum overflows.
 const TAPS: usize = 64;
+const TAP: std::ops::RangeInclusive<i16> = -900..=900;
 /// Draws are the same in every run, so that results can be compared.
 const SEED: u64 = 7;
 /// Rows of the batch by which a packet's cost is guessed.
@@ -35,17 +37,16 @@ const GUESSED: u32 = 16;
 
 /// The kernel of that kind; `service` is what `spin` takes.
 pub(super) fn of_kind(kind: &str, service: Nanos) -> anyhow::Result<KernelSpec> {
-    let mut draw = Draw(Xoshiro256PlusPlus::seed_from_u64(SEED));
+    let mut draw = Xoshiro256PlusPlus::seed_from_u64(SEED);
     Ok(match kind {
         "echo" => KernelSpec::Echo,
         "crc32c" => KernelSpec::Crc32c,
         "mlp" => KernelSpec::Mlp(perceptron(&mut draw)?),
         "match" => {
+            let len = Uniform::try_from(PATTERN_LEN)?;
             let pattern = |_| {
-                let len =
-                    PATTERN_LEN.start + draw.0.next_u64() % (PATTERN_LEN.end - PATTERN_LEN.start);
-                let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-                draw.0.fill_bytes(&mut bytes);
+                let mut bytes = vec![0; len.sample(&mut draw)];
+                draw.fill_bytes(&mut bytes);
                 bytes
             };
             let patterns = Patterns::new((0..PATTERNS).map(pattern).collect());
@@ -56,20 +57,25 @@ pub(super) fn of_kind(kind: &str, service: Nanos) -> anyhow::Result<KernelSpec> 
             let (data, parity) = SHARDS;
             KernelSpec::Rs(rs::Spec { data, parity, task: rs::Task::Repair })
         }
-        "fir" => KernelSpec::Fir(fir::Spec { taps: draw.taps(TAPS), shift: 15 }),
+        "fir" => {
+            let taps = Uniform::try_from(TAP)?.sample_iter(draw).take(TAPS).collect();
+            KernelSpec::Fir(fir::Spec { taps, shift: 15 })
+        }
         "spin" => KernelSpec::Spin(ServiceTime::Constant(service)),
         other => anyhow::bail!("there is no kernel `{other}`"),
     })
 }
 
-fn perceptron(draw: &mut Draw) -> anyhow::Result<mlp::Spec> {
-    let layer = |w: &[usize]| {
+fn perceptron(draw: &mut Xoshiro256PlusPlus) -> anyhow::Result<mlp::Spec> {
+    let mut layer = |w: &[usize]| {
         // So large that numbers neither fade nor grow from layer to layer (He et al. 2015, uniform).
         let size = (6.0 / small(w[0])).sqrt();
-        let weights = (0..w[0] * w[1]).map(|_| size * draw.unit()).collect();
-        Layer { inputs: w[0], outputs: w[1], weights, bias: vec![0.1; w[1]] }
+        let weights = Uniform::new(-size, size)?.sample_iter(&mut *draw).take(w[0] * w[1]);
+        let weights = weights.collect();
+        anyhow::Ok(Layer { inputs: w[0], outputs: w[1], weights, bias: vec![0.1; w[1]] })
     };
-    let model = Model::new(WIDTHS.windows(2).map(layer).collect())?;
+    let layers = WIDTHS.windows(2).map(&mut layer).collect::<anyhow::Result<_>>()?;
+    let model = Model::new(layers)?;
     Ok(mlp::Spec {
         weights: "drawn".to_owned(),
         model: Arc::new(model),
@@ -77,23 +83,6 @@ fn perceptron(draw: &mut Draw) -> anyhow::Result<mlp::Spec> {
         output: Output::Linear,
         tag: 0,
     })
-}
-
-/// Numbers that are the same in every run.
-struct Draw(Xoshiro256PlusPlus);
-
-impl Draw {
-    /// From -1 to 1.
-    fn unit(&mut self) -> f32 {
-        let bits = u16::try_from(self.0.next_u64() >> 48).unwrap_or(0);
-        f32::from(bits) / 32_767.5 - 1.0
-    }
-
-    /// Small enough that no sum overflows.
-    fn taps(&mut self, count: usize) -> Vec<i16> {
-        let tap = |bits: u64| i16::try_from(bits % 1_801).unwrap_or(0) - 900;
-        (0..count).map(|_| tap(self.0.next_u64())).collect()
-    }
 }
 
 fn small(n: usize) -> f32 {

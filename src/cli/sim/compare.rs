@@ -182,7 +182,8 @@ fn beside_optimum(
     }
 }
 
-fn progress(cells: usize) -> ProgressBar {
+/// A bar for that many steps, where somebody watches.
+pub(super) fn progress(cells: usize) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

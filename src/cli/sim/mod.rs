@@ -5,6 +5,7 @@
 mod compare;
 mod live;
 mod print;
+mod reference;
 mod world;
 
 use super::exit;
@@ -22,6 +23,9 @@ pub struct SimArgs {
     compare: bool,
     #[command(flatten)]
     comparison: compare::CompareArgs,
+    /// Instead of a plan: what theory and papers say a queue does, beside what the simulator does
+    #[arg(long, conflicts_with_all = ["plan", "seeds", "policy", "workers", "helpers", "packets", "events", "report", "compare", "load"])]
+    reference: bool,
     /// Loads, 1 is saturation; the plan's, or 0.9,2,5 for a comparison, where none are named
     #[arg(long, value_name = "X,X", value_delimiter = ',')]
     load: Vec<f64>,
@@ -36,19 +40,23 @@ pub struct SimArgs {
 /// Runs the command; the answer is the exit code.
 #[must_use]
 pub fn run(args: &SimArgs) -> u8 {
+    if args.reference {
+        return done(reference::run(args.seed, args.json).map_err(anyhow::Error::from));
+    }
     if args.compare { compare(args) } else { world(args) }
+}
+
+fn done(result: anyhow::Result<u8>) -> u8 {
+    result.unwrap_or_else(|error| {
+        tracing::error!("{error:#}");
+        exit::FAILED
+    })
 }
 
 fn world(args: &SimArgs) -> u8 {
     let mut told = args.world.clone();
     (told.load, told.seed) = (args.load.clone(), args.seed);
-    match world::run(&told, args.json) {
-        Ok(code) => code,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            exit::FAILED
-        }
-    }
+    done(world::run(&told, args.json))
 }
 
 fn compare(args: &SimArgs) -> u8 {

@@ -9,6 +9,7 @@ mod estimates;
 pub mod optimum;
 mod outcome;
 pub mod policies;
+pub mod reference;
 
 pub use engine::{Costs, Engine};
 pub use estimates::{Estimates, Sizes};

@@ -1,9 +1,6 @@
 //! The engine against closed forms, and the policies against what their papers say.
 
-mod adversary;
-mod closed_forms;
 mod ours;
-mod papers;
 
 use super::policies::{Edf, Fifo, Gate, Order};
 use super::*;

@@ -116,6 +116,27 @@ impl Rule {
         }
     }
 
+    /// The id of the first datagram of a train, each of `segment` bytes, and to how many requests from that one on the first
+    /// datagrams are plain answers in their order. What is shorter at the end is left out.
+    #[inline]
+    pub(super) fn plain_run(self, train: &[u8], segment: usize) -> Option<(u64, usize)> {
+        let mut datagrams = train.chunks_exact(segment);
+        let first = self.plain_id(datagrams.next()?)?;
+        let mut next = first;
+        let mut follows = |id: Option<u64>| {
+            next = next.wrapping_add(1);
+            id == Some(next)
+        };
+        let more = match self {
+            // By itself, so that it is asked once and not of each.
+            Self::Echo(Framing::Raw) => datagrams
+                .take_while(|d| follows(d.first_chunk().map(|id| u64::from_be_bytes(*id))))
+                .count(),
+            _ => datagrams.take_while(|d| follows(self.plain_id(d))).count(),
+        };
+        Some((first, 1 + more))
+    }
+
     /// Reads an answer.
     #[inline]
     pub(super) fn read(self, bytes: &[u8]) -> Sign {

@@ -72,7 +72,7 @@ impl Course {
             self.at += 1;
         }
         let Some(piece) = self.pieces.get(self.at) else { return 0.0 };
-        let into = (count - piece.before).clamp(0.0, piece.packets);
+        let into = (count - piece.before).max(0.0).min(piece.packets);
         if piece.slope == 0.0 {
             return piece.start + into * piece.period;
         }

@@ -27,7 +27,8 @@ pub(super) struct Draw {
     /// Draws in all, and those already made.
     draws: u64,
     drawn: u64,
-    /// Poisson: the share of the course that is still ahead.
+    /// Poisson: the draws still to be made, and the share of the course that is still ahead of them.
+    left: f64,
     ahead: f64,
     burst: u32,
     flows: u16,
@@ -47,9 +48,11 @@ impl Draw {
             _ => None,
         };
         let course = Course::new(&plan.course(), bursts.as_ref(), &mut rng);
+        let draws = whole(course.total() / f64::from(plan.burst));
         Self {
-            draws: whole(course.total() / f64::from(plan.burst)),
+            draws,
             drawn: 0,
+            left: exact(draws),
             ahead: 1.0,
             uniform: plan.arrivals == Arrivals::Uniform,
             burst: plan.burst,
@@ -93,18 +96,18 @@ impl Draw {
 
     /// Where on the course the next draw lies, in packets.
     #[inline]
-    #[expect(clippy::cast_precision_loss, reason = "2^53 packets are never drawn")]
     fn position(&mut self) -> f64 {
         let total = self.course.total();
         if self.uniform {
             // Multiplied and not summed up, so that rounding does not add up.
-            return self.drawn as f64 * f64::from(self.burst);
+            return exact(self.drawn) * f64::from(self.burst);
         }
         // The arrivals of a Poisson process, given their number n, are n uniform points in order: the smallest of them
         // leaves U^(1/n) of the way ahead of it, and the rest are uniform in that (Devroye 1986, V.2.1). With U = e^-E
         // that is e^-(E/n).
         let exponential: f64 = rand_distr::Exp1.sample(&mut self.rng);
-        let x = exponential / (self.draws - self.drawn) as f64;
+        let x = exponential / self.left;
+        self.left -= 1.0;
         self.ahead *=
             if x < SERIES_MAX { 1.0 - x * (1.0 - x * (0.5 - x / 6.0)) } else { (-x).exp() };
         total * (1.0 - self.ahead)
@@ -175,13 +178,19 @@ fn socket_of(class: usize, flow: u16, flows: u16) -> SocketId {
     SocketId(u16::try_from(number).unwrap_or(u16::MAX))
 }
 
+/// Rounded. Halves are added and cut off: `round` is a call of 50 instructions where the processor's own is not asked for.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a non-negative time; `as` saturates"
 )]
 fn nanos(ns: f64) -> Nanos {
-    Nanos::new(ns.round() as u64)
+    Nanos::new((ns + 0.5) as u64)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "2^53 packets are never drawn")]
+const fn exact(draws: u64) -> f64 {
+    draws as f64
 }
 
 /// Rounded; at least one, so that a plan too short for its rate is not silent.

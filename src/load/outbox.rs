@@ -67,6 +67,8 @@ pub(super) struct Outbox {
     used: usize,
     size_max: usize,
     packets: usize,
+    /// So many more fit into the memory, however long they are.
+    sure: usize,
     runs: Vec<Run>,
     trains: Vec<Train>,
     /// The train of each socket that may still grow.
@@ -88,6 +90,7 @@ impl Outbox {
             used: 0,
             size_max,
             packets: 0,
+            sure: 0,
             runs: Vec::with_capacity(PACKETS_MAX),
             trains: Vec::with_capacity(PACKETS_MAX),
             open: vec![NONE; plan.sockets()].into_boxed_slice(),
@@ -99,10 +102,13 @@ impl Outbox {
 
     /// How many more packets there is room for.
     #[inline]
-    pub(super) fn room(&self) -> u32 {
+    pub(super) fn room(&mut self) -> u32 {
         let most = if self.joins { PACKETS_MAX } else { SINGLES_MAX };
-        let bytes = (self.memory.len() - self.used) / self.size_max;
-        let room = most.saturating_sub(self.packets).min(bytes);
+        if self.sure == 0 {
+            // Not at each packet: a division costs as much as writing one.
+            self.sure = (self.memory.len() - self.used) / self.size_max;
+        }
+        let room = most.saturating_sub(self.packets).min(self.sure);
         // However many sends they become, one batch of the driver's headers is enough.
         let room = if self.trains.len() < SINGLES_MAX { room } else { 0 };
         u32::try_from(room).unwrap_or(u32::MAX)
@@ -118,6 +124,7 @@ impl Outbox {
         self.payload.write_all(due, id, intended, &mut self.memory[start..end]);
         self.used = end;
         self.packets += count as usize;
+        self.sure = self.sure.saturating_sub(count as usize);
         let at = u32::try_from(start).unwrap_or(u32::MAX);
         self.join(due, Run { first_id: id, start: at, count, next: NONE });
         &self.memory[start..end]
@@ -233,6 +240,7 @@ impl Outbox {
         self.runs.clear();
         self.packets = 0;
         self.used = 0;
+        self.sure = 0;
     }
 
     /// From now on every packet leaves by itself.

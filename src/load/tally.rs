@@ -2,6 +2,8 @@
 //!
 //! Knows no clock: every time is an argument.
 
+mod batch;
+
 use super::answer::{Rule, Sign};
 use super::generator::Progress;
 use super::ledger::{Found, Ledger, Siblings, Ticket};
@@ -10,17 +12,7 @@ use super::report::{ClassReport, Lateness, Report, Seconds, Sends, StretchReport
 use crate::base::{DropReason, Instant, Nanos, SocketId};
 use crate::io::Received;
 
-/// Answers that are alike in all that is recorded of them: those of a train mostly are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Alike {
-    corrected: Nanos,
-    raw: Nanos,
-    class: u16,
-    interval: u16,
-    stretch: u8,
-    /// Of the log's intervals; 0 where there is no log.
-    second: u32,
-}
+use batch::{Place, Run, Sums};
 
 /// All counters and histograms of a run.
 #[derive(Debug)]
@@ -37,10 +29,13 @@ pub(super) struct Tally {
     interval: (u16, Nanos),
     generator: Lateness,
     sends: Sends,
-    /// Answers that are counted and not yet recorded.
-    alike: Option<Alike>,
-    count: u64,
-    /// Where the last answer came to, and when; and who, of those that come with it, is `alike`.
+    /// Where the answers belong that are counted and not yet written there.
+    place: Place,
+    sums: Sums,
+    /// The last ones of them, which are in no histogram yet, nor the first in `sums`.
+    corrected: Run,
+    raw: Run,
+    /// Where the last answer came to, and when; and who, of those that come with it, is like it in all that is recorded.
     arrival: (SocketId, Instant),
     siblings: Option<Siblings>,
 }
@@ -63,8 +58,10 @@ impl Tally {
             start: Instant::ZERO,
             generator: Lateness::new(plan),
             sends: Sends::default(),
-            alike: None,
-            count: 0,
+            place: Place::default(),
+            sums: Sums::default(),
+            corrected: Run::default(),
+            raw: Run::default(),
             arrival: (SocketId(0), Instant::ZERO),
             siblings: None,
         }
@@ -157,10 +154,11 @@ impl Tally {
         while !rest.is_empty() {
             // Those of a train were mostly sent together too: then one look says it of all.
             let alike = self.siblings.map_or(0, |siblings| {
-                let ids = rest.chunks(received.segment).map_while(|d| self.rule.plain_id(d));
-                ledger.close_siblings(siblings, ids)
+                let run = self.rule.plain_run(rest, received.segment);
+                run.map_or(0, |(first, count)| ledger.close_siblings(siblings, first, count))
             });
-            self.count += alike as u64;
+            self.corrected.count += alike as u64;
+            self.raw.count += alike as u64;
             taken += alike;
             rest = rest.get(alike * received.segment..).unwrap_or_default();
             if !rest.is_empty() {
@@ -220,50 +218,78 @@ impl Tally {
             }
         };
         let due = ticket.intended.since(self.start);
-        let alike = Alike {
-            second: self.seconds.as_ref().map_or(0, |s| s.number_of(due)),
-            corrected: at.since(ticket.intended),
-            raw: at.since(ticket.sent),
+        let place = Place {
             class: ticket.class,
             interval: ticket.interval,
             stretch: ticket.stretch,
+            second: self.seconds.as_ref().map_or(0, |s| s.number_of(due)),
         };
-        if self.alike != Some(alike) {
+        self.siblings = None;
+        if self.place != place {
             self.flush();
-            self.alike = Some(alike);
+            self.place = place;
         }
-        self.count += 1;
+        if let Some(run) = self.corrected.add(at.since(ticket.intended)) {
+            self.record_corrected(run);
+        }
+        if let Some(run) = self.raw.add(at.since(ticket.sent)) {
+            self.record_raw(run);
+        }
         let class = &mut self.classes[usize::from(ticket.class)];
         class.ambiguous += u64::from(ambiguous);
         Some(class)
     }
 
-    /// Records what is counted: before anything is read.
+    #[inline]
+    fn record_corrected(&mut self, run: Run) {
+        let Place { class, stretch, second, .. } = self.place;
+        let of_class = &mut self.classes[usize::from(class)];
+        self.sums.add(run, of_class.budget);
+        of_class.corrected.record_many(run.latency, run.count);
+        if let Some(seconds) = &mut self.seconds {
+            seconds.pair(second, class).corrected.record_many(run.latency, run.count);
+        }
+        if let Some(stretch) = self.stretches.get_mut(usize::from(stretch)) {
+            stretch.corrected.record_many(run.latency, run.count);
+        }
+    }
+
+    #[inline]
+    fn record_raw(&mut self, run: Run) {
+        let Place { class, stretch, second, .. } = self.place;
+        self.classes[usize::from(class)].raw.record_many(run.latency, run.count);
+        if let Some(seconds) = &mut self.seconds {
+            seconds.pair(second, class).raw.record_many(run.latency, run.count);
+        }
+        if let Some(stretch) = self.stretches.get_mut(usize::from(stretch)) {
+            stretch.raw.record_many(run.latency, run.count);
+        }
+    }
+
+    /// Writes what is counted to where it belongs: before anything is read.
     pub(super) fn flush(&mut self) {
         self.siblings = None;
-        let Some(alike) = self.alike.take() else { return };
-        let count = std::mem::take(&mut self.count);
-        let class = &mut self.classes[usize::from(alike.class)];
-        let on_time = if alike.corrected <= class.budget { count } else { 0 };
-        class.answered += count;
-        class.on_time += on_time;
-        class.corrected.record_many(alike.corrected, count);
-        class.raw.record_many(alike.raw, count);
-        if let Some(seconds) = &mut self.seconds {
-            let pair = seconds.pair(alike.second, alike.class);
-            pair.corrected.record_many(alike.corrected, count);
-            pair.raw.record_many(alike.raw, count);
+        if let Some(run) = self.corrected.end() {
+            self.record_corrected(run);
         }
-        let interval = self.timeline.at(alike.class, alike.interval);
-        interval.answered += count;
-        interval.on_time += on_time;
-        interval.latency_sum += alike.corrected.saturating_mul(count);
-        interval.latency_max = interval.latency_max.max(alike.corrected);
-        if let Some(stretch) = self.stretches.get_mut(usize::from(alike.stretch)) {
-            stretch.answered += count;
-            stretch.on_time += on_time;
-            stretch.corrected.record_many(alike.corrected, count);
-            stretch.raw.record_many(alike.raw, count);
+        if let Some(run) = self.raw.end() {
+            self.record_raw(run);
+        }
+        let sums = std::mem::take(&mut self.sums);
+        if sums.answered == 0 {
+            return;
+        }
+        let class = &mut self.classes[usize::from(self.place.class)];
+        class.answered += sums.answered;
+        class.on_time += sums.on_time;
+        let interval = self.timeline.at(self.place.class, self.place.interval);
+        interval.answered += sums.answered;
+        interval.on_time += sums.on_time;
+        interval.latency_sum += sums.total;
+        interval.latency_max = interval.latency_max.max(sums.longest);
+        if let Some(stretch) = self.stretches.get_mut(usize::from(self.place.stretch)) {
+            stretch.answered += sums.answered;
+            stretch.on_time += sums.on_time;
         }
     }
 
@@ -310,68 +336,4 @@ impl Tally {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::io::Stamp;
-    use crate::load::{Framing, Matching};
-
-    /// Answers to these ids at `at`, as trains of `size` bytes each; one datagram each with no `train`.
-    fn fed(ids: &[&[u64]], train: bool) -> Report {
-        let mut plan = Plan::single("a", "127.0.0.1:9".parse().expect("an address"));
-        (plan.framing, plan.matching) = (Framing::Raw, Matching::Echo);
-        let (mut tally, mut ledger) =
-            (Tally::new(&plan), Ledger::new(1e3, Nanos::from_secs(1), false));
-        // Five that were sent together, three that were, and one by itself.
-        for (first, count) in [(0, 5), (5, 3), (8, 1)] {
-            let sent = Instant::from_nanos(10 + first);
-            let (intended, socket) = (Instant::from_nanos(first), SocketId(0));
-            let ticket =
-                Ticket { id: first, intended, sent, class: 0, socket, interval: 0, stretch: 0 };
-            ledger.open(ticket, count, |_| panic!("there is room"));
-            tally.sent(&ticket, count, Instant::ZERO);
-        }
-        for (i, ids) in (1..).zip(ids) {
-            let bytes: Vec<u8> =
-                ids.iter().flat_map(|id| [id.to_be_bytes(), [7; 8]].concat()).collect();
-            let mut take = |bytes: &[u8], segment| {
-                let stamp = Stamp::Kernel(Instant::from_nanos(1_000 * (1 + i / 3)));
-                let received = Received {
-                    socket: SocketId(0),
-                    peer: plan.classes[0].to,
-                    local: None,
-                    tos: 0,
-                    stamp,
-                    segment,
-                    truncated: false,
-                    bytes,
-                };
-                tally.take(&mut ledger, &received)
-            };
-            let taken: usize = match train {
-                true => take(&bytes, 16),
-                false => bytes.chunks(16).map(|d| take(d, 0)).sum(),
-            };
-            assert_eq!(taken, ids.len());
-            // As after each turn: what comes next may have the same time.
-            tally.flush();
-        }
-        let report = tally.report(&plan);
-        assert_eq!(report.sum(|c| c.answered) + ledger.waiting() as u64, 9);
-        report
-    }
-
-    #[test]
-    fn a_train_is_recorded_as_its_datagrams_would_be() {
-        // Out of order, over the bounds of what was sent together, one twice, one that was never sent, some later.
-        let ids: [&[u64]; 3] = [&[1, 0, 2, 5, 6, 7, 3, 3, 99], &[4, 4, 1], &[8]];
-        let (train, singly) = (fed(&ids, true), fed(&ids, false));
-        let figures = |r: &Report| {
-            let c = &r.classes[0];
-            let sums = (c.corrected.mean_ns().round(), c.raw.max(), r.timeline.clone());
-            (c.answered, c.on_time, c.duplicates, c.unknown, c.corrected.count(), sums)
-        };
-        assert_eq!(figures(&train), figures(&singly));
-        let (answered, _, duplicates, unknown, recorded, _) = figures(&train);
-        assert_eq!((answered, duplicates, unknown, recorded), (9, 3, 1, 9));
-    }
-}
+mod tests;

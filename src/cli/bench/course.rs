@@ -17,7 +17,7 @@ use super::saturation;
 use crate::level::calibrate::LIMIT;
 
 /// How often one run is made again at most.
-const TRIES: u32 = 3;
+pub(super) const TRIES: u32 = 3;
 /// So often in succession a generator must have sent too little to be at its own end: once may be the machine.
 const SHORT: u32 = 2;
 /// What starting a service and waiting for its last answers add to a run.

@@ -8,8 +8,12 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::course::TRIES;
 use crate::base::{Clock as _, Instant};
 use crate::sys::clock::MonotonicClock;
+
+/// How often a step is made again at most.
+const TIMES_AGAIN: u32 = TRIES - 1;
 
 /// How much is to be done and how much is, by the time that was planned for it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,10 +35,27 @@ impl Plan {
         if self.done.is_zero() {
             return self.all + self.end;
         }
-        let pace = elapsed.div_duration_f64(self.done + self.again);
         let left = self.all.saturating_sub(self.done);
         let again = left.mul_f64(self.again.div_duration_f64(self.done)).min(self.again_most);
-        (left + again).mul_f64(pace) + self.end
+        (left + again).mul_f64(self.pace(elapsed)) + self.end
+    }
+
+    /// The time left where as much is made again as may be: when a machine takes its cores away nobody can foresee.
+    fn most(&self, elapsed: Duration) -> Duration {
+        let left = self.all.saturating_sub(self.done);
+        (left + self.again_most.min(left * TIMES_AGAIN)).mul_f64(self.pace(elapsed)) + self.end
+    }
+
+    /// How much longer than planned a step took.
+    fn pace(&self, elapsed: Duration) -> f64 {
+        let made = self.done + self.again;
+        if made.is_zero() { 1.0 } else { elapsed.div_duration_f64(made) }
+    }
+
+    /// Both, for people.
+    fn told(&self, elapsed: Duration) -> String {
+        let (left, most) = (self.left(elapsed).as_secs(), self.most(elapsed).as_secs());
+        if most > left { format!("{left} to {most} s") } else { format!("{left} s") }
     }
 }
 
@@ -72,7 +93,7 @@ impl Teller {
             bar.set_style(style);
         }
         bar.println(title);
-        bar.set_prefix(format!("{} s", plan.get().left(Duration::ZERO).as_secs()));
+        bar.set_prefix(plan.get().told(Duration::ZERO));
         bar.enable_steady_tick(Duration::from_millis(200));
         Self { bar, lines: false, plan, begun }
     }
@@ -107,15 +128,12 @@ impl Teller {
         let plan = self.plan.get();
         let plan = Plan { done: plan.done + time, ..plan };
         self.plan.set(plan);
-        let left = plan
-            .left(
-                self.begun.get().map_or(Duration::ZERO, |t| MonotonicClock.now().since(t).to_std()),
-            )
-            .as_secs();
-        self.bar.set_prefix(format!("{left} s"));
+        let now = |begun: Instant| MonotonicClock.now().since(begun).to_std();
+        let left = plan.told(self.begun.get().map_or(Duration::ZERO, now));
+        self.bar.set_prefix(left.clone());
         if self.lines {
             let (at, of) = (self.bar.position(), self.bar.length().unwrap_or(0));
-            self.line(&format!("[{at}/{of}] {what}: {result}; {left} s left"));
+            self.line(&format!("[{at}/{of}] {what}: {result}; {left} left"));
         }
     }
 
@@ -163,5 +181,16 @@ mod tests {
         assert_eq!(twice.left(s(20)), s(43));
         assert_eq!(Plan { again_most: none, ..twice }.left(s(20)), s(31));
         assert_eq!(Plan { again_most: none, ..twice }.left(s(40)), s(61), "at half the pace");
+    }
+
+    #[test]
+    fn the_most_is_what_may_be_made_again_and_of_each_step_what_may() {
+        let s = Duration::from_secs;
+        let plan = Plan { all: s(40), done: s(0), again: s(0), again_most: s(12), end: s(1) };
+        assert_eq!(plan.told(s(0)), "41 to 53 s");
+        let late = Plan { done: s(36), again: s(4), again_most: s(12), ..plan };
+        assert_eq!(late.most(s(40)), s(4 + 8 + 1), "twice the four that are left, and no more");
+        assert_eq!(Plan { again_most: s(3), ..late }.most(s(80)), s(15), "at half the pace");
+        assert_eq!(Plan { done: s(40), ..late }.told(s(44)), "1 s", "nothing is left to be void");
     }
 }

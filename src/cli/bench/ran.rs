@@ -2,7 +2,7 @@
 //!
 //! Knows no measurement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::backends::{Backends, Choice, Gpu};
 use super::measured::Measured;
@@ -59,11 +59,13 @@ fn row(outcome: &Outcome, seen: &[&Backends], backend: &str) -> Option<Vec<Strin
     };
     let (rows, batches) = (sum(|r| r.rows), sum(|r| r.batches));
     let is_gpu = backend == ALL[2] && !gpu.is_empty();
-    if rows == 0 && !is_gpu {
+    // Of a GPU that ran nothing is shown why, where anything could have gone there.
+    let reasons = reasons(seen, backend);
+    if rows == 0 && !(is_gpu && reasons.is_some()) {
         return None;
     }
     let who = match gpu.first() {
-        Some(gpu) if is_gpu => format!("gpu: {}", gpu.device),
+        Some(gpu) if is_gpu => format!("gpu: {}", short(&gpu.device)),
         _ if backend == ALL[0] => format!("cpu: {}", outcome.lab.forms().join(", ")),
         _ => backend.to_owned(),
     };
@@ -71,7 +73,7 @@ fn row(outcome: &Outcome, seen: &[&Backends], backend: &str) -> Option<Vec<Strin
     let share = format!("{:.1} %", share(seen, backend).median * 100.0);
     let mut row = vec![who, rows.to_string(), share, mean];
     if has_gpu(outcome) {
-        row.push(reasons(seen, backend));
+        row.push(reasons.unwrap_or_else(|| "-".to_owned()));
         row.extend(if is_gpu {
             [breaker(&gpu), transfer(&gpu)]
         } else {
@@ -99,8 +101,13 @@ pub(super) fn batch(rounds: &[&Measured], backend: &str) -> Spread {
     Spread::of(rounds.iter().filter_map(of))
 }
 
-/// `pays 300, only_in_time 5`: batches of all rounds, the most frequent first.
-fn reasons(seen: &[&Backends], backend: &str) -> String {
+/// A device's own name, without its driver's, which is as long as the rest of a row.
+fn short(device: &str) -> &str {
+    device.split(" (").next().unwrap_or(device)
+}
+
+/// `pays 300, only_in_time 5`: batches of all rounds, the most frequent first; none where there were none.
+fn reasons(seen: &[&Backends], backend: &str) -> Option<String> {
     let mine = |c: &&Choice| c.backend == backend || backend == ALL[2] && c.backend == NOBODY;
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for choice in seen.iter().flat_map(|b| &b.choices).filter(mine) {
@@ -109,7 +116,7 @@ fn reasons(seen: &[&Backends], backend: &str) -> String {
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
     let words: Vec<String> = counts.iter().map(|(reason, n)| format!("{reason} {n}")).collect();
-    if words.is_empty() { "-".to_owned() } else { words.join(", ") }
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// The state at the end of the last round, and how often it was opened in all.
@@ -139,6 +146,9 @@ pub(super) fn legend(outcome: &Outcome) -> Vec<String> {
         lines.push(
             "chosen because: batches that might have gone to the GPU, by who got them and why (docs/leveling.md)".to_owned(),
         );
+        let all = outcome.runs.iter().filter_map(|r| r.backends.as_ref()?.gpu.as_ref());
+        let devices: BTreeSet<&str> = all.map(|gpu| gpu.device.as_str()).collect();
+        lines.extend(devices.iter().map(|device| format!("gpu: {device}")));
     }
     lines
 }
@@ -168,7 +178,7 @@ mod tests {
             batches,
         };
         let gpu = Gpu {
-            device: "a card".to_owned(),
+            device: "a card (a driver of its own)".to_owned(),
             breaker: "half_open".to_owned(),
             entered: [("open".to_owned(), 2)].into(),
             busy_s: 2.0,
@@ -194,6 +204,17 @@ mod tests {
         assert_eq!(shown[1][..7], there);
         assert_eq!(shown[1][7..], ["half_open, opened 4 times", "25.0 %"]);
         assert_eq!(header(&outcome).len(), shown[0].len());
+        assert_eq!(legend(&outcome).last().unwrap(), "gpu: a card (a driver of its own)");
+        // A policy under which nothing goes to a GPU has no row of it; one that only refused it says why.
+        for run in outcome.runs.iter_mut().filter(|r| r.subject == "edf") {
+            let seen = run.backends.as_mut().unwrap();
+            (seen.ran, seen.choices) = (ran(&[("cpu", 60, 30)]), Vec::new());
+        }
+        assert_eq!(rows(&outcome).len(), 1);
+        for run in outcome.runs.iter_mut().filter(|r| r.subject == "edf") {
+            run.backends.as_mut().unwrap().choices = vec![choice(NOBODY, "rejected", 2)];
+        }
+        assert_eq!(rows(&outcome)[1][3..7], ["0", "0.0 %", "-", "rejected 4"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use etherparse::PacketBuilder;
 
 use super::*;
+use crate::packet::Dscp;
 
 /// Source port, destination port, code point, payload, microseconds.
 type Packet<'a> = (u16, u16, u8, &'a [u8], u32);

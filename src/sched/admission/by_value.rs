@@ -8,6 +8,7 @@
 use super::worth::{Found, Worth};
 use super::{Admission, Admitted, Candidate, Policy};
 use crate::base::{DropReason, Instant, Nanos, PerPriority, Priority};
+use crate::sched::estimate::RISE_MAX;
 
 impl Admission {
     /// No candidate that takes longer is let in without a close look. None at all where that look always has to be taken.
@@ -136,7 +137,7 @@ impl Admission {
     pub(super) fn learn(&mut self, bucket: u16, priority: Priority, each: Nanos) {
         let in_batch = self.expected.map(|each| each + self.each);
         let expected = in_batch.unwrap_or_else(|| self.predict(bucket, priority));
-        let took = (each + self.each).min(expected.saturating_mul(super::RISE_MAX));
+        let took = (each + self.each).min(expected.saturating_mul(RISE_MAX));
         if let Some(worth) = &mut self.worth {
             worth.record(bucket, took, expected);
         }

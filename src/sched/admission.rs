@@ -87,6 +87,8 @@ pub struct Admission {
     each: Nanos,
     quota: PerPriority<u32>,
     quota_total: u32,
+    /// See [`Admission::set_fill`].
+    fill: PerPriority<u16>,
     probes: PerPriority<TokenBucket>,
     demand: Demand,
     /// How much earlier than its deadline a packet of each class must be expected to finish.
@@ -146,6 +148,7 @@ impl Admission {
             each: Nanos::new(1),
             quota: PerPriority::new([1; Priority::COUNT]),
             quota_total: 1,
+            fill: PerPriority::default(),
             probes: PerPriority::from_fn(|_| TokenBucket::new(interval, burst, Instant::ZERO)),
             demand: Demand::default(),
             cushion,
@@ -211,8 +214,7 @@ impl Admission {
     fn surely_fits(&self, now: Instant, candidate: &Candidate) -> bool {
         let Candidate { priority, deadline, service, .. } = *candidate;
         let slack = deadline.since(now).saturating_sub(self.headroom[priority]);
-        self.queue.depth(priority) < self.quota[priority]
-            && self.queue.len() < self.quota_total as usize
+        self.surely_within(priority, 1)
             && self.queue.backlog() + service <= self.demand.surely_left_of(slack, priority)
             && service <= self.sure_up_to
     }
@@ -253,8 +255,7 @@ impl Admission {
         }
         let fits = candidate.service <= self.at_once
             && (now < candidate.deadline || !candidate.priority.enforces_deadline())
-            && self.queue.depth(candidate.priority) + count <= self.quota[candidate.priority]
-            && self.queue.len() + count as usize <= self.quota_total as usize
+            && self.surely_within(candidate.priority, count)
             && self.queue.backlog() + candidate.service.saturating_mul(u64::from(count))
                 <= self.allowed(now, candidate);
         if fits {

@@ -87,10 +87,13 @@ impl Admission {
     }
 
     pub(super) fn found(&self, now: Instant, c: &Candidate, count: u32) -> Found {
+        let full = self.depth(c.priority) + count > self.quota[c.priority];
+        let beyond = if full { self.beyond(c, count) } else { None };
         Found {
             allowed: self.allowed(now, c),
             yields: self.demand.yields(c.priority),
-            full: self.depth(c.priority) + count > self.quota[c.priority],
+            full,
+            beyond: beyond.unwrap_or(Nanos::ZERO),
         }
     }
 

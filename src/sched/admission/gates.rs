@@ -3,6 +3,7 @@
 //! Knows nothing of who gives way: see `eviction`. The work behind a packet's deadline is never charged to it: charging all queued
 //! work, as seed 002's sentence can be read, drops two of three High packets at load 1 (SEMANTICS, "Admission").
 
+use super::room::Room;
 use super::{Admission, Admitted, Candidate, Overload, Predictor};
 use crate::base::{DropReason, Instant, Nanos, Priority};
 use crate::sched::edf::Key;
@@ -27,28 +28,35 @@ impl Admission {
     }
 
     fn gates(&mut self, now: Instant, candidate: &Candidate) -> Result<(), DropReason> {
-        if self.queue.depth(candidate.priority) >= self.quota[candidate.priority] {
-            return Err(DropReason::QuotaPriority);
+        match self.room(candidate)? {
+            Room::Beyond(most) => self.narrow_room(now, candidate, most),
+            Room::Within if self.backlog_fits(now, candidate) => Ok(()),
+            Room::Within => self.narrow_gates(now, candidate),
         }
-        if self.queue.len() >= self.quota_total as usize {
-            return Err(DropReason::QuotaTotal);
-        }
-        if self.backlog_fits(now, candidate) {
+    }
+
+    /// Beyond the quota of its class: it must fit into that much time, with nobody giving way.
+    fn narrow_room(
+        &mut self,
+        now: Instant,
+        candidate: &Candidate,
+        most: Nanos,
+    ) -> Result<(), DropReason> {
+        let most = most.min(self.allowed(now, candidate));
+        let fits = |work: Nanos| work + candidate.service <= most;
+        if fits(self.queue.backlog()) {
             return Ok(());
         }
-        self.narrow_gates(now, candidate)
+        let in_time = fits(self.work_before(&self.key(candidate)));
+        if in_time && self.harmless(now, candidate).is_ok() {
+            return Ok(());
+        }
+        Err(DropReason::QuotaPriority)
     }
 
     /// As in `surely_fits`.
     pub(super) fn backlog_fits(&self, now: Instant, candidate: &Candidate) -> bool {
         self.queue.backlog() + candidate.service <= self.allowed(now, candidate)
-    }
-
-    /// Whether there is room and time to spare.
-    pub(super) fn fits(&self, now: Instant, candidate: &Candidate) -> bool {
-        self.queue.depth(candidate.priority) < self.quota[candidate.priority]
-            && self.queue.len() < self.quota_total as usize
-            && self.backlog_fits(now, candidate)
     }
 
     /// The gates that have to look into the queue.

@@ -5,6 +5,7 @@ use crate::base::{IngressId, KernelId};
 use crate::packet::{BufPool, PacketFlags, Slot};
 use proptest::prelude::*;
 
+mod places;
 mod rooms;
 
 /// Costs 20 us, and 2 us.

@@ -11,6 +11,7 @@ mod dispatch;
 mod eviction;
 mod gates;
 mod learning;
+mod lone;
 mod options;
 mod queueing;
 mod relief;
@@ -117,6 +118,8 @@ pub struct Admission {
     relief: relief::Relief,
     /// Above so much work that waits a device could be of use.
     relief_from: Nanos,
+    /// See [`Admission::would_block`].
+    would_block: bool,
     /// How often what waits was given other places.
     moves: u64,
 }
@@ -167,6 +170,7 @@ impl Admission {
             chunk: None,
             relief: relief::Relief::default(),
             relief_from: Nanos::MAX,
+            would_block: false,
             moves: 0,
         }
     }

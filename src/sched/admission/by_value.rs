@@ -24,6 +24,7 @@ impl Admission {
         self.demand.add(c.priority, c.service, 1);
         let blocks =
             self.worth.as_ref().is_some_and(|w| w.blocks(c, self.longest_wait_for(c.bucket)));
+        self.would_block = blocks;
         if blocks {
             return self.probe_by_value(now, c, DropReason::PredictedMiss);
         }

@@ -67,6 +67,7 @@ fn worker(order: Order, rows_max: usize, now: Instant) -> Worker {
     worker.set_plan(WorkerPlan {
         quota: PerPriority::new([512; 4]),
         total: 2_048,
+        fill: PerPriority::default(),
         guard: PerPriority::default(),
         slice: Nanos::from_micros(50),
         generation: 1,

@@ -190,6 +190,7 @@ impl<D: Driver> Rig<D> {
         let plan = WorkerPlan {
             quota: PerPriority::new([case.quota; 4]),
             total: case.quota * 4,
+            fill: PerPriority::new([900, 900, 900, 0]),
             guard: PerPriority::new([Nanos::ZERO, Nanos::new(80), Nanos::new(80), Nanos::ZERO]),
             slice: Nanos::from_micros(5),
             generation: 1,
@@ -401,6 +402,7 @@ fn work_that_leaves_and_comes_back() {
     worker.set_plan(WorkerPlan {
         quota: PerPriority::new([512; 4]),
         total: 2_048,
+        fill: PerPriority::default(),
         guard: PerPriority::default(),
         slice: Nanos::from_micros(50),
         generation: 1,

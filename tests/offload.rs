@@ -379,6 +379,53 @@ fn what_is_started_was_judged_after_the_batch_was_handed_over() {
     }
 }
 
+/// Long work that cannot be interrupted would keep a stream of urgent packets waiting. The worker must not run it; a device may.
+#[test]
+fn what_would_keep_others_waiting_here_goes_to_a_device_or_nowhere() {
+    let mut options = options_of(Policy::Value);
+    options.admission.probe_interval = None;
+    options.admission.audit_one_in = 0;
+    let mut pair = Pair::new(&options, [512; 4]);
+    let slow = |pair: &mut Pair, number| {
+        let mut bytes = numbered(5_000_000, number);
+        bytes.resize(200, 0);
+        let now = pair.rig.now();
+        pair.rig.arrive(Incoming::new(2, 5_000, now, bytes));
+    };
+    pair.teach(0, 20_000);
+    // The stream is over, and known to be.
+    for _ in 0..2 {
+        pair.rig.pass(Nanos::from_millis(500));
+        pair.turn();
+    }
+    pair.rig.pass(Nanos::from_secs(60));
+    for n in 0..16 {
+        slow(&mut pair, n);
+        pair.settle();
+        pair.rig.pass(Nanos::from_millis(1));
+    }
+    assert_eq!(pair.away(WorkerField::AwayRows), 0, "nobody is kept waiting by it yet");
+    for n in 0..600 {
+        burst(&mut pair, 0, 1, 1, 20_000);
+        match n {
+            // The device takes two at a time.
+            400 => (0..3).for_each(|at| slow(&mut pair, 400 + at)),
+            450 | 500 | 550 => slow(&mut pair, n),
+            _ => {}
+        }
+        pair.turn();
+        pair.turn();
+        pair.rig.pass(Nanos::from_micros(100));
+    }
+    pair.settle();
+    let refused = pair.rig.dropped(2, Priority::Low, DropReason::PredictedMiss);
+    let low = on_time(&pair, 2, Priority::Low) - 16;
+    let high = on_time(&pair, 0, Priority::High) - 64;
+    // Nobody waited for them.
+    assert_eq!((pair.away(WorkerField::AwayRows), refused, low, high), (5, 1, 5, 600));
+    assert_eq!(pair.rig.turns.worker().slots_free(), 4_096);
+}
+
 /// What comes back unrun asks for a place in the line of promises as a newcomer does: it has none where all are worth as much.
 #[test]
 fn what_a_device_loses_is_promised_again_or_dropped() {

@@ -61,6 +61,17 @@ mod tests {
         assert!(value >= 0.9 && value > edf + 0.2, "{value} beside {edf}");
     }
 
+    /// A count from the mean and the tightest budget would be reached by short packets while there is time for all that wait.
+    #[test]
+    fn a_quota_refuses_nothing_for_which_there_is_time() {
+        let json = object("sim configs/sim/one-class.toml --load 0.9 --packets 20000 --json");
+        for run in json["runs"].as_array().expect("runs") {
+            let share = |class: usize| run["classes"][class]["on_time_share"].as_f64();
+            assert_eq!(share(0), Some(1.0), "{}", run["policy"]);
+            assert!(share(1) > Some(0.98), "{} keeps {:?}", run["policy"], share(1));
+        }
+    }
+
     /// The 200 seeds with everything that can go wrong; more by `punctual sim configs/sim/faults.toml --seeds 10000`.
     #[test]
     fn two_hundred_seeds_with_faults_keep_all_laws() {

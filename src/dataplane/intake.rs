@@ -394,6 +394,13 @@ impl Worker {
         reason: DropReason,
     ) -> Result<(), DropReason> {
         let may_help = reason.is_overload() && reason != DropReason::ExpiredOnArrival;
+        if may_help
+            && self.admission.would_block()
+            && self.has_free_helper(now)
+            && self.goes_elsewhere(now, train, (ready, run, note))
+        {
+            return Ok(());
+        }
         let mut verdict = Err(reason);
         while verdict.is_err() && may_help && self.wants_relief() {
             self.form(now);
@@ -412,14 +419,49 @@ impl Worker {
         admitted: Admitted,
         note: Option<FlowNote>,
     ) -> Result<(), DropReason> {
-        let Ready { request, bucket, candidate } = ready;
-        let Some(slot) = self.pool.insert(run.bytes) else {
+        let Some(packet) = self.lay_down(train, ready, run, admitted, note) else {
             self.admission.withdraw();
             return Err(DropReason::RxNoBuffer);
         };
+        self.admission.push(packet, &ready.candidate);
+        self.take_in(train, ready, run.count);
+        Ok(())
+    }
+
+    /// A datagram was refused because others would wait for it here: whether a helper takes it.
+    fn goes_elsewhere(
+        &mut self,
+        now: Instant,
+        train: &Train<'_>,
+        (ready, run, note): (&Ready, Run<'_>, Option<FlowNote>),
+    ) -> bool {
+        let Some(packet) = self.lay_down(train, ready, run, Admitted::Expected, note) else {
+            return false;
+        };
+        let taken = self.hand_over_alone(now, &packet, ready.candidate.queued_by);
+        if taken {
+            self.take_in(train, ready, run.count);
+        } else {
+            self.pool.release(packet.slot);
+        }
+        taken
+    }
+
+    /// Copies datagrams into a slot, and notes where they came from. None: there is no slot.
+    #[inline(always)]
+    fn lay_down(
+        &mut self,
+        train: &Train<'_>,
+        ready: &Ready,
+        run: Run<'_>,
+        admitted: Admitted,
+        note: Option<FlowNote>,
+    ) -> Option<Packet> {
+        let Ready { request, bucket, candidate } = ready;
+        let slot = self.pool.insert(run.bytes)?;
         let seq = self.admission.queue().next_seq();
         self.origins[slot.index()] = Origin { route: train.route(), note, seq };
-        let packet = Packet {
+        Some(Packet {
             released: candidate.released,
             deadline: candidate.deadline,
             service: candidate.service,
@@ -438,12 +480,14 @@ impl Worker {
                 bound: candidate.bound,
                 ..request.flags
             },
-        };
-        self.admission.push(packet, candidate);
-        let count = u64::from(run.count);
-        self.counters.add_class(candidate.priority, ClassField::Admitted, count);
-        self.counters.cell(train.door.ingress, candidate.priority).take_in(count);
-        Ok(())
+        })
+    }
+
+    #[inline]
+    fn take_in(&mut self, train: &Train<'_>, ready: &Ready, count: u32) {
+        let (priority, count) = (ready.candidate.priority, u64::from(count));
+        self.counters.add_class(priority, ClassField::Admitted, count);
+        self.counters.cell(train.door.ingress, priority).take_in(count);
     }
 
     #[cold]

@@ -195,6 +195,7 @@ impl Worker {
     /// Puts a plan in force.
     pub fn set_plan(&mut self, plan: WorkerPlan) {
         self.admission.set_quota(plan.quota, plan.total);
+        self.admission.set_fill(plan.fill);
         self.admission.set_slice(plan.slice);
         for (p, quota) in plan.quota.iter() {
             self.counters.set_class(p, ClassField::Quota, u64::from(*quota));
@@ -225,7 +226,7 @@ impl Worker {
                 SocketRole::Listen { class: Some(class), .. } => match self.admission.policy() {
                     Policy::Edf | Policy::Value => self.rooms.of(class, busy, now),
                     Policy::EdfExpiry | Policy::Fifo => {
-                        self.admission.quota_room(class).min(IO_BATCH_ROOM)
+                        self.admission.capacity_left().min(IO_BATCH_ROOM)
                     }
                 },
             };

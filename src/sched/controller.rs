@@ -209,6 +209,7 @@ impl Controller {
             self.plan.workers.iter_mut().zip(&mut self.halvings).enumerate()
         {
             let mut quotas = quota::quotas(*layout, w, *workers, &targets);
+            let mut fill = PerPriority::from_fn(|p| quota::fill(*layout, p, *safety_per_mille));
             for (p, level) in halvings.iter_mut() {
                 let whole = quotas.class[p];
                 if *level > 0 && whole > 0 {
@@ -216,11 +217,13 @@ impl Controller {
                     *level = (*level).min(u8::try_from(whole.ilog2()).unwrap_or(HALVINGS_MAX));
                     quotas.class[p] = whole >> *level;
                     quotas.total -= whole - quotas.class[p];
+                    fill[p] >>= *level;
                 }
             }
             let made = WorkerPlan {
                 quota: quotas.class,
                 total: quotas.total,
+                fill,
                 guard: PerPriority::from_fn(|p| {
                     if quotas.class[p] > 0 { guards[p] } else { Nanos::ZERO }
                 }),
@@ -352,6 +355,19 @@ mod tests {
             c.step(at(0), &wasting(0));
         }
         assert_eq!(quotas(c.plan()), [([9, 75, 450, 128], 662)]);
+    }
+
+    #[test]
+    fn the_part_of_a_budget_beyond_the_count_goes_with_the_quota() {
+        let fills = |c: &Controller| *c.plan().workers[0].fill.as_array();
+        let mut c = Controller::new(Options::new(1), Instant::ZERO);
+        assert_eq!(fills(&c), [900, 900, 900, 0], "no time bounds what has no deadline");
+        c.step(at(0), &wasting(41));
+        assert_eq!(fills(&c), [900, 450, 450, 0]);
+        c.retune(Options { safety_per_mille: 500, ..Options::new(1) });
+        c.step(at(0), &wasting(0));
+        assert_eq!(fills(&c), [500, 500, 500, 0]);
+        assert_eq!(fills(&seed()), [0; 4], "seed 002's counts are hard");
     }
 
     #[test]

@@ -18,8 +18,11 @@ use crate::base::{Nanos, PerPriority, Priority};
 pub struct WorkerPlan {
     /// The most packets of each class that it may hold queued; 0 where it does not serve the class.
     pub quota: PerPriority<u32>,
-    /// The most packets that it may hold queued.
+    /// The most packets that it may hold queued, as long as each class keeps to its quota.
     pub total: u32,
+    /// By which part of its own budget, in thousandths, a packet beyond its class's quota must be expected to be done; 0: none
+    /// goes beyond.
+    pub fill: PerPriority<u16>,
     /// Each class's guard window. At most 4 s are carried.
     pub guard: PerPriority<Nanos>,
     /// How long it runs before it looks at its ring again. At most 4 s are carried.
@@ -67,7 +70,7 @@ impl Atomic<ClassPlan> {
 /// How often a reader tries while writes are under way. Plans come ten times a second and a write takes nanoseconds.
 const TRIES: usize = if cfg!(punctual_loom) { 2 } else { 8 };
 
-/// What lies in the cache line: 56 bytes.
+/// What lies in the cache line: all 64 bytes of it.
 #[derive(Debug)]
 struct Line {
     /// Odd while a write is under way.
@@ -76,6 +79,8 @@ struct Line {
     classes: [Atomic<ClassPlan>; Priority::COUNT],
     /// Total and slice in the places of quota and guard.
     whole: Atomic<ClassPlan>,
+    /// Four times 16 bits, the highest class in the lowest.
+    fill: AtomicU64,
 }
 
 /// One worker's plan: the control thread shows it, the worker reads it when it has changed.
@@ -97,6 +102,7 @@ impl PlanCell {
             generation: AtomicU64::new(plan.generation),
             classes: std::array::from_fn(class),
             whole: Atomic::new(whole_of(plan)),
+            fill: AtomicU64::new(fill_of(plan)),
         };
         Self { line: CachePadded::new(line) }
     }
@@ -112,6 +118,7 @@ impl PlanCell {
             line.classes[p.index()].store(class_of(plan, p), Ordering::Relaxed);
         }
         line.whole.store(whole_of(plan), Ordering::Relaxed);
+        line.fill.store(fill_of(plan), Ordering::Relaxed);
         line.generation.store(plan.generation, Ordering::Relaxed);
         line.sequence.store(sequence.wrapping_add(2), Ordering::Release);
     }
@@ -144,6 +151,7 @@ impl PlanCell {
         }
         let classes = PerPriority::from_fn(|p| line.classes[p.index()].load(Ordering::Relaxed));
         let whole = line.whole.load(Ordering::Relaxed);
+        let fill = line.fill.load(Ordering::Relaxed);
         let generation = line.generation.load(Ordering::Relaxed);
         fence(Ordering::Acquire);
         if line.sequence.load(Ordering::Relaxed) != before {
@@ -152,6 +160,7 @@ impl PlanCell {
         Some(WorkerPlan {
             quota: PerPriority::from_fn(|p| classes[p].quota),
             total: whole.quota,
+            fill: PerPriority::from_fn(|p| fill_in(fill, p)),
             guard: PerPriority::from_fn(|p| Nanos::new(u64::from(classes[p].guard_ns))),
             slice: Nanos::new(u64::from(whole.guard_ns)),
             generation,
@@ -165,6 +174,15 @@ fn class_of(plan: &WorkerPlan, p: Priority) -> ClassPlan {
 
 fn whole_of(plan: &WorkerPlan) -> ClassPlan {
     ClassPlan { quota: plan.total, guard_ns: narrow(plan.slice) }
+}
+
+fn fill_of(plan: &WorkerPlan) -> u64 {
+    plan.fill.iter().fold(0, |all, (p, fill)| all | u64::from(*fill) << (16 * p.index()))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are meant")]
+const fn fill_in(all: u64, p: Priority) -> u16 {
+    (all >> (16 * p.index())) as u16
 }
 
 fn narrow(span: Nanos) -> u32 {
@@ -183,6 +201,7 @@ mod tests {
         WorkerPlan {
             quota: PerPriority::new([n; 4]),
             total: n,
+            fill: PerPriority::new([u16::try_from(generation % 1_000).unwrap(); 4]),
             guard: PerPriority::new([span; 4]),
             slice: span,
             generation,
@@ -196,6 +215,7 @@ mod tests {
         let shown = WorkerPlan {
             quota: PerPriority::new([1, 2, 3, 512]),
             total: 2_048,
+            fill: PerPriority::new([1_000, 900, 1, 0]),
             guard: PerPriority::new([0, 80_000, 7, 0].map(Nanos::new)),
             slice: Nanos::from_micros(50),
             generation: 9,

@@ -153,6 +153,17 @@ fn medium(split: Split, worker: usize, workers: usize, target: u32) -> u32 {
     rest.min(MEDIUM_MAX)
 }
 
+/// By which part of its own budget, in thousandths, a packet beyond its class's quota must be done; 0: none goes beyond.
+///
+/// The count is made from the mean of a class and its tightest budget. Where short and long work mix it refuses short packets
+/// behind which there is time; what it is there to bound is time. A class that has no deadline has nothing to be bounded by but
+/// the count, and the tiered layout has its counts from seed 002.
+#[must_use]
+pub fn fill(layout: Layout, priority: Priority, safety_per_mille: u32) -> u16 {
+    let bounded = layout == Layout::Symmetric && priority.enforces_deadline();
+    u16::try_from(safety_per_mille.min(1_000)).unwrap_or(0) * u16::from(bounded)
+}
+
 /// Worker counts are at most 1,024 (`limits::WORKERS_MAX`).
 fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)

@@ -115,6 +115,7 @@ pub fn plan(quota: [u32; 4]) -> WorkerPlan {
     WorkerPlan {
         quota: PerPriority::new(quota),
         total: quota.iter().sum(),
+        fill: PerPriority::default(),
         guard: PerPriority::default(),
         slice: Nanos::from_micros(50),
         generation: 7,

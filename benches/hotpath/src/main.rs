@@ -212,6 +212,7 @@ fn plan() -> WorkerPlan {
     WorkerPlan {
         quota: PerPriority::new([512; 4]),
         total: 2_048,
+        fill: PerPriority::default(),
         guard: PerPriority::new([Nanos::ZERO, Nanos::new(40), Nanos::new(40), Nanos::ZERO]),
         slice: Nanos::from_micros(5),
         generation: 1,

@@ -53,14 +53,7 @@ impl Worker {
     fn form_for(&mut self, now: Instant, d: usize) -> bool {
         let Self { admission, offload, pool, kernels, origins, .. } = self;
         let device = &offload.devices[d];
-        let offer = Offer {
-            now,
-            free_at: device.free_at,
-            times: &device.times,
-            rows_max: device.rows_max,
-            packets_max: offload.order.room(),
-            bytes_max: device.bytes_max,
-        };
+        let offer = device.offer(now, offload.order.room());
         let slot_len = pool.slot_len();
         let kernel = admission.choose_relief(&offer, |p| {
             let may = !origins[p.slot.index()].is_retried();
@@ -128,7 +121,7 @@ impl Worker {
     }
 
     /// Moves what was chosen into a free batch of device `d`.
-    fn load(&mut self, now: Instant, d: usize, kernel: KernelId) {
+    pub(super) fn load(&mut self, now: Instant, d: usize, kernel: KernelId) {
         let Some(t) = self.offload.devices[d].trips.iter().position(|t| t.staged.is_some()) else {
             return;
         };
@@ -203,6 +196,18 @@ pub(super) fn list_of(origins: &[Origin], pool: &BufPool, packet: &Packet) -> (L
 }
 
 impl Device {
+    /// What it offers, where the results of so many packets more can be kept in order.
+    pub(super) const fn offer(&self, now: Instant, room: usize) -> Offer<'_> {
+        Offer {
+            now,
+            free_at: self.free_at,
+            times: &self.times,
+            rows_max: self.rows_max,
+            packets_max: room,
+            bytes_max: self.bytes_max,
+        }
+    }
+
     fn depart(
         &mut self,
         now: Instant,

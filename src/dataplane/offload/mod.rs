@@ -6,6 +6,7 @@
 mod back;
 mod form;
 mod gate;
+mod lone;
 
 use std::collections::VecDeque;
 

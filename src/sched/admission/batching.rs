@@ -59,8 +59,7 @@ impl Admission {
     pub(super) fn surely_fits_in_batches(&self, now: Instant, candidate: &Candidate) -> bool {
         self.batches.any()
             && candidate.service <= self.at_once
-            && self.queue.depth(candidate.priority) < self.quota[candidate.priority]
-            && self.queue.len() < self.quota_total as usize
+            && self.surely_within(candidate.priority, 1)
             && self.backlog_fits(now, candidate)
             && now < candidate.deadline
     }

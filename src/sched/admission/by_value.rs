@@ -8,6 +8,7 @@
 use super::worth::{Found, Worth};
 use super::{Admission, Admitted, Candidate, Policy};
 use crate::base::{DropReason, Instant, Nanos, PerPriority, Priority};
+use crate::sched::estimate::RISE_MAX;
 
 impl Admission {
     /// No candidate that takes longer is let in without a close look. None at all where that look always has to be taken.
@@ -23,6 +24,7 @@ impl Admission {
         self.demand.add(c.priority, c.service, 1);
         let blocks =
             self.worth.as_ref().is_some_and(|w| w.blocks(c, self.longest_wait_for(c.bucket)));
+        self.would_block = blocks;
         if blocks {
             return self.probe_by_value(now, c, DropReason::PredictedMiss);
         }
@@ -86,10 +88,13 @@ impl Admission {
     }
 
     pub(super) fn found(&self, now: Instant, c: &Candidate, count: u32) -> Found {
+        let full = self.depth(c.priority) + count > self.quota[c.priority];
+        let beyond = if full { self.beyond(c, count) } else { None };
         Found {
             allowed: self.allowed(now, c),
             yields: self.demand.yields(c.priority),
-            full: self.depth(c.priority) + count > self.quota[c.priority],
+            full,
+            beyond: beyond.unwrap_or(Nanos::ZERO),
         }
     }
 
@@ -136,7 +141,7 @@ impl Admission {
     pub(super) fn learn(&mut self, bucket: u16, priority: Priority, each: Nanos) {
         let in_batch = self.expected.map(|each| each + self.each);
         let expected = in_batch.unwrap_or_else(|| self.predict(bucket, priority));
-        let took = (each + self.each).min(expected.saturating_mul(super::RISE_MAX));
+        let took = (each + self.each).min(expected.saturating_mul(RISE_MAX));
         if let Some(worth) = &mut self.worth {
             worth.record(bucket, took, expected);
         }

@@ -3,6 +3,7 @@
 //! Knows no device: what it costs is told by an [`Offer`]. A packet goes only if the device will have done it by the time
 //! that this worker would begin with it, so that nothing is delayed that the worker could have finished.
 
+use super::lone::Lone;
 use super::worth::Found;
 use super::{Admission, Admitted, Candidate, Policy};
 use crate::base::limits::QUEUE_TOTAL_MAX;
@@ -48,7 +49,7 @@ pub struct Offer<'a> {
 
 impl Offer<'_> {
     /// From now until the rows are back, with the spare; endless where that is longer than a batch may be.
-    fn takes(&self, kernel: KernelId, load: &Load) -> Nanos {
+    pub(super) fn takes(&self, kernel: KernelId, load: &Load) -> Nanos {
         let in_device = self.times.in_device(kernel, load.rows, load.own);
         if load.packets > 1 && in_device > IN_DEVICE_MAX {
             return Nanos::MAX;
@@ -57,7 +58,7 @@ impl Offer<'_> {
         self.free_at.since(self.now) + way + Nanos::new(way.get() / SPARE)
     }
 
-    const fn holds(&self, load: &Load) -> bool {
+    pub(super) const fn holds(&self, load: &Load) -> bool {
         load.rows <= self.rows_max
             && load.packets <= self.packets_max
             && load.bytes <= self.bytes_max
@@ -84,9 +85,10 @@ impl Default for Load {
 }
 
 impl Load {
-    const NONE: Self = Self { rows: 0, packets: 0, bytes: 0, own: Nanos::ZERO, due: Instant::MAX };
+    pub(super) const NONE: Self =
+        Self { rows: 0, packets: 0, bytes: 0, own: Nanos::ZERO, due: Instant::MAX };
 
-    fn with(&self, packet: &Packet, service: Nanos, bytes: usize) -> Self {
+    pub(super) fn with(&self, packet: &Packet, service: Nanos, bytes: usize) -> Self {
         let due = if packet.priority.enforces_deadline() { packet.deadline } else { Instant::MAX };
         Self {
             rows: self.rows + usize::from(packet.count),
@@ -102,7 +104,9 @@ impl Load {
 #[derive(Debug, Default)]
 pub(super) struct Relief {
     chosen: Vec<Key>,
-    load: Load,
+    /// One that was never queued.
+    pub(super) lone: Option<Lone>,
+    pub(super) load: Load,
     /// With their own deadlines, which the order of their flows may have moved.
     hopeless: Vec<(Key, Instant)>,
 }
@@ -241,8 +245,13 @@ impl Admission {
 
     /// Takes the next of the chosen packets out of the queue, in the queue's order, with the deadline that it was queued by.
     pub fn next_relief(&mut self) -> Option<(Packet, Instant)> {
-        let place = self.relief.chosen.pop()?;
-        let (packet, service, queued_by) = self.take_from(place)?;
+        let (packet, service, queued_by) = match self.relief.lone.take() {
+            Some(Lone { packet, queued_by }) => (packet, packet.service, queued_by),
+            None => {
+                let place = self.relief.chosen.pop()?;
+                self.take_from(place)?
+            }
+        };
         // What was offered is not offered to this worker alone.
         self.demand.take_back(packet.priority, service);
         Some((packet, queued_by))

@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::base::{IngressId, KernelId};
-use crate::packet::{BufPool, PacketFlags};
+use crate::packet::{BufPool, PacketFlags, Slot};
 use proptest::prelude::*;
+
+mod places;
+mod rooms;
 
 /// Costs 20 us, and 2 us.
 const LONG: u16 = 1;
@@ -83,6 +86,28 @@ fn us(us: i64) -> Instant {
     Instant::ZERO + Nanos::from_micros(10_000_000_u64.checked_add_signed(us).unwrap())
 }
 
+fn packet(
+    priority: Priority,
+    bucket: u16,
+    released: Instant,
+    deadline: Instant,
+    slot: Slot,
+) -> Packet {
+    Packet {
+        released,
+        deadline,
+        service: Nanos::ZERO,
+        slot,
+        len: 7,
+        count: 1,
+        ingress: IngressId(0),
+        kernel: KernelId(0),
+        bucket,
+        priority,
+        flags: PacketFlags { bound: true, ..PacketFlags::default() },
+    }
+}
+
 impl Bench {
     fn new() -> Self {
         Self::by(Policy::Edf)
@@ -151,19 +176,8 @@ impl Bench {
         let service = self.admission.charge(bucket, priority, 1);
         let candidate =
             Candidate { priority, released, deadline, queued_by, service, bucket, bound: true };
-        let packet = Packet {
-            released,
-            deadline,
-            service,
-            slot: self.pool.insert(b"payload").unwrap(),
-            len: 7,
-            count: 1,
-            ingress: IngressId(0),
-            kernel: KernelId(0),
-            bucket,
-            priority,
-            flags: PacketFlags { bound: true, ..PacketFlags::default() },
-        };
+        let slot = self.pool.insert(b"payload").unwrap();
+        let packet = Packet { service, ..packet(priority, bucket, released, deadline, slot) };
         self.admission.push(packet, &candidate);
     }
 

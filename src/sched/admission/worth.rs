@@ -31,12 +31,18 @@ pub(super) struct Found {
     pub(super) yields: bool,
     /// As many of its class wait as its quota allows.
     pub(super) full: bool,
+    /// Then it is let in where no more work, its own included, stands before its end.
+    pub(super) beyond: Nanos,
 }
 
 impl Found {
     fn terms(&self, now: Instant, entry: &Entry<u16>) -> Terms {
         let enforced = entry.deadline < Instant::MAX;
-        Terms { by: if enforced { now + self.allowed } else { Instant::MAX }, full: self.full }
+        Terms {
+            by: if enforced { now + self.allowed } else { Instant::MAX },
+            full: self.full,
+            beyond: now + self.beyond,
+        }
     }
 }
 

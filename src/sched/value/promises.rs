@@ -34,8 +34,10 @@ impl Default for Options {
 pub struct Terms {
     /// It must be expected to be done by then; its own deadline, or earlier.
     pub by: Instant,
-    /// As many of its class wait as may: it is let in only for one of them that is worth less for its time.
+    /// As many of its class wait as may: it is let in only for one of them that is worth less for its time,
     pub full: bool,
+    /// or where it is done by then, with nobody giving way.
+    pub beyond: Instant,
 }
 
 /// What is to be run.
@@ -141,7 +143,7 @@ impl<T: Copy> Promises<T> {
     ///
     /// Looks at each block (1 to 130) and at the entries of blocks in doubt, up to 64 times where as many are pushed out.
     pub fn admit(&mut self, now: Instant, newcomer: Entry<T>) -> bool {
-        self.admit_within(now, newcomer, &Terms { by: newcomer.deadline, full: false })
+        self.admit_within(now, newcomer, &Terms { by: newcomer.deadline, full: false, beyond: now })
     }
 
     /// The same on those terms.
@@ -172,8 +174,13 @@ impl<T: Copy> Promises<T> {
         if now + newest.service > terms.by {
             return Some(DropReason::PredictedMiss);
         }
-        if terms.full && !self.make_room(newest, newest.key.priority) {
-            return Some(DropReason::QuotaPriority);
+        if terms.full {
+            if self.goes_between(now, newest, terms.by.min(terms.beyond)) {
+                return None;
+            }
+            if !self.make_room(newest, newest.key.priority) {
+                return Some(DropReason::QuotaPriority);
+            }
         }
         if self.line.is_full() && !self.make_room(newest, Priority::BestEffort) {
             return Some(DropReason::QuotaTotal);
@@ -197,6 +204,26 @@ impl<T: Copy> Promises<T> {
             self.line.remove(place);
         }
         Some(why)
+    }
+
+    /// Puts the newest into the line if it is done by then there, and nobody behind it is made late.
+    fn goes_between(&mut self, now: Instant, newest: &Entry<T>, by: Instant) -> bool {
+        if self.line.is_full() || now + newest.service > by {
+            return false;
+        }
+        let ahead = self.ahead(now);
+        let surely = self.line.surely_fits(&ahead, newest, by);
+        if !surely && !self.line.up_to(&ahead, newest).is_done_by(&ahead, by) {
+            return false;
+        }
+        self.line.insert(*newest);
+        if surely || self.first_late(now, newest, by).is_none() {
+            return true;
+        }
+        if let Some(place) = self.line.find(&newest.key) {
+            self.line.remove(place);
+        }
+        false
     }
 
     /// Whether the newest would not be done by then, however many of those before it that are worth less for their time go:

@@ -526,18 +526,28 @@ fn the_least_value_for_its_time_gives_way() {
 fn a_newcomer_is_held_to_its_terms() {
     let mut p = Promises::new(Options { spares: 0, ..sure() });
     let now = Instant::ZERO;
-    let by = |ns| Terms { by: at(ns), full: false };
+    let by = |ns| Terms { by: at(ns), full: false, beyond: now };
     assert!(!p.admit_within(now, entry(0, Priority::Low, 1_000, 60, 5), &by(59)));
     assert_eq!(gone(&mut p), [(0, DropReason::PredictedMiss)]);
     assert!(p.admit_within(now, entry(1, Priority::Low, 1_000, 60, 5), &by(60)));
     assert!(p.admit_within(now, entry(2, Priority::High, 900, 500, 9), &by(900)));
     assert_eq!((gone(&mut p), p.promised()), (vec![], 2));
     // Full: only for one of its class that is worth less for its time.
-    let full = Terms { by: at(900), full: true };
+    let full = Terms { by: at(900), full: true, beyond: at(559) };
     assert!(!p.admit_within(now, entry(3, Priority::Low, 900, 60, 5), &full));
     assert_eq!(gone(&mut p), [(3, DropReason::QuotaPriority)]);
     assert!(p.admit_within(now, entry(4, Priority::Low, 900, 60, 6), &full));
     assert_eq!(gone(&mut p), [(1, DropReason::Evicted)]);
+    // Or where it is done soon enough with nobody giving way.
+    let soon = Terms { beyond: at(620), ..full };
+    assert!(!p.admit_within(now, entry(5, Priority::Low, 950, 61, 5), &soon));
+    assert_eq!(gone(&mut p), [(5, DropReason::QuotaPriority)]);
+    assert!(p.admit_within(now, entry(6, Priority::Low, 950, 60, 5), &soon));
+    assert_eq!((gone(&mut p), p.promised()), (vec![], 3));
+    // In front of others that it would make late it is not.
+    assert!(p.admit(now, entry(7, Priority::Low, 960, 340, 1)));
+    assert!(!p.admit_within(now, entry(8, Priority::Low, 100, 1, 1), &soon));
+    assert_eq!(gone(&mut p), [(8, DropReason::QuotaPriority)]);
 }
 
 #[test]

@@ -20,6 +20,7 @@ fn plan(generation: u32) -> WorkerPlan {
     WorkerPlan {
         quota: PerPriority::new([generation; 4]),
         total: generation,
+        fill: PerPriority::new([u16::try_from(generation).unwrap_or(u16::MAX); 4]),
         guard: PerPriority::new([span; 4]),
         slice: span,
         generation: u64::from(generation),

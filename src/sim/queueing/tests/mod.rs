@@ -1,8 +1,8 @@
-//! The engine against closed forms, and the policies against what their papers say.
+//! Counts that come out even, and what our own policy must reach. What theory and papers say is held in `reference`.
 
 mod ours;
 
-use super::policies::{Edf, Fifo, Gate, Order};
+use super::policies::{Fifo, Order};
 use super::*;
 use crate::base::Instant;
 use crate::sim::workload::{Offered, Workload, by_name};
@@ -11,10 +11,6 @@ pub(super) const SEED: u64 = 1;
 
 pub(super) fn workload(name: &str) -> Workload {
     by_name(name).unwrap()
-}
-
-pub(super) fn near(got: f64, expected: f64, part: f64) -> bool {
-    (got / expected - 1.0).abs() <= part
 }
 
 #[test]

@@ -10,19 +10,17 @@ mod lab;
 mod quartiles;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use punctual::base::Nanos;
-use punctual::kernel::mlp::weights::{Layer, Model};
-use punctual::kernel::mlp::{self, Output, Precision};
-use punctual::kernel::{KernelSpec, Kernels, Registry};
+use punctual::kernel::mlp::Precision;
+use punctual::kernel::{KernelSpec, Kernels, Registry, drawn};
 use punctual::runtime::calibration::{self, Measured};
 use punctual::sched::admission::Policy;
 use punctual::sched::batch::Mode;
 use punctual::sim::workload::{ArrivalTimes, Arrivals};
 use punctual::sys::clock::MonotonicClock;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{RngCore as _, SeedableRng as _};
+use rand_xoshiro::rand_core::SeedableRng as _;
 
 use lab::{Modelled, Outcome, Variant, Virtual};
 use quartiles::quartiles;
@@ -38,17 +36,8 @@ const BURSTS: Arrivals =
 
 /// The wide perceptron of docs/leveling.md.
 pub(crate) fn spec() -> KernelSpec {
-    let mut draw = Xoshiro256PlusPlus::seed_from_u64(7);
-    let mut unit = || (draw.next_u64() % 2_000_001) as f32 / 1e6 - 1.0;
-    let layers = [64_usize, 256, 256, 8];
-    let layers = layers.windows(2).map(|w| {
-        let size = (6.0 / w[0] as f32).sqrt();
-        let weights = (0..w[0] * w[1]).map(|_| size * unit()).collect();
-        Layer { inputs: w[0], outputs: w[1], weights, bias: vec![0.1; w[1]] }
-    });
-    let model = Arc::new(Model::new(layers.collect()).expect("widths fit"));
-    let (weights, output) = ("drawn".to_owned(), Output::Linear);
-    KernelSpec::Mlp(mlp::Spec { weights, model, precision: Precision::F32, output, tag: 0 })
+    let perceptron = drawn::perceptron(&drawn::WIDE, Precision::F32);
+    KernelSpec::Mlp(perceptron.expect("widths fit"))
 }
 
 fn variants(policy: Policy) -> [Variant; 5] {

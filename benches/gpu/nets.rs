@@ -1,45 +1,18 @@
 //! The perceptron that is timed, its payloads, and the batch that carries them.
 
-use std::sync::Arc;
-
 use punctual::base::{KernelId, Nanos};
 use punctual::kernel::accel::{Accelerator as _, Ended, Staged};
+use punctual::kernel::drawn::{self, WIDE};
 use punctual::kernel::gpu::{Gpu, Options};
-use punctual::kernel::mlp::weights::{Layer, Model};
-use punctual::kernel::mlp::{NUMBER_LEN, Output, Precision, Spec};
+use punctual::kernel::mlp::{NUMBER_LEN, Precision, Spec};
 use punctual::kernel::{KernelSpec, Registry};
 use punctual::sys::clock::MonotonicClock;
-
-/// 168,000 operations a row: the network that the CPU's figures are given for.
-const SIZES: [usize; 4] = [64, 256, 256, 8];
 
 pub(crate) const F32: KernelId = KernelId(0);
 
 /// In floats and in bytes, in the order of their ids.
 pub(crate) fn specs() -> [Spec; 2] {
-    [Precision::F32, Precision::Int8].map(|precision| {
-        let mut drawn = 1_u64;
-        let mut draw = || {
-            drawn = drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (drawn >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
-        };
-        let layer = |pair: &[usize]| {
-            let spread = 2.0 / (pair[0] as f32).sqrt();
-            Layer {
-                inputs: pair[0],
-                outputs: pair[1],
-                weights: (0..pair[0] * pair[1]).map(|_| draw() * spread).collect(),
-                bias: vec![0.1; pair[1]],
-            }
-        };
-        Spec {
-            weights: "drawn".to_owned(),
-            model: Arc::new(Model::new(SIZES.windows(2).map(layer).collect()).unwrap()),
-            precision,
-            output: Output::Linear,
-            tag: 0,
-        }
-    })
+    [Precision::F32, Precision::Int8].map(|p| drawn::perceptron(&WIDE, p).expect("widths fit"))
 }
 
 pub(crate) fn registry() -> Registry {
@@ -56,7 +29,7 @@ pub(crate) fn open(options: Options) -> Gpu {
 
 pub(crate) fn payload(row: usize) -> Vec<u8> {
     let number = |k: usize| ((row * 31 + k * 17) % 101) as f32 / 50.0 - 1.0;
-    (0..SIZES[0]).flat_map(|k| number(k).to_le_bytes()).collect()
+    (0..WIDE[0]).flat_map(|k| number(k).to_le_bytes()).collect()
 }
 
 /// Fills a batch with `rows` payloads.
@@ -66,7 +39,7 @@ pub(crate) fn fill(staged: &mut Staged, rows: usize) {
 }
 
 pub(crate) fn batch(rows: usize) -> Box<Staged> {
-    let mut staged = Box::new(Staged::new(rows, rows * SIZES[0] * NUMBER_LEN));
+    let mut staged = Box::new(Staged::new(rows, rows * WIDE[0] * NUMBER_LEN));
     fill(&mut staged, rows);
     staged
 }

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use punctual::kernel::matching::{self, Patterns};
 use punctual::kernel::simd::SimdChoice;
-use punctual::kernel::{KernelSpec, Row, fir, rs};
+use punctual::kernel::{KernelSpec, Row, crc32c, drawn, fir, rs};
 use reed_solomon_erasure::galois_8::ReedSolomon;
 
 use crate::levels;
@@ -17,8 +17,8 @@ const FULL: usize = 1_472;
 const PACKETS: usize = 8;
 
 pub(crate) fn pairs() -> Vec<Pair> {
-    let mut all: Vec<Pair> = [64, FULL].map(checksums).into();
-    all.extend(repairs());
+    let mut all: Vec<Pair> = [64, FULL].into_iter().flat_map(checksums).collect();
+    all.extend(LOST.into_iter().flat_map(repairs));
     for count in [1_000, 5_000] {
         all.extend(searches(count));
     }
@@ -56,35 +56,53 @@ impl<F: FnMut(&[u8]) -> u32> Work for Each<F> {
     }
 }
 
-fn checksums(len: usize) -> Pair {
+/// Beside the crate's function as the library has it, and as this program has it: the linker keeps two copies of the same
+/// instructions, whose loops begin at other places of a cache line.
+fn checksums(len: usize) -> [Pair; 2] {
+    // A full packet through the trait costs at most a tenth more than the crate alone.
+    let goal = (len == FULL).then_some(1.0 / 1.1);
+    [
+        checksum("crc-fast, the same copy", len, crc32c::checksum, goal),
+        checksum("crc-fast, another copy", len, crc_fast::crc32_iscsi, None),
+    ]
+}
+
+fn checksum(
+    name: &str,
+    len: usize,
+    answer: impl FnMut(&[u8]) -> u32 + 'static,
+    goal: Option<f64>,
+) -> Pair {
     let mut draw = Draw::new(1);
     let payloads: Vec<Vec<u8>> = (0..PACKETS).map(|_| draw.bytes(len)).collect();
     Pair {
         what: format!("crc32c, {PACKETS} of {len} B"),
         ours: Side::new("kernel", Ours::new(&KernelSpec::Crc32c, SimdChoice::Auto, &payloads, 0)),
-        other: Side::new("crc-fast", Each::new(&payloads, crc_fast::crc32_iscsi)),
+        other: Side::new(name, Each::new(&payloads, answer)),
         equal: Equal::Bytes,
-        // A full packet through the trait costs at most a tenth more than the crate alone.
-        goal: (len == FULL).then_some(1.0 / 1.1),
+        goal,
     }
 }
 
 const DATA: usize = 10;
 const PARITY: usize = 2;
 const SHARD: usize = 1_408;
-/// The shards that are lost: as many as parity makes good.
-const LOST: [usize; PARITY] = [3, 7];
+const GROUPS: usize = 4;
+/// The shards that each group lost, as many as parity makes good: all the same, and each others.
+const LOST: [(&str, [[usize; PARITY]; GROUPS]); 2] =
+    [("", [[3, 7]; GROUPS]), (", each lacking others", [[3, 7], [0, 1], [5, 9], [2, 6]])];
 
 /// The outside crate with its shards in place: what is lost is said before each run, and its memory is kept.
 struct Outside {
     code: ReedSolomon,
     groups: Vec<Vec<(Vec<u8>, bool)>>,
+    lost: [[usize; PARITY]; GROUPS],
 }
 
 impl Work for Outside {
     fn run(&mut self) {
-        for group in &mut self.groups {
-            for i in LOST {
+        for (group, lost) in self.groups.iter_mut().zip(self.lost) {
+            for i in lost {
                 group[i].1 = false;
             }
             self.code.reconstruct_data(group).expect("enough has come");
@@ -92,20 +110,20 @@ impl Work for Outside {
     }
 
     fn answers(&self) -> Vec<Vec<u8>> {
-        let lost = |group: &Vec<(Vec<u8>, bool)>| LOST.map(|i| group[i].0.clone()).concat();
-        self.groups.iter().map(lost).collect()
+        let all = self.groups.iter().zip(self.lost);
+        all.map(|(group, lost)| lost.map(|i| group[i].0.clone()).concat()).collect()
     }
 }
 
-fn repairs() -> Vec<Pair> {
+fn repairs((how, lost): (&str, [[usize; PARITY]; GROUPS])) -> Vec<Pair> {
     let mut draw = Draw::new(2);
     let code = || ReedSolomon::new(DATA, PARITY).expect("a code");
     let (mut payloads, mut groups) = (Vec::new(), Vec::new());
-    for _ in 0..4 {
+    for lost in lost {
         let mut shards: Vec<Vec<u8>> = (0..DATA).map(|_| draw.bytes(SHARD)).collect();
         shards.resize(DATA + PARITY, vec![0; SHARD]);
         code().encode(&mut shards).expect("shards of one length");
-        let here = |i: &usize| !LOST.contains(i);
+        let here = |i: &usize| !lost.contains(i);
         let mask = (0..DATA + PARITY).filter(here).fold(0_u32, |m, i| m | 1 << i);
         let come = (0..DATA + PARITY).filter(here).map(|i| &shards[i][..]);
         payloads
@@ -120,10 +138,10 @@ fn repairs() -> Vec<Pair> {
     let ours = |simd| Ours::new(&spec, simd, &payloads, rs::MASK_LEN);
     let outside = || {
         let groups: &Vec<Vec<(Vec<u8>, bool)>> = &groups;
-        Side::new("reed-solomon-erasure", Outside { code: code(), groups: groups.clone() })
+        Side::new("reed-solomon-erasure", Outside { code: code(), groups: groups.clone(), lost })
     };
     let pair = |simd: SimdChoice, other: Side, goal| Pair {
-        what: format!("rs {DATA}+{PARITY} repair, 4 of {SHARD} B shards"),
+        what: format!("rs {DATA}+{PARITY} repair, {GROUPS} of {SHARD} B shards{how}"),
         ours: Side::new(simd.word(), ours(simd)),
         other,
         equal: Equal::Bytes,
@@ -206,8 +224,7 @@ fn searches(count: usize) -> Vec<Pair> {
 fn filters(samples: usize) -> Vec<Pair> {
     let mut draw = Draw::new(4);
     let payloads: Vec<Vec<u8>> = (0..4).map(|_| draw.bytes(2 * samples)).collect();
-    let taps = (0..64).map(|_| (900.0 * draw.unit()) as i16).collect();
-    let spec = KernelSpec::Fir(fir::Spec { taps, shift: 15 });
+    let spec = KernelSpec::Fir(fir::Spec { taps: drawn::taps(), shift: 15 });
     let side = |simd: SimdChoice| Side::new(simd.word(), Ours::new(&spec, simd, &payloads, 0));
     let pair = |simd: SimdChoice| Pair {
         what: format!("fir 64 taps, 4 of {samples} samples"),

@@ -2,34 +2,21 @@
 
 use std::sync::Arc;
 
-use punctual::kernel::KernelSpec;
-use punctual::kernel::mlp::weights::{Layer, Model};
+use punctual::kernel::mlp::weights::Model;
 use punctual::kernel::mlp::{Output, Precision, Spec};
 use punctual::kernel::simd::SimdChoice;
+use punctual::kernel::{KernelSpec, drawn};
 
 use crate::levels;
 use crate::pairs::{Equal, Pair, Side};
 use crate::product::Product;
 use crate::work::{Draw, Ours};
 
-pub(crate) const LARGE: [usize; 4] = [64, 256, 256, 8];
-pub(crate) const SMALL: [usize; 4] = [16, 32, 16, 1];
+pub(crate) use punctual::kernel::drawn::{NARROW as SMALL, WIDE as LARGE};
 const ROWS: [usize; 4] = [1, 4, 8, 32];
 
 pub(crate) fn model(widths: &[usize]) -> Arc<Model> {
-    let mut draw = Draw::new(7);
-    let layers = widths.windows(2).map(|w| {
-        let (inputs, outputs) = (w[0], w[1]);
-        // So large that numbers neither fade nor grow from layer to layer.
-        let size = (6.0 / inputs as f32).sqrt();
-        Layer {
-            inputs,
-            outputs,
-            weights: (0..inputs * outputs).map(|_| size * draw.unit()).collect(),
-            bias: (0..outputs).map(|_| 0.1 * draw.unit()).collect(),
-        }
-    });
-    Arc::new(Model::new(layers.collect()).expect("widths fit"))
+    drawn::perceptron(widths, Precision::F32).expect("widths fit").model
 }
 
 /// As many payloads as rows, of good features.

@@ -10,6 +10,7 @@ use punctual::kernel::sample::payload_len;
 use punctual::level::choose::{Mode, Options};
 use punctual::level::{Backend, Choice, Leveller, Offer, elements};
 
+use crate::cycles::Judge;
 use crate::truth::{Form, Measured};
 
 /// Batches that are judged.
@@ -57,16 +58,16 @@ impl Sum {
 }
 
 /// Judges all and prints a row a kernel; whether the goals were reached.
-pub(crate) fn table(all: &mut [Measured]) -> bool {
+pub(crate) fn table(judge: &Judge, all: &mut [Measured]) -> bool {
     println!(
         "\n| kernel | points | in time for some form | scalar, avx2, avx512 | mean regret | worst | missed | seed's table: mean, missed |"
     );
     println!("|---|---|---|---|---|---|---|---|");
     let mut whole = Sum::default();
     for measured in all.iter_mut().filter(|m| m.forms.len() > 1) {
-        let doubtful = judge(measured).doubtful;
-        doubtful.into_iter().for_each(|rows| measured.measure_again(rows));
-        let sum = judge(measured);
+        let doubtful = judged(measured).doubtful;
+        doubtful.into_iter().for_each(|rows| measured.measure_again(judge, rows));
+        let sum = judged(measured);
         println!(
             "| {} | {} | {} | {:?} | {:.2} % | {:.1} % | {} | {} |",
             measured.work.name,
@@ -108,7 +109,7 @@ pub(crate) fn table(all: &mut [Measured]) -> bool {
     reached && whole.points >= 200
 }
 
-fn judge(measured: &Measured) -> Sum {
+fn judged(measured: &Measured) -> Sum {
     let mut sum = Sum::default();
     for rows in ROWS {
         let truth: Vec<f64> = measured.forms.iter().map(|f| f.usual[rows as usize - 1]).collect();

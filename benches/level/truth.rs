@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use punctual::base::{Clock as _, Nanos};
+use punctual::base::{Clock, Nanos};
 use punctual::kernel::sample::Sample;
 use punctual::kernel::simd::SimdChoice;
 use punctual::level::calibrate::{Course, LIMIT};
@@ -10,6 +10,7 @@ use punctual::level::cost::sizes;
 use punctual::level::{CostModel, Point};
 use punctual::sys::clock::MonotonicClock;
 
+use crate::cycles::Judge;
 use crate::quartiles::quartiles;
 use crate::works::Work;
 
@@ -28,6 +29,8 @@ const ROUNDS: usize = 100;
 pub(crate) struct Form {
     pub(crate) simd: SimdChoice,
     pub(crate) model: CostModel,
+    /// The same made by the machine's clock, as a service makes it, and not corrected.
+    by_wall: CostModel,
     /// Nanoseconds of batches of 1, 2, … rows: the median of the rounds, the forms beside each other ([`paired`]).
     pub(crate) usual: Vec<f64>,
     /// The least of them.
@@ -51,7 +54,7 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    pub(crate) fn of(work: Work, rounds: usize) -> Self {
+    pub(crate) fn of(judge: &Judge, work: Work, rounds: usize) -> Self {
         eprintln!("measuring {}", work.name);
         let mut said = Vec::new();
         let mut samples: Vec<(SimdChoice, Sample)> = Vec::new();
@@ -71,21 +74,23 @@ impl Measured {
         }
         let sizes: Vec<Vec<u32>> =
             samples.iter().map(|(_, s)| sizes(s.batch_max() as u32, ROWS_MAX)).collect();
-        let (points, times) = all_times(&mut samples, &sizes, rounds);
+        let (calibrated, times) = all_times(judge, &mut samples, &sizes, rounds);
         let model = |((_, sample), points): (&(SimdChoice, Sample), Vec<Point>)| {
             let model = CostModel::new(points).expect("a model");
             model.in_runs_of(sample.batch_max() as u32)
         };
-        let mut models: Vec<CostModel> = samples.iter().zip(points).map(model).collect();
+        let [mut models, by_wall]: [Vec<CostModel>; 2] =
+            calibrated.map(|points| samples.iter().zip(points).map(model).collect());
         let usual = all_paired(&times);
         let seen: Vec<u32> = unjudged().collect();
         correct(&mut models, &seen, |form, s| usual[form][seen[s] as usize - 1]);
         let named = samples.iter().map(|(simd, _)| *simd);
-        let all = named.zip(models).zip(usual).zip(&times);
-        let forms = all.map(|(((simd, model), usual), times)| {
+        let all = named.zip(models.into_iter().zip(by_wall)).zip(usual).zip(&times);
+        let forms = all.map(|(((simd, (model, by_wall)), usual), times)| {
             let least = |t: &Vec<f64>| t.iter().copied().fold(f64::INFINITY, f64::min);
             let least = times.iter().map(least).collect();
-            Form { simd, model, usual, least, step: least_step(times), later: BTreeMap::new() }
+            let (step, later) = (least_step(times), BTreeMap::new());
+            Form { simd, model, by_wall, usual, least, step, later }
         });
         let forms: Vec<Form> = forms.collect();
         for (_, sample) in &mut samples {
@@ -100,7 +105,7 @@ impl Measured {
     /// doubtful. What they take then stands in the place of what was found before. The machine may be faster or slower by now, and a
     /// service would have seen that: sizes beside it that are not judged are measured in the same rounds, and correct the model that this
     /// size is judged by.
-    pub(crate) fn measure_again(&mut self, rows: u32) {
+    pub(crate) fn measure_again(&mut self, judge: &Judge, rows: u32) {
         let Self { forms, samples, .. } = self;
         let mut sizes = vec![rows];
         let mut beside: Vec<u32> = unjudged().collect();
@@ -111,7 +116,7 @@ impl Measured {
         for round in 0..=AGAIN {
             for (i, (_, sample)) in samples.iter_mut().enumerate() {
                 for (s, size) in sizes.iter().enumerate() {
-                    let took = turn(sample, *size as usize, runs[i][s]);
+                    let took = turn(judge, sample, *size as usize, runs[i][s]);
                     if round == 0 {
                         runs[i][s] = runs_of(took);
                     } else {
@@ -166,11 +171,11 @@ fn all_paired(times: &Times) -> Vec<Vec<f64>> {
 /// Nanoseconds of a batch of `rows`, by `count` runs. The other forms have emptied the caches of what this one reads, and taught the
 /// processor other jumps. One run does not make up for that, and what is wanted is a worker that has been at it for a while: half as
 /// many runs come before.
-fn turn(sample: &mut Sample, rows: usize, count: u64) -> f64 {
+fn turn(judge: &Judge, sample: &mut Sample, rows: usize, count: u64) -> f64 {
     (0..count.div_ceil(2)).for_each(|_| sample.run(rows));
-    let start = MonotonicClock.now();
+    let start = judge.now();
     (0..count).for_each(|_| sample.run(rows));
-    MonotonicClock.now().since(start).get() as f64 / count as f64
+    judge.now().since(start).get() as f64 / count as f64
 }
 
 /// How many runs of that time are a turn.
@@ -196,24 +201,22 @@ type Times = Vec<Vec<Vec<f64>>>;
 /// what came just before is what a batch's caches and predictors are warm for: with the backends in turn at each size, two
 /// rows of the narrow perceptron took longer than three. The calibration's own rounds are spread among them, so that both see the same machine.
 fn all_times(
+    judge: &Judge,
     samples: &mut [(SimdChoice, Sample)],
     sizes: &[Vec<u32>],
     rounds: usize,
-) -> (Vec<Vec<Point>>, Times) {
+) -> ([Vec<Vec<Point>>; 2], Times) {
     let mut times = vec![vec![Vec::new(); ROWS_MAX as usize]; samples.len()];
     let mut runs = vec![vec![1_u64; ROWS_MAX as usize]; samples.len()];
-    let clock = &MonotonicClock;
-    let mut course = Course::begin(clock, LIMIT, sizes, &mut |i: usize, rows| {
-        samples[i].1.run(rows as usize);
-    });
-    let (mut more, mut done) = (true, 0);
+    let mut by_judge = Calibration::begin(judge, samples, sizes);
+    let mut by_wall = Calibration::begin(&MonotonicClock, samples, sizes);
     for round in 0..=rounds {
         for (i, (_, sample)) in samples.iter_mut().enumerate() {
             // From another size on in each round: on a machine with others every round is interrupted once or twice, and if all
             // were alike that would meet the same sizes every time.
             for step in 0..ROWS_MAX as usize {
                 let rows = (step + 29 * round) % ROWS_MAX as usize;
-                let took = turn(sample, rows + 1, runs[i][rows]);
+                let took = turn(judge, sample, rows + 1, runs[i][rows]);
                 if round == 0 {
                     runs[i][rows] = runs_of(took);
                 } else {
@@ -221,19 +224,47 @@ fn all_times(
                 }
             }
         }
-        // Over all rounds alike: if it were over before the last of them, a slow stretch till then would be in it alone.
-        while more && done * (rounds + 1) < ROUNDS * (round + 1) {
-            more = course.round(clock, &mut |i: usize, rows| samples[i].1.run(rows as usize));
-            done += 1;
-        }
+        let share = (round + 1) as f64 / (rounds + 1) as f64;
+        by_judge.go_on(judge, samples, share);
+        by_wall.go_on(&MonotonicClock, samples, share);
     }
-    (course.points(), times)
+    ([by_judge.course.points(), by_wall.course.points()], times)
 }
 
-/// The model's error at a size, as a share of what it takes.
-fn error(form: &Form, rows: u32) -> f64 {
-    let truth = form.least[rows as usize - 1];
-    form.model.measured_ps(rows) as f64 / 1e3 / truth - 1.0
+/// A calibration whose rounds lie between those of the judge.
+struct Calibration {
+    course: Course,
+    done: usize,
+    more: bool,
+}
+
+impl Calibration {
+    fn begin(clock: &impl Clock, samples: &mut [(SimdChoice, Sample)], sizes: &[Vec<u32>]) -> Self {
+        let mut run = |i: usize, rows| samples[i].1.run(rows as usize);
+        Self { course: Course::begin(clock, LIMIT, sizes, &mut run), done: 0, more: true }
+    }
+
+    /// Over all rounds alike: if it were over before the last of them, a slow stretch till then would be in it alone.
+    fn go_on(&mut self, clock: &impl Clock, samples: &mut [(SimdChoice, Sample)], share: f64) {
+        let mut run = |i: usize, rows| samples[i].1.run(rows as usize);
+        while self.more && (self.done as f64) < ROUNDS as f64 * share {
+            self.more = self.course.round(clock, &mut run);
+            self.done += 1;
+        }
+    }
+}
+
+/// A model's error at a size, as a share of what it takes.
+fn error(model: &CostModel, least: &[f64], rows: u32) -> f64 {
+    model.measured_ps(rows) as f64 / 1e3 / least[rows as usize - 1] - 1.0
+}
+
+/// The same for all `sizes` of a model that was made at another speed of the machine: a service's correction takes one factor for all
+/// of them, the usual one.
+fn errors_but_for_scale(model: &CostModel, least: &[f64], sizes: &[u32]) -> Vec<f64> {
+    let all: Vec<f64> = sizes.iter().map(|rows| 1.0 + error(model, least, *rows)).collect();
+    let scale = quartiles(all.iter().copied())[1];
+    all.into_iter().map(|ratio| ratio / scale - 1.0).collect()
 }
 
 /// The least of the medians of a batch's time by that of the batch before it in the same round: below 1 where more rows cost
@@ -255,13 +286,19 @@ pub(crate) fn table(all: &[Measured], sizes: bool) -> bool {
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     let (mut sum, mut count, mut worst_of_all, mut fell) = (0.0, 0.0, 0.0_f64, f64::INFINITY);
+    let (mut served_worst, mut served_mean) = (0.0_f64, 0.0);
     for Measured { work, forms, .. } in all {
         for form in forms {
             let unseen: Vec<u32> = (1..=ROWS_MAX)
                 .filter(|rows| form.model.points().iter().all(|p| p.rows != *rows))
                 .collect();
-            let errors: Vec<f64> = unseen.iter().map(|rows| error(form, *rows)).collect();
-            let mean = errors.iter().map(|e| e.abs()).sum::<f64>() / errors.len() as f64;
+            let of = |rows: &u32| error(&form.model, &form.least, *rows);
+            let errors: Vec<f64> = unseen.iter().map(of).collect();
+            let mean_of = |all: &[f64]| all.iter().map(|e| e.abs()).sum::<f64>() / all.len() as f64;
+            let mean = mean_of(&errors);
+            let served = errors_but_for_scale(&form.by_wall, &form.least, &unseen);
+            served_worst = served.iter().fold(served_worst, |w: f64, e| w.max(e.abs()));
+            served_mean += mean_of(&served);
             let (worst, rows) = errors.iter().zip(&unseen).fold((0.0_f64, 0), |w, (e, rows)| {
                 if e.abs() > w.0.abs() { (*e, *rows) } else { w }
             });
@@ -301,6 +338,11 @@ pub(crate) fn table(all: &[Measured], sizes: bool) -> bool {
         100.0 * mean,
         100.0 * MEAN,
         if reached { "" } else { ": MISSED" }
+    );
+    println!(
+        "\nthe same of models made by the machine's clock, but for one factor each: worst {:.1} %, mean {:.1} %",
+        100.0 * served_worst,
+        100.0 * served_mean / count
     );
     reached
 }

@@ -9,9 +9,9 @@ pub struct Crc32c;
 /// Length of an answer.
 pub const ANSWER_LEN: usize = 4;
 
-/// The checksum itself.
+/// The checksum itself. Not inlined into other crates: each would bring a copy of the crate's loops, which come to lie elsewhere and take
+/// another time.
 #[must_use]
-#[inline]
 pub fn checksum(payload: &[u8]) -> u32 {
     // Its function for any algorithm looks for this one among a hundred.
     crc_fast::crc32_iscsi(payload)

@@ -5,6 +5,7 @@
 pub mod accel;
 pub mod cpu_accel;
 pub mod crc32c;
+pub mod drawn;
 pub mod echo;
 mod fingerprint;
 pub mod fir;

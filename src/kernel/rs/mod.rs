@@ -3,6 +3,7 @@
 //! Knows no datagram order: a payload holds what has come of one group, and the answer is what was asked for.
 
 mod field;
+mod kept;
 mod shuffle;
 mod tables;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod vector;
 use super::simd::Level;
 use super::{Batch, Kernel};
 use field::{Matrix, parity_rows};
+use kept::Kept;
 
 /// Bytes before the shards of a repair: which shards have come, bit `i` for shard `i`, network byte order.
 pub const MASK_LEN: usize = 4;
@@ -57,11 +59,13 @@ pub struct ReedSolomon {
     level: Level,
     parity: Matrix,
     /// By which the shards of a repair are multiplied.
-    repair: Matrix,
+    repair: Box<Matrix>,
     /// Where in a payload those shards stand.
-    sources: [usize; SHARDS_MAX],
+    sources: Box<[usize; SHARDS_MAX]>,
     /// The mask that both are for.
     ready_for: Option<u32>,
+    /// The same of other masks that came before: losses that differ from group to group come again.
+    kept: Kept,
     out: Vec<u8>,
 }
 
@@ -76,9 +80,10 @@ impl ReedSolomon {
             spec,
             level,
             parity,
-            repair: Matrix::none(),
-            sources: [0; SHARDS_MAX],
+            repair: Box::new(Matrix::none()),
+            sources: Box::new([0; SHARDS_MAX]),
             ready_for: None,
+            kept: Kept::new(),
             out: vec![0; longest * times],
         }
     }
@@ -104,9 +109,7 @@ impl ReedSolomon {
         let (mask, shards) = payload.split_first_chunk::<MASK_LEN>()?;
         let mask = u32::from_be_bytes(*mask);
         if self.ready_for != Some(mask) {
-            self.ready_for = None;
-            self.prepare(mask)?;
-            self.ready_for = Some(mask);
+            self.make_present(mask)?;
         }
         let come = usize::try_from(mask.count_ones()).ok()?;
         let len = shards.len().checked_div(come)?;
@@ -120,6 +123,18 @@ impl ReedSolomon {
         let out = self.out.get_mut(..len * self.repair.rows)?;
         products(self.level, &self.repair, &used[..self.spec.data], out);
         Some(out.len())
+    }
+
+    /// Puts what a repair of this mask takes in its place: kept from before, or worked out anew.
+    fn make_present(&mut self, mask: u32) -> Option<()> {
+        let Self { kept, repair, sources, ready_for, .. } = self;
+        if kept.exchange(mask, repair, sources, ready_for) {
+            return Some(());
+        }
+        self.ready_for = None;
+        self.prepare(mask)?;
+        self.ready_for = Some(mask);
+        Some(())
     }
 
     /// What a repair of this mask takes: its matrix, and which of the shards that have come are multiplied. None where too few

@@ -97,6 +97,36 @@ fn whatever_is_lost_comes_back_or_the_row_fails() {
 }
 
 #[test]
+fn groups_that_lack_other_shards_are_repaired_in_any_order_by_one_kernel() {
+    let (data, parity, len) = (6, 2, 33);
+    let group = bytes(11, data * len);
+    let encode = Spec { data, parity, task: Task::Encode };
+    let made = run(encode, Level::Scalar, std::slice::from_ref(&group))[0].clone().unwrap();
+    let shards: Vec<&[u8]> = group.chunks(len).chain(made.chunks(len)).collect();
+    let all = 1_u32 << (data + parity);
+    let kinds: Vec<u32> =
+        (0..all).filter(|m| m.count_ones() as usize + 3 >= data + parity).collect();
+    // More masks in a batch than are kept, each again after few and after many others, some of too few shards.
+    let pick = |i: usize| i / 60 * 5 + [i % 4, i * 7 % 11, i % 20][i % 3];
+    let masks: Vec<u32> = (0..900).map(|i| kinds[pick(i) % kinds.len()]).collect();
+    let payloads: Vec<Vec<u8>> = masks.iter().map(|mask| lossy(&shards, *mask)).collect();
+    let repair = Spec { data, parity, task: Task::Repair };
+    for level in levels() {
+        let mut answered = 0;
+        for (payloads, masks) in payloads.chunks(60).zip(masks.chunks(60)) {
+            for (answer, mask) in run(repair, level, payloads).iter().zip(masks) {
+                let lost = (0..data).filter(|i| mask >> i & 1 == 0);
+                let wanted = lost.flat_map(|i| shards[i].to_vec()).collect::<Vec<u8>>();
+                let wanted = (mask.count_ones() as usize >= data).then_some(wanted);
+                assert_eq!(*answer, wanted, "{mask:b} {level}");
+                answered += u32::from(wanted.is_some());
+            }
+        }
+        assert!((100..800).contains(&answered), "{answered}: some of each kind");
+    }
+}
+
+#[test]
 fn every_batch_and_length_is_the_reference_to_the_bit() {
     let (data, parity) = (10, 2);
     let repair = Spec { data, parity, task: Task::Repair };

@@ -183,7 +183,13 @@ impl Worker {
         self.finish(now, packet, first, kernel_time);
     }
 
-    fn finish_in_order(&mut self, now: Instant, packet: Packet, first: usize, kernel_time: Nanos) {
+    pub(in crate::dataplane) fn finish_in_order(
+        &mut self,
+        now: Instant,
+        packet: Packet,
+        first: usize,
+        kernel_time: Nanos,
+    ) {
         let retried = self.take_mark(&packet);
         if !self.is_ordered(&packet) {
             return self.finish_apart(now, packet, first, kernel_time);

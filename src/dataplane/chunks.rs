@@ -7,13 +7,13 @@
 //! Rows that a kernel follows side by side pause together, each with a place of its own, and are taken up again as the queue has them:
 //! together, or fewer, or with others. None leaves before those that stood before it, so a flow's order holds.
 
-use super::worker::{Taken, Worker, note_cost};
+use super::worker::{Taken, Worker};
 use crate::base::limits::{KERNELS_MAX, PUT_BACK_MAX};
 use crate::base::{Instant, Nanos};
 use crate::kernel::{PLACES, Place};
 use crate::packet::Packet;
 use crate::sched::estimate::SIZES;
-use crate::stats::WorkerField;
+use crate::stats::{ClassField, WorkerField};
 
 // Their numbers, from 1 on, are what is put back goes by in the queue.
 const _: () = assert!((PLACES as u64) < PUT_BACK_MAX, "every place has a number");
@@ -191,6 +191,7 @@ impl Worker {
     }
 
     /// A part of a run is over at `now` and took `elapsed`; so many rows, from the first on, are done. Says whether any has paused.
+    #[inline(never)]
     pub(super) fn on_part(&mut self, now: Instant, elapsed: Nanos, done: usize) -> bool {
         self.note_part(elapsed);
         let pauses = self.running.len() > done;
@@ -249,6 +250,7 @@ impl Worker {
     }
 
     /// The rows of the batch that are left in it are done, perhaps after several parts. Each is one sample of all its parts.
+    #[inline(never)]
     fn finish_parts(&mut self, now: Instant) {
         let mut took = [Nanos::ZERO; PLACES];
         self.admission.expect(None);
@@ -256,7 +258,10 @@ impl Worker {
             let Self { paused, admission, counters, .. } = self;
             let spent = paused.end(packet);
             packet.flags.place = 0;
-            note_cost(admission, counters, now, packet, spent.share, 1);
+            let Packet { bucket, priority, .. } = *packet;
+            admission.record(now, bucket, priority, spent.share, 1);
+            counters.add_class(priority, ClassField::Samples, 1);
+            counters.add_class(priority, ClassField::KernelTime, spent.share.get());
             if let Some(one) = admission.batches.whole(packet.bucket, 1) {
                 admission.batches.correct(packet.bucket, one, spent.alone);
             }
@@ -271,7 +276,7 @@ impl Worker {
             if in_order {
                 self.finish_in_order(now, packet, i, took);
             } else {
-                self.finish(now, packet, i, took);
+                self.finish_apart(now, packet, i, took);
             }
         }
         self.running.clear();

@@ -510,8 +510,12 @@ impl Worker {
     fn measure(&mut self, now: Instant, each: Nanos) {
         let Self { running, admission, counters, .. } = self;
         for alike in running.chunk_by(|a, b| (a.bucket, a.priority) == (b.bucket, b.priority)) {
+            let Packet { bucket, priority, .. } = alike[0];
             let count = alike.iter().map(|p| u32::from(p.count)).sum();
-            note_cost(admission, counters, now, &alike[0], each, count);
+            admission.record(now, bucket, priority, each, count);
+            counters.add_class(priority, ClassField::Samples, u64::from(count));
+            let time = each.saturating_mul(u64::from(count));
+            counters.add_class(priority, ClassField::KernelTime, time.get());
         }
     }
 
@@ -652,23 +656,6 @@ impl Worker {
         }
         self.abandon_offload(now);
     }
-}
-
-/// So many packets that are alike cost so much each in their kernel.
-#[inline]
-pub(super) fn note_cost(
-    admission: &mut Admission,
-    counters: &mut Counters,
-    now: Instant,
-    like: &Packet,
-    each: Nanos,
-    count: u32,
-) {
-    let Packet { bucket, priority, .. } = *like;
-    admission.record(now, bucket, priority, each, count);
-    counters.add_class(priority, ClassField::Samples, u64::from(count));
-    let time = each.saturating_mul(u64::from(count));
-    counters.add_class(priority, ClassField::KernelTime, time.get());
 }
 
 /// Whatever is next.

@@ -107,8 +107,7 @@ fn kernels(level: Level) -> Vec<(&'static str, Box<dyn Kernel>)> {
     let of = |patterns: Vec<Vec<u8>>| {
         Box::new(Match::new(&Patterns::new(patterns).unwrap(), level)) as Box<dyn Kernel>
     };
-    // Pairs of bytes that noise has now and then; long ones that it has where they are put in.
-    let rare = |count: u64| (0..count).map(|n| noise(n + 1, 3 + n as usize % 250)).collect();
+    let rare = |count: u64| (0..count).map(pattern).collect();
     vec![
         ("fir 1", fir(1)),
         ("fir 17", fir(17)),
@@ -118,8 +117,16 @@ fn kernels(level: Level) -> Vec<(&'static str, Box<dyn Kernel>)> {
         ("rs repair 4+3", rs(4, 3, Task::Repair)),
         ("match few", of(rare(20))),
         ("match one", of(vec![b"ab".to_vec()])),
-        ("match many", of(rare(300))),
+        ("match many", of(rare(PATTERNS))),
     ]
+}
+
+/// More than aho-corasick's own search is used for.
+const PATTERNS: u64 = 100;
+
+/// One that noise has now and then, or where it is put in; some are long.
+fn pattern(n: u64) -> Vec<u8> {
+    noise(n + 1, if n % 50 == 7 { 250 } else { 3 + n as usize % 40 })
 }
 
 /// A payload of that length that most kernels have work with: a mask of shards that have come, and patterns at some places.
@@ -130,8 +137,7 @@ fn payload(seed: u64, len: usize) -> Vec<u8> {
         *mask = five[seed as usize % 5].to_be_bytes();
     }
     if seed % 3 > 0 {
-        let n = seed % 300;
-        let pattern = noise(n + 1, 3 + n as usize % 250);
+        let pattern = pattern(seed % PATTERNS);
         let at = (seed >> 8) as usize % len.max(1);
         if let Some(room) = bytes.get_mut(at..at + pattern.len()) {
             room.copy_from_slice(&pattern);

@@ -179,7 +179,13 @@ impl Worker {
 
     /// [`Worker::finish`], once more for all who are in no hurry: in its one other place it is a part of the loop.
     #[inline(never)]
-    fn finish_apart(&mut self, now: Instant, packet: Packet, first: usize, kernel_time: Nanos) {
+    pub(in crate::dataplane) fn finish_apart(
+        &mut self,
+        now: Instant,
+        packet: Packet,
+        first: usize,
+        kernel_time: Nanos,
+    ) {
         self.finish(now, packet, first, kernel_time);
     }
 

@@ -4,6 +4,9 @@
 //! `cargo bench --bench chunks`; `-- --quick` is a short run. `configs/chunks-lab.toml` twice, with `chunk = "auto"` and `"off"`, on
 //! one core and by turns: twice as much long work as it can do, and 200 short packets a second, so that chunks are as short as those
 //! need.
+//!
+//! Then what is short behind a kernel that does real work: `match` with a thousand patterns on the longest datagrams, a thousand a
+//! second, and what is due in 100 us in between: how much of it is on time, in chunks and to the end.
 
 #![expect(
     clippy::disallowed_methods,
@@ -32,6 +35,9 @@ const CORE: usize = 1;
 const TICK: Duration = Duration::from_millis(1);
 /// and one short in so many ticks.
 const SHORT_EVERY: u32 = 5;
+/// Behind real work: one long packet every tick, and one short at another time of it.
+const LONGEST: usize = 65_507;
+const PATTERNS: usize = 1_000;
 /// Until the queue is full.
 const FILL: Duration = Duration::from_millis(60);
 
@@ -50,11 +56,25 @@ struct Figures {
     busy_us: f64,
     turns: f64,
     long: f64,
+    /// Short ones that came, and those of them that were on time.
+    short: [f64; 2],
+}
+
+/// `match` in place of the long busy work, and nothing to do for the short.
+fn real() -> String {
+    let word = |n: usize| {
+        format!("\"{:x}\"", (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) % 0xffff_ffff)
+    };
+    let patterns: Vec<String> = (1..=PATTERNS).map(word).collect();
+    let long = format!("kind = \"match\"\npatterns = [{}]", patterns.join(", "));
+    LAB.replace("[workers]\n", &format!("[workers]\nmax_datagram = \"{LONGEST}\"\n"))
+        .replace("kind = \"spin\"\ntime = \"10us\"", "kind = \"echo\"")
+        .replace("kind = \"spin\"\ntime = \"1ms\"", &long)
 }
 
 impl Served {
-    fn start(folder: &Path, io: &str, chunk: &str) -> Self {
-        let config = LAB
+    fn start(folder: &Path, lab: &str, io: &str, chunk: &str) -> Self {
+        let config = lab
             .replace("chunk = \"auto\"", &format!("chunk = \"{chunk}\""))
             .replace("[workers]\n", &format!("[workers]\nio = \"{io}\"\nidle = \"park\"\n"))
             .replace(":8080", ":0")
@@ -94,7 +114,35 @@ impl Served {
             busy_us: worker["busy_us"].as_f64().unwrap(),
             turns: worker["turns"].as_f64().unwrap(),
             long: stats["ingresses"]["long"]["medium"]["replied"].as_f64().unwrap_or(0.0),
+            short: ["received", "on_time"]
+                .map(|f| stats["ingresses"]["short"]["high"][f].as_f64().unwrap_or(0.0)),
         }
+    }
+
+    /// One long packet a tick, and one short somewhere within the time that it takes: how many short ones came, how many of them were
+    /// on time, and how many long ones were answered.
+    fn behind_real_work(&self, time: Duration, text: &[u8]) -> [f64; 3] {
+        let began = Instant::now();
+        let before = self.figures();
+        let mut bytes = [0; 256];
+        for tick in 1_u32.. {
+            let _ = self.socket.send_to(text, self.long);
+            // 20, 55, 90, 125, 160 us after it, by turns.
+            let later = Instant::now() + Duration::from_micros(u64::from(20 + tick % 5 * 35));
+            while Instant::now() < later {
+                std::hint::spin_loop();
+            }
+            let _ = self.socket.send_to(&[0; 64], self.short);
+            while self.socket.recv(&mut bytes).is_ok() {}
+            if began.elapsed() >= time {
+                break;
+            }
+            std::thread::sleep((TICK * tick).saturating_sub(began.elapsed()));
+        }
+        std::thread::sleep(Duration::from_millis(15));
+        let after = self.figures();
+        let [came, on_time] = [0, 1].map(|i| after.short[i] - before.short[i]);
+        [came, on_time, after.long - before.long]
     }
 
     /// Offers work for so long.
@@ -128,6 +176,7 @@ impl Served {
             busy_us: after.busy_us - before.busy_us,
             turns: after.turns - before.turns,
             long: after.long - before.long,
+            short: [0, 1].map(|i| after.short[i] - before.short[i]),
         }
     }
 }
@@ -157,7 +206,7 @@ fn main() {
             println!("| {io} | not possible here: {why} | | | |");
             continue;
         }
-        let [auto, off] = ["auto", "off"].map(|chunk| Served::start(folder.path(), io, chunk));
+        let [auto, off] = ["auto", "off"].map(|chunk| Served::start(folder.path(), LAB, io, chunk));
         let mut rates = [Vec::new(), Vec::new()];
         let (mut ratios, mut chunks, mut beside) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..rounds {
@@ -187,5 +236,41 @@ fn main() {
             three(chunks, 1),
             three(beside, 2)
         );
+    }
+    behind_real_work(folder.path(), rounds, time);
+}
+
+fn behind_real_work(folder: &Path, rounds: usize, time: Duration) {
+    println!();
+    println!(
+        "| driver | chunk | short on time, of what came | a round, %, median (quartiles) | long answered, % |"
+    );
+    println!("|---|---|---|---|---|");
+    let lab = real();
+    let text = b"what is looked through holds none of them. ".repeat(LONGEST / 43 + 1);
+    let text = &text[..LONGEST];
+    for io in ["mio", "uring"] {
+        if io == "uring" && try_uring().is_err() {
+            continue;
+        }
+        let served = ["auto", "off"].map(|chunk| Served::start(folder, &lab, io, chunk));
+        let mut sums = [[0.0; 3]; 2];
+        let mut shares = [Vec::new(), Vec::new()];
+        for round in 0..rounds {
+            for which in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
+                let seen = served[which].behind_real_work(time, text);
+                shares[which].push(100.0 * seen[1] / seen[0].max(1.0));
+                (0..3).for_each(|i| sums[which][i] += seen[i]);
+            }
+        }
+        for (chunk, (sum, shares)) in ["auto", "off"].iter().zip(sums.iter().zip(shares)) {
+            let [low, median, high] = quartiles(shares);
+            println!(
+                "| {io} | {chunk} | {:.0} of {:.0} | {median:.1} ({low:.1} to {high:.1}) | {:.1} |",
+                sum[1],
+                sum[0],
+                100.0 * sum[2] / sum[0].max(1.0)
+            );
+        }
     }
 }

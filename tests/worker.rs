@@ -4,11 +4,12 @@ mod common;
 
 use common::{FAIL, PANIC, Rig, SHORT, options, payload, plan};
 use punctual::base::{DropReason, IngressId, Instant, KernelId, Nanos, Priority};
-use punctual::dataplane::{EventLoop, Idle, Options, Output, Own, Shared, Worker};
+use punctual::dataplane::{EventLoop, Idle, KernelOptions, Options, Output, Own, Shared, Worker};
 use punctual::io::memory::{Incoming, MemoryDriver};
 use punctual::io::{Driver, ReceiveReport, Received, SendError, SendFailure, Stamp, TxBatch};
 use punctual::kernel::Kernels;
 use punctual::sched::admission::{Chunk, Policy};
+use punctual::sched::batch::{Batches, Shape};
 use punctual::stats::{ClassField, Field, RunBy, WorkerField};
 
 const QUOTA: [u32; 4] = [50, 97, 322, 128];
@@ -600,10 +601,10 @@ impl punctual::kernel::Kernel for Pausing {
     fn run_until(
         &mut self,
         batch: &mut punctual::kernel::Batch<'_>,
-        place: usize,
-        begun: bool,
+        places: &[punctual::kernel::Place],
         pause: &mut dyn FnMut() -> bool,
-    ) -> punctual::kernel::Progress {
+    ) -> usize {
+        let [punctual::kernel::Place { at: place, begun }] = *places else { panic!("one row") };
         let payload = batch.payload(0);
         let (len, cost) =
             (payload.len(), payload.first_chunk().map_or(0, |b| u32::from_be_bytes(*b)));
@@ -615,11 +616,11 @@ impl punctual::kernel::Kernel for Pausing {
             self.0.pass(Nanos::new(now));
             self.1[place] -= now;
             if self.1[place] > 0 && pause() {
-                return punctual::kernel::Progress::More;
+                return 0;
             }
         }
         batch.finish(0, len);
-        punctual::kernel::Progress::Done
+        1
     }
 
     fn batch_max(&self) -> usize {
@@ -759,5 +760,160 @@ fn a_stop_drops_what_has_paused() {
     rig.turn();
     assert_eq!(rig.dropped(2, Priority::Low, DropReason::Shutdown), 1);
     assert_eq!(rig.turns.worker().paused(), 0);
+    rig.check_law();
+}
+
+/// Rows side by side, each by what its payload says: company is free, so a batch takes as long as its longest row. Where a row ends
+/// before one that stands in front of it, it waits for it.
+#[derive(Debug)]
+struct SideBySide(&'static common::HandClock, [u64; punctual::kernel::PLACES]);
+
+impl punctual::kernel::Kernel for SideBySide {
+    fn run(&mut self, batch: &mut punctual::kernel::Batch<'_>) {
+        let cost =
+            |i| batch.payload(i).first_chunk().map_or(0, |b| u64::from(u32::from_be_bytes(*b)));
+        self.0.pass(Nanos::new((0..batch.len()).map(cost).max().unwrap_or(0)));
+        (0..batch.len()).for_each(|i| batch.finish(i, batch.payload(i).len()));
+    }
+
+    fn pauses(&self) -> bool {
+        true
+    }
+
+    fn run_until(
+        &mut self,
+        batch: &mut punctual::kernel::Batch<'_>,
+        places: &[punctual::kernel::Place],
+        pause: &mut dyn FnMut() -> bool,
+    ) -> usize {
+        let Self(clock, left) = self;
+        for (i, place) in places.iter().enumerate().filter(|(_, p)| !p.begun) {
+            let head = batch.payload(i).first_chunk().copied().unwrap();
+            left[place.at] = u64::from(u32::from_be_bytes(head));
+        }
+        while places.iter().any(|p| left[p.at] > 0) {
+            clock.pass(Nanos::new(1_000));
+            places.iter().for_each(|p| left[p.at] = left[p.at].saturating_sub(1_000));
+            if pause() {
+                break;
+            }
+        }
+        let done = places.iter().take_while(|p| left[p.at] == 0).count();
+        (0..done).for_each(|i| batch.finish(i, batch.payload(i).len()));
+        done
+    }
+}
+
+/// A rig with that kernel, of which it is known that company is free.
+fn side_by_side(policy: Policy) -> Rig {
+    let mut options = options();
+    options.kernels[0] = KernelOptions { batch_max: 8, grows: false, pauses: true };
+    options.admission.policy = policy;
+    options.admission.chunk = CHUNK;
+    options.admission.probe_interval = None;
+    let mut rig = Rig::with(&options, &plan(QUOTA), |clock| {
+        vec![Box::new(SideBySide(clock, [0; punctual::kernel::PLACES]))]
+    });
+    let times: Vec<Nanos> = (0..8).map(|n| Nanos::new(100_000 + n)).collect();
+    let batches = Batches::new(Default::default(), vec![Shape::new(&times, 8)]);
+    rig.turns = rig.turns.with_batches(batches);
+    rig
+}
+
+/// Long rows run in company and pause together; what is urgent goes in between; all that is counted is counted once.
+#[test]
+fn rows_side_by_side_pause_together() {
+    for policy in [Policy::Edf, Policy::Value] {
+        let mut rig = side_by_side(policy);
+        let began = rig.now();
+        for flow in 0..6 {
+            rig.send(2, 4_000 + flow, 100_000);
+        }
+        rig.turn();
+        assert_eq!(rig.turns.worker().paused(), 6, "{policy:?}");
+        rig.send(0, 5_000, 3_000);
+        rig.turn();
+        assert_eq!(rig.get(0, Priority::High, Field::OnTime), 1, "{policy:?}");
+        assert_eq!(rig.get(2, Priority::Low, Field::OnTime), 0, "{policy:?}");
+        rig.settle();
+        rig.check_law();
+        assert_eq!(rig.get(2, Priority::Low, Field::OnTime), 6, "{policy:?}");
+        // All together took as long as one.
+        assert_eq!(rig.now().since(began).get() / 1_000, 100, "{policy:?}");
+        let class = |p, field| rig.counters().class(p, field);
+        assert_eq!(class(Priority::Low, ClassField::Samples), 6);
+        let times =
+            [Priority::High, Priority::Low].map(|p| class(p, ClassField::KernelTime) / 1_000);
+        assert_eq!(times, [3, 96], "shares make up the whole, but for what is below a nanosecond");
+        assert_eq!(rig.counters().worker(WorkerField::OwnRows), 7);
+        assert_eq!(rig.counters().worker(WorkerField::Pauses), 3);
+        assert_eq!(rig.turns.worker().paused(), 0);
+        assert_eq!(rig.turns.worker().slots_free(), 4_096);
+    }
+}
+
+/// Short rows end behind long ones of their flow, are due at the same moment, and are begun in different companies.
+#[test]
+fn a_flow_keeps_its_order_in_any_company() {
+    for policy in [Policy::Edf, Policy::Value] {
+        let mut rig = side_by_side(policy);
+        let mut sent = [0_u8; 3];
+        let mut x = 1_u64;
+        for _ in 0..300 {
+            for _ in 0..4 {
+                x = x
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                let flow = (x >> 33) as usize % 3;
+                let mut bytes = payload([1_000, 90_000, 31_000, 150_000][(x >> 40) as usize % 4]);
+                bytes[4] = sent[flow];
+                sent[flow] = sent[flow].wrapping_add(1);
+                let released = Instant::from_nanos(rig.now().as_nanos() / 400_000 * 400_000);
+                rig.arrive(Incoming::new(2, 4_000 + flow as u16, released, bytes));
+            }
+            (0..(x >> 50) % 9).for_each(|_| rig.turn());
+            if (x >> 20) % 8 == 0 {
+                rig.settle();
+            }
+        }
+        rig.settle();
+        rig.check_law();
+        let mut last = [None::<u8>; 3];
+        for out in &rig.turns.driver_mut().sent {
+            let flow = usize::from(out.to.unwrap().port() - 4_000);
+            let number = out.bytes[4];
+            let ahead = last[flow].map_or(1, |l| number.wrapping_sub(l));
+            assert!((1..128).contains(&ahead), "{policy:?}: {number} after {:?}", last[flow]);
+            last[flow] = Some(number);
+        }
+        assert!(rig.get(2, Priority::Low, Field::OnTime) > 600, "{policy:?}");
+        assert!(rig.counters().worker(WorkerField::Pauses) > 100, "{policy:?}");
+        assert_eq!(rig.turns.worker().paused(), 0);
+        assert_eq!(rig.turns.worker().slots_free(), 4_096);
+    }
+}
+
+/// What is short is not asked for pauses, though its kernel could; an average that is short does not hide the long ones.
+#[test]
+fn only_what_is_long_is_run_in_parts() {
+    let mut options = options();
+    options.kernels[0] = KernelOptions { batch_max: 8, grows: false, pauses: true };
+    options.admission.chunk = CHUNK;
+    options.admission.probe_interval = None;
+    let mut rig = Rig::with(&options, &plan(QUOTA), |clock| {
+        vec![Box::new(SideBySide(clock, [0; punctual::kernel::PLACES]))]
+    });
+    for _ in 0..50 {
+        rig.send(2, 4_002, 2_000);
+        rig.settle();
+    }
+    // Nobody knew: it is run to its end, once.
+    rig.send(2, 4_002, 100_000);
+    rig.settle();
+    assert_eq!(rig.counters().worker(WorkerField::Pauses), 0);
+    rig.send(2, 4_002, 100_000);
+    rig.settle();
+    assert_eq!(rig.counters().worker(WorkerField::Pauses), 3);
+    assert_eq!(rig.get(2, Priority::Low, Field::OnTime), 52);
     rig.check_law();
 }

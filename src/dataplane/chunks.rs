@@ -1,15 +1,19 @@
 //! A kernel that can pause is run in chunks: between two of them the loop looks at its sockets, and the gates say what is next.
 //!
 //! What has paused is queued again, so it is in flight like whatever else waits. Its bytes stay where they are, and what its kernel
-//! has come to stays in a place of the kernel's. Where no place is free a kernel runs to its end.
+//! has come to stays in a place of the kernel's. Where no place is free a kernel runs to its end. So does what is done within a chunk
+//! anyway.
+//!
+//! Rows that a kernel follows side by side pause together, each with a place of its own, and are taken up again as the queue has them:
+//! together, or fewer, or with others. None leaves before those that stood before it, so a flow's order holds.
 
-use super::worker::Worker;
+use super::worker::{Taken, Worker};
 use crate::base::limits::{KERNELS_MAX, PUT_BACK_MAX};
-use crate::base::{KernelId, Nanos};
-use crate::kernel::PLACES;
+use crate::base::{Instant, Nanos};
+use crate::kernel::{PLACES, Place};
 use crate::packet::Packet;
 use crate::sched::estimate::SIZES;
-use crate::stats::WorkerField;
+use crate::stats::{ClassField, WorkerField};
 
 // Their numbers, from 1 on, are what is put back goes by in the queue.
 const _: () = assert!((PLACES as u64) < PUT_BACK_MAX, "every place has a number");
@@ -18,13 +22,28 @@ const ALL_FREE: u32 = (1 << PLACES) - 1;
 /// The weight of the past in the mean of the long runs: 2^3.
 const SHIFT: u32 = 3;
 
+/// What was spent on a row.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spent {
+    /// Its share of what the batches took that it was in.
+    share: Nanos,
+    /// What it would have taken alone, where it is known what company is worth.
+    alone: Nanos,
+    /// In so many of them.
+    parts: u32,
+}
+
 /// What has paused, and what such runs take.
 #[derive(Debug)]
 pub(super) struct Paused {
     /// A bit for each free place.
     free: u32,
+    /// A bit for each that a kernel keeps something in.
+    begun: u32,
     /// What was spent on it so far, by place.
-    spent: [Nanos; PLACES],
+    spent: [Spent; PLACES],
+    /// The batch that is formed or run now is run in parts, each so long.
+    chunk: Option<Nanos>,
     /// What runs took that had to pause, by bucket, in all; 0: none was seen. An average over all runs says little of those: where
     /// one in two takes 1 us and one 100, nothing takes 50.
     long: Box<[Nanos]>,
@@ -35,7 +54,9 @@ impl Paused {
     pub(super) fn new() -> Self {
         Self {
             free: ALL_FREE,
-            spent: [Nanos::ZERO; PLACES],
+            begun: 0,
+            spent: [Spent::default(); PLACES],
+            chunk: None,
             long: vec![Nanos::ZERO; KERNELS_MAX * SIZES].into(),
         }
     }
@@ -43,13 +64,16 @@ impl Paused {
     fn take(&mut self) -> Option<u8> {
         let place = self.free.trailing_zeros();
         (place < u32::BITS).then(|| self.free &= !(1 << place))?;
-        self.spent[place as usize] = Nanos::ZERO;
+        self.begun &= !(1 << place);
+        self.spent[place as usize] = Spent::default();
         u8::try_from(place + 1).ok()
     }
 
     /// Frees the place of a packet that has one: what was spent on it.
-    fn end(&mut self, packet: &Packet) -> Nanos {
-        let Some(at) = usize::from(packet.flags.place).checked_sub(1) else { return Nanos::ZERO };
+    fn end(&mut self, packet: &Packet) -> Spent {
+        let Some(at) = usize::from(packet.flags.place).checked_sub(1) else {
+            return Spent::default();
+        };
         debug_assert!(self.free >> at & 1 == 0, "a place was freed twice");
         self.free |= 1 << at;
         self.spent[at]
@@ -65,9 +89,14 @@ impl Paused {
         }
     }
 
+    /// What runs of that bucket take that had to pause; nothing where none had to.
+    fn long_runs(&self, bucket: u16) -> Nanos {
+        self.long.get(usize::from(bucket)).copied().unwrap_or_default()
+    }
+
     /// What is left of a run on which so much was spent. `mean`: what all runs of that bucket take.
     fn left(&self, bucket: u16, spent: Nanos, mean: Nanos) -> Nanos {
-        let long = self.long.get(usize::from(bucket)).copied().unwrap_or_default();
+        let long = self.long_runs(bucket);
         let total = if long == Nanos::ZERO { mean } else { long };
         // Whoever has outlasted what was known: as much again, where the tail is heavy; an eighth where it was nearly there.
         let least = if long == Nanos::ZERO { spent } else { Nanos::new(spent.get() / 8) };
@@ -77,52 +106,138 @@ impl Paused {
 }
 
 /// How a batch is to be run that may pause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
-    /// Where its kernel keeps what it has come to.
-    pub(super) place: usize,
-    /// It was begun before.
-    pub(super) begun: bool,
+    /// Where its kernel keeps what it has come to, row by row.
+    places: [Place; PLACES],
+    rows: usize,
     /// For how long it runs before it pauses.
     pub(super) chunk: Nanos,
 }
 
+impl Run {
+    /// By row.
+    pub(super) fn places(&self) -> &[Place] {
+        &self.places[..self.rows]
+    }
+}
+
 impl Worker {
-    /// Whether what is to be run now may pause, and how.
+    /// The first packet of a batch was taken, whose kernel can pause: whether it is run in parts. So is what was begun, and
+    /// what will take longer than a chunk.
+    pub(super) fn begin_parts(&mut self, first: &Taken) -> bool {
+        let Self { running, rows, paused, admission, kernels, .. } = self;
+        let ([packet], 1) = (running.as_mut_slice(), rows.len()) else { return false };
+        if packet.flags.place != 0 {
+            paused.chunk = Some(admission.chunk().unwrap_or(Nanos::MAX));
+            return true;
+        }
+        let Some(chunk) = admission.chunk() else { return false };
+        // Busy work is one row at a time and its time may be anything: it is asked each time.
+        if kernels[first.kernel.index()].batch_max > 1 {
+            let alone = admission.batches.whole(first.bucket, 1);
+            let usual = alone.unwrap_or_else(|| first.each.saturating_sub(admission.overhead()));
+            if usual.max(paused.long_runs(first.bucket)) <= chunk {
+                return false;
+            }
+        }
+        let Some(place) = paused.take() else { return false };
+        packet.flags.place = place;
+        paused.chunk = Some(chunk);
+        true
+    }
+
+    /// Those join it that would in any batch, begun or not, as long as there are places. A kernel that gains nothing by company runs
+    /// one at a time.
+    pub(super) fn fill_parts(&mut self, now: Instant, first: Taken) {
+        let most = self.admission.batches.rows_of(first.kernel).unwrap_or(1).min(PLACES);
+        while self.rows.len() < most {
+            let room = self.paused.free != 0;
+            let wanted = |p: &Packet| {
+                p.kernel == first.kernel && p.count == 1 && (room || p.flags.place != 0)
+            };
+            if self.next_packet(self.row_starts(now, first.bucket), Some(wanted)).is_none() {
+                return;
+            }
+            let Self { running, paused, .. } = self;
+            if let Some(packet) = running.last_mut().filter(|p| p.flags.place == 0)
+                && let Some(place) = paused.take()
+            {
+                packet.flags.place = place;
+            }
+        }
+    }
+
+    /// How what is to be run now may pause, if it may.
     #[inline]
-    pub(super) fn may_pause(&mut self, kernel: KernelId) -> Option<Run> {
-        if self.kernels[kernel.index()].pauses { self.prepare_to_pause() } else { None }
+    pub(super) fn may_pause(&mut self) -> Option<Run> {
+        if self.paused.chunk.is_some() { self.prepare_to_pause() } else { None }
     }
 
     #[inline(never)]
     fn prepare_to_pause(&mut self) -> Option<Run> {
-        let Self { running, rows, paused, admission, .. } = self;
-        let [packet] = running.as_mut_slice() else { return None };
-        let begun = packet.flags.place != 0;
-        // Where batches are formed by rule, what has paused would be run among others.
-        let chunk = match admission.chunk() {
-            Some(chunk)
-                if rows.len() == 1 && admission.batches.rows_of(packet.kernel).is_none() =>
-            {
-                chunk
-            }
-            _ => return None,
+        let Self { running, paused, .. } = self;
+        let mut run = Run {
+            places: [Place { at: 0, begun: false }; PLACES],
+            rows: running.len(),
+            chunk: paused.chunk.take()?,
         };
-        if !begun {
-            packet.flags.place = paused.take()?;
+        for (place, packet) in run.places.iter_mut().zip(running) {
+            let at = usize::from(packet.flags.place) - 1;
+            *place = Place { at, begun: paused.begun >> at & 1 == 1 };
+            paused.begun |= 1 << at;
         }
-        Some(Run { place: usize::from(packet.flags.place) - 1, begun, chunk })
+        Some(run)
     }
 
-    /// What was run has paused, after `elapsed` since it was last begun: it is queued again.
-    pub(super) fn on_paused(&mut self, elapsed: Nanos) {
-        self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
+    /// A part of a run is over at `now` and took `elapsed`; so many rows, from the first on, are done. Says whether any has paused.
+    #[inline(never)]
+    pub(super) fn on_part(&mut self, now: Instant, elapsed: Nanos, done: usize) -> bool {
+        self.note_part(elapsed);
+        let pauses = self.running.len() > done;
+        self.counters.add_worker(WorkerField::Pauses, u64::from(pauses));
+        self.put_back_from(done);
+        if done > 0 {
+            self.count_run(elapsed, done as u64);
+            self.finish_parts(now);
+        } else {
+            self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
+        }
         self.rows.clear();
-        let Some(packet) = self.running.pop() else { return };
+        pauses
+    }
+
+    /// Each row of the batch is charged its share.
+    fn note_part(&mut self, elapsed: Nanos) {
+        let Self { running, paused, admission, .. } = self;
+        let rows = running.len();
+        let share = Nanos::new(elapsed.get() / rows.max(1) as u64);
+        for packet in running.iter() {
+            let whole = |rows| admission.batches.whole(packet.bucket, rows).map(Nanos::get);
+            let (one, all) = (whole(1).unwrap_or(1), whole(rows).unwrap_or(1));
+            let spent = &mut paused.spent[usize::from(packet.flags.place) - 1];
+            spent.parts = spent.parts.saturating_add(1);
+            spent.share += share;
+            spent.alone += Nanos::new(elapsed.get().saturating_mul(one) / all.max(1));
+        }
+    }
+
+    /// Those rows of the batch from `first` on have paused: they are queued again, in their order.
+    fn put_back_from(&mut self, first: usize) {
+        let mut last = None;
+        let mut number = 0;
+        for i in first..self.running.len() {
+            let packet = self.running[i];
+            let due = (packet.deadline, packet.priority);
+            number = if last.replace(due) == Some(due) { number + 1 } else { 1 };
+            self.put_back(packet, number);
+        }
+        self.running.truncate(first);
+    }
+
+    fn put_back(&mut self, packet: Packet, number: u8) {
         let Packet { bucket, priority, flags, .. } = packet;
-        let at = usize::from(flags.place) - 1;
-        let spent = self.paused.spent[at] + elapsed;
-        self.paused.spent[at] = spent;
+        let spent = self.paused.spent[usize::from(flags.place) - 1].share;
         let mean = self.admission.estimate.predict(bucket, priority);
         let left = self.paused.left(bucket, spent, mean);
         self.rooms.put_back(priority);
@@ -131,24 +246,62 @@ impl Worker {
         {
             self.flows.come_back(note);
         }
-        self.admission.put_back(packet, left);
+        self.admission.put_back(packet, left, number);
     }
 
-    /// What was run, perhaps in several parts, is done, or has failed: its place is free. Says what all parts took.
-    pub(super) fn end_parts(&mut self, elapsed: Nanos) -> Nanos {
-        let [packet] = self.running.as_mut_slice() else { return elapsed };
-        let before = self.paused.end(packet);
-        packet.flags.place = 0;
-        if before > Nanos::ZERO {
-            self.paused.learn(packet.bucket, before + elapsed, true);
+    /// The rows of the batch that are left in it are done, perhaps after several parts. Each is one sample of all its parts.
+    #[inline(never)]
+    fn finish_parts(&mut self, now: Instant) {
+        let mut took = [Nanos::ZERO; PLACES];
+        self.admission.expect(None);
+        for (packet, took) in self.running.iter_mut().zip(&mut took) {
+            let Self { paused, admission, counters, .. } = self;
+            let spent = paused.end(packet);
+            packet.flags.place = 0;
+            let Packet { bucket, priority, .. } = *packet;
+            admission.record(now, bucket, priority, spent.share, 1);
+            counters.add_class(priority, ClassField::Samples, 1);
+            counters.add_class(priority, ClassField::KernelTime, spent.share.get());
+            if let Some(one) = admission.batches.whole(packet.bucket, 1) {
+                admission.batches.correct(packet.bucket, one, spent.alone);
+            }
+            if spent.parts > 1 {
+                paused.learn(packet.bucket, spent.share, true);
+            }
+            *took = spent.share;
         }
-        before + elapsed
+        let in_order = self.offload.bears_on_order();
+        for (i, took) in took.into_iter().enumerate().take(self.running.len()) {
+            let packet = self.running[i];
+            if in_order {
+                self.finish_in_order(now, packet, i, took);
+            } else {
+                self.finish_apart(now, packet, i, took);
+            }
+        }
+        self.running.clear();
+        if in_order {
+            self.release(now);
+        }
+    }
+
+    /// A batch was run to its end and took longer than the shortest chunk: such work is run in parts from now on, if it is one row
+    /// that takes longer than two chunks. An average says little where one in ten takes long.
+    #[inline(never)]
+    pub(super) fn note_whole(&mut self, elapsed: Nanos) {
+        let Self { running, rows, paused, admission, kernels, .. } = self;
+        if let ([packet], 1) = (running.as_slice(), rows.len())
+            && kernels[packet.kernel.index()].pauses
+            && admission.chunk().is_some_and(|chunk| elapsed > chunk.saturating_mul(2))
+        {
+            paused.learn(packet.bucket, elapsed, true);
+        }
     }
 
     /// What has paused is dropped.
     #[cold]
     pub(super) fn give_up(&mut self, packet: &Packet) {
-        let spent = self.paused.end(packet);
+        let spent = self.paused.end(packet).share;
         if spent > Nanos::ZERO {
             self.paused.learn(packet.bucket, spent, false);
         }

@@ -15,7 +15,7 @@ use crate::base::limits::PARK_MAX;
 use crate::base::{Clock, Ema, Instant, KernelId, Nanos, SocketId};
 use crate::io::{Driver, SendFailure};
 use crate::kernel::accel::Ended;
-use crate::kernel::{Batch, Kernels, Progress, Row, RowStatus};
+use crate::kernel::{Batch, Kernels, Row, RowStatus};
 use crate::sched::batch::Batches;
 use crate::sched::{PlanCell, WorkerPlan};
 use crate::stats::{Board, Field, WorkerField};
@@ -356,8 +356,8 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
 
     /// Says when it was over, and whether it has paused.
     fn run_kernel(&mut self, kernel: KernelId, started: Instant) -> (Instant, bool) {
-        if let Some(run) = self.worker.may_pause(kernel) {
-            return self.run_chunk(kernel, started, run);
+        if let Some(run) = self.worker.may_pause() {
+            return self.run_chunk(kernel, started, &run);
         }
         let Self { kernels, worker, .. } = self;
         // A panic in a kernel is that batch's end, not the worker's.
@@ -372,25 +372,21 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
 
     /// Runs it for a chunk, or to its end where that comes first.
     #[inline(never)]
-    fn run_chunk(&mut self, kernel: KernelId, started: Instant, run: Run) -> (Instant, bool) {
+    fn run_chunk(&mut self, kernel: KernelId, started: Instant, run: &Run) -> (Instant, bool) {
         let Self { kernels, worker, clock, .. } = self;
         let until = started + run.chunk;
         let mut pause = || clock.now() >= until;
-        let place = (run.place, run.begun);
         let ran = catch_unwind(AssertUnwindSafe(|| {
-            kernels.run_until(kernel, &mut worker.batch(), place, &mut pause)
+            kernels.run_until(kernel, &mut worker.batch(), run.places(), &mut pause)
         }));
         let now = self.clock.now();
-        let elapsed = now.since(started);
         match ran {
-            Ok(Progress::More) => self.worker.on_paused(elapsed),
-            Ok(Progress::Done) => self.worker.on_done_in_parts(now, elapsed),
+            Ok(done) => (now, self.worker.on_part(now, now.since(started), done)),
             Err(_) => {
-                self.worker.end_parts(elapsed);
                 self.worker.on_failed(now);
+                (now, false)
             }
         }
-        (now, ran.is_ok_and(|p| p == Progress::More))
     }
 
     fn transmit(&mut self) -> io::Result<Instant> {

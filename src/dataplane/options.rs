@@ -115,7 +115,7 @@ pub struct KernelOptions {
     pub batch_max: usize,
     /// Whether its results may be longer than their payloads ([`Kernel::grows`]).
     pub grows: bool,
-    /// Whether it can pause ([`Kernel::pauses`]), which only those may that take one row at once.
+    /// Whether it can pause ([`Kernel::pauses`]).
     pub pauses: bool,
 }
 
@@ -123,11 +123,7 @@ impl KernelOptions {
     /// As that kernel says.
     #[must_use]
     pub fn of(kernel: &dyn Kernel) -> Self {
-        Self {
-            batch_max: kernel.batch_max(),
-            grows: kernel.grows(),
-            pauses: kernel.pauses() && kernel.batch_max() == 1,
-        }
+        Self { batch_max: kernel.batch_max(), grows: kernel.grows(), pauses: kernel.pauses() }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::classify::Classifier;
 use crate::io::{SendFailure, TxBatch};
 use crate::kernel::{Batch, Row, RowStatus};
 use crate::packet::{BufPool, Packet};
-use crate::sched::admission::{Admission, Dispatch, Policy};
+use crate::sched::admission::{Admission, CHUNK_MIN, Dispatch, Policy};
 use crate::sched::batch::Batches;
 use crate::sched::flow::{FlowNote, FlowTable};
 use crate::sched::guard::InterArrival;
@@ -331,12 +331,17 @@ impl Worker {
     /// Takes the next packets out of the queue, as many as one run is worth within a slice, all for one kernel.
     #[inline]
     fn next_batch(&mut self, now: Instant) -> Option<KernelId> {
-        let first = self.next_packet(now, None)?;
+        let first = self.next_packet(now, ANYTHING)?;
+        let options = self.kernels[first.kernel.index()];
+        if options.pauses && self.begin_parts(&first) {
+            self.fill_parts(now, first);
+            return Some(first.kernel);
+        }
         if let Some(most) = self.admission.batches.rows_of(first.kernel) {
             self.fill_batch(now, first, most.min(KERNEL_BATCH_MAX));
             return Some(first.kernel);
         }
-        let most = self.kernels[first.kernel.index()].batch_max.min(KERNEL_BATCH_MAX);
+        let most = options.batch_max.min(KERNEL_BATCH_MAX);
         let overhead = self.admission.overhead();
         // Each member is judged by when its turn would come if each were received and sent between two runs. The slice
         // is a matter of the kernel's time alone: receiving and sending are not done within it.
@@ -344,40 +349,43 @@ impl Worker {
         let each = first.each.saturating_sub(overhead);
         let mut in_kernel = first.in_kernel(overhead);
         while self.rows.len() < most && in_kernel + each <= self.plan.slice {
-            let room = u16::try_from(most - self.rows.len()).unwrap_or(u16::MAX);
-            let Some(next) = self.next_packet(starts, Some((first.kernel, room))) else { break };
+            let wanted = whole_for(first.kernel, most - self.rows.len());
+            let Some(next) = self.next_packet(starts, wanted) else { break };
             starts = starts + next.whole;
             in_kernel += next.in_kernel(overhead);
         }
         Some(first.kernel)
     }
 
-    /// The same for a kernel of which it is known what its batches cost: `most` rows take no longer than a slice. Each member is
-    /// judged by when its row would be done if the batch ended with it.
+    /// The same for a kernel of which it is known what its batches cost: `most` rows take no longer than a slice.
     fn fill_batch(&mut self, now: Instant, first: Taken, most: usize) {
-        let overhead = self.admission.overhead();
         while self.rows.len() < most {
-            let rows = self.rows.len();
-            let whole = |rows| self.admission.batches.whole(first.bucket, rows);
-            // Alone it would take what a batch of one does: that is added where it is judged.
-            let before = whole(rows + 1).zip(whole(1)).map(|(with, one)| with.saturating_sub(one));
-            let starts = now + before.unwrap_or(Nanos::ZERO) + overhead.saturating_mul(rows as u64);
-            let room = u16::try_from(most - rows).unwrap_or(u16::MAX);
-            if self.next_packet(starts, Some((first.kernel, room))).is_none() {
+            let wanted = whole_for(first.kernel, most - self.rows.len());
+            if self.next_packet(self.row_starts(now, first.bucket), wanted).is_none() {
                 break;
             }
         }
     }
 
-    /// Takes the head of the queue into the batch, if it is for the kernel that is named and has no more datagrams than there
-    /// is room for; drops what can no longer make it.
+    /// By when the next member of a batch is judged: by when its row would be done if the batch ended with it.
+    pub(super) fn row_starts(&self, now: Instant, bucket: u16) -> Instant {
+        let (rows, overhead) = (self.rows.len(), self.admission.overhead());
+        let whole = |rows| self.admission.batches.whole(bucket, rows);
+        // Alone it would take what a batch of one does: that is added where it is judged.
+        let before = whole(rows + 1).zip(whole(1)).map(|(with, one)| with.saturating_sub(one));
+        now + before.unwrap_or(Nanos::ZERO) + overhead.saturating_mul(rows as u64)
+    }
+
+    /// Takes the head of the queue into the batch, if it is wanted; drops what can no longer make it.
     #[inline]
-    fn next_packet(&mut self, starts: Instant, only: Option<(KernelId, u16)>) -> Option<Taken> {
+    pub(super) fn next_packet(
+        &mut self,
+        starts: Instant,
+        only: Option<impl Fn(&Packet) -> bool>,
+    ) -> Option<Taken> {
         loop {
-            let dispatched = match only {
-                Some((kernel, room)) => {
-                    self.admission.dispatch_if(starts, |p| p.kernel == kernel && p.count <= room)
-                }
+            let dispatched = match &only {
+                Some(wanted) => self.admission.dispatch_if(starts, wanted),
                 None if self.high_passes(starts) => self.admission.dispatch_high(starts),
                 None => self.admission.dispatch(starts),
             };
@@ -444,19 +452,15 @@ impl Worker {
         let count = self.rows.len() as u64;
         let each = Nanos::new(elapsed.get() / count.max(1));
         self.count_run(elapsed, count);
+        if elapsed > CHUNK_MIN {
+            self.note_whole(elapsed);
+        }
         self.finish_batch(now, elapsed, each);
-    }
-
-    /// The same for what may have paused before: `elapsed` is what its last part took.
-    pub(super) fn on_done_in_parts(&mut self, now: Instant, elapsed: Nanos) {
-        self.count_run(elapsed, self.rows.len() as u64);
-        let whole = self.end_parts(elapsed);
-        self.finish_batch(now, whole, whole);
     }
 
     /// A batch of so many rows has ended, and has taken so long since it was last begun.
     #[inline]
-    fn count_run(&mut self, elapsed: Nanos, rows: u64) {
+    pub(super) fn count_run(&mut self, elapsed: Nanos, rows: u64) {
         self.last_run = elapsed;
         self.counters.add_worker(WorkerField::Runs, 1);
         self.counters.add_worker(WorkerField::OwnRows, rows);
@@ -655,14 +659,24 @@ impl Worker {
     }
 }
 
+/// Whatever is next.
+const ANYTHING: Option<fn(&Packet) -> bool> = None;
+
+/// What is run to its end by that kernel and has no more datagrams than there is room for.
+#[inline]
+fn whole_for(kernel: KernelId, room: usize) -> Option<impl Fn(&Packet) -> bool> {
+    let room = u16::try_from(room).unwrap_or(u16::MAX);
+    Some(move |p: &Packet| p.kernel == kernel && p.count <= room && p.flags.place == 0)
+}
+
 /// What was taken out of the queue to be run.
 #[derive(Clone, Copy, Debug)]
-struct Taken {
-    kernel: KernelId,
-    bucket: u16,
+pub(super) struct Taken {
+    pub(super) kernel: KernelId,
+    pub(super) bucket: u16,
     count: u16,
     /// What each of its datagrams is expected to cost, and all together.
-    each: Nanos,
+    pub(super) each: Nanos,
     whole: Nanos,
 }
 

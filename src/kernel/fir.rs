@@ -5,7 +5,7 @@
 use fearless_simd::{Simd, prelude::*};
 
 use super::simd::Level;
-use super::{Batch, Kernel};
+use super::{Batch, Kernel, PLACES, Place, one_by_one};
 
 /// Bytes of a sample.
 const SAMPLE_LEN: usize = 2;
@@ -37,7 +37,28 @@ pub struct Fir {
     /// Silence, the samples, and room for a last vector that reads beyond them.
     x: Vec<i16>,
     y: Vec<i16>,
+    /// Samples between two looks whether to pause.
+    burst: usize,
+    paused: Box<[Part; PLACES]>,
 }
+
+/// What a run in parts has come to.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    /// Samples that are done; their results stand in their places.
+    done: usize,
+    /// Those before the next one, as many as it takes: where they stood are results.
+    before: [i16; TAPS_MAX],
+}
+
+impl Part {
+    const NONE: Self = Self { done: 0, before: [0; TAPS_MAX] };
+}
+
+/// Products of some 2 us, by the reference and by vectors.
+const BURST: (usize, usize) = (24_000, 200_000);
+/// The most samples of a burst: few taps take longer to load and store than to multiply.
+const BURST_MAX: usize = 2_048;
 
 /// Samples past the last one that the widest vectors touch.
 const BEYOND: usize = 64;
@@ -56,7 +77,11 @@ impl Fir {
         let pairs = twos.iter().map(pair).collect();
         let samples = longest / SAMPLE_LEN;
         let x = vec![0; taps.len() - 1 + samples + 2 * BEYOND];
-        Self { level, taps, pairs, shift: spec.shift, x, y: vec![0; samples + BEYOND] }
+        let (plain, vectors) = BURST;
+        let products = if matches!(level, Level::Scalar) { plain } else { vectors };
+        let burst = (products / taps.len()).next_multiple_of(BEYOND).min(BURST_MAX);
+        let (y, paused) = (vec![0; samples + BEYOND], Box::new([Part::NONE; PLACES]));
+        Self { level, taps, pairs, shift: spec.shift, x, y, burst, paused }
     }
 
     /// Reads a payload's samples; how many they are, or none where it is no samples.
@@ -70,6 +95,54 @@ impl Fir {
             *x = i16::from_le_bytes(*word);
         }
         Some(words.len())
+    }
+
+    /// Row `i` in bursts, each in place of its samples: whether it is done.
+    fn row_until(
+        &mut self,
+        batch: &mut Batch<'_>,
+        i: usize,
+        place: usize,
+        pause: &mut dyn FnMut() -> bool,
+    ) -> bool {
+        let len = batch.payload(i).len();
+        if !len.is_multiple_of(SAMPLE_LEN) || len / SAMPLE_LEN + BEYOND > self.y.len() {
+            batch.fail(i);
+            return true;
+        }
+        let (words, _) = batch.memory(i)[..len].as_chunks_mut::<SAMPLE_LEN>();
+        loop {
+            self.burst(words, place);
+            if self.paused[place].done == words.len() {
+                break;
+            }
+            if pause() {
+                return false;
+            }
+        }
+        batch.finish(i, len);
+        true
+    }
+
+    /// The next samples of what is in that place.
+    fn burst(&mut self, words: &mut [[u8; SAMPLE_LEN]], place: usize) {
+        let before = self.taps.len() - 1;
+        let Part { done, before: kept } = &mut self.paused[place];
+        let (_, words) = words.split_at_mut(*done);
+        let count = words.len().min(self.burst);
+        let words = &mut words[..count];
+        self.x[..before].copy_from_slice(&kept[..before]);
+        for (x, word) in self.x[before..].iter_mut().zip(&*words) {
+            *x = i16::from_le_bytes(*word);
+        }
+        kept[..before].copy_from_slice(&self.x[count..count + before]);
+        *done += count;
+        self.filter(count);
+        // Others find silence before their first sample.
+        self.x[..before].fill(0);
+        for (word, y) in words.iter_mut().zip(&self.y) {
+            *word = y.to_le_bytes();
+        }
     }
 
     fn filter(&mut self, count: usize) {
@@ -199,6 +272,22 @@ impl Kernel for Fir {
             }
             batch.finish(i, count * SAMPLE_LEN);
         }
+    }
+
+    fn pauses(&self) -> bool {
+        true
+    }
+
+    fn run_until(
+        &mut self,
+        batch: &mut Batch<'_>,
+        places: &[Place],
+        pause: &mut dyn FnMut() -> bool,
+    ) -> usize {
+        for new in places.iter().filter(|p| !p.begun) {
+            self.paused[new.at] = Part::NONE;
+        }
+        one_by_one(places, |i, place| self.row_until(batch, i, place, pause))
     }
 
     /// A payload is a batch in itself.

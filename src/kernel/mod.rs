@@ -13,6 +13,8 @@ pub mod fir;
 pub mod gpu;
 pub mod matching;
 pub mod mlp;
+#[cfg(test)]
+mod pausing;
 mod registry;
 pub mod rs;
 pub mod sample;
@@ -29,16 +31,16 @@ use crate::base::limits::KERNEL_BATCH_MAX;
 /// A result of up to so many bytes has room in its row, however short the payload was.
 pub const RESULT_ALWAYS_FITS: usize = 16;
 
-/// So many runs of one worker may be paused at a time.
+/// So many rows of one worker may be paused at a time.
 pub const PLACES: usize = 8;
 
-/// How far a run has come.
+/// Where a kernel keeps what it has come to with a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// To its end.
-    Done,
-    /// It has paused.
-    More,
+pub struct Place {
+    /// Its number, below [`PLACES`].
+    pub at: usize,
+    /// The row was begun before, and goes on from what is kept there. Otherwise whatever is there is of no account.
+    pub begun: bool,
 }
 
 /// What became of one row.
@@ -129,31 +131,37 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// One row after the other, each until it is done: how many are done when one has paused.
+fn one_by_one(places: &[Place], mut row: impl FnMut(usize, usize) -> bool) -> usize {
+    let done = |(i, place): &(usize, &Place)| row(*i, place.at);
+    places.iter().enumerate().take_while(done).count()
+}
+
 /// A kernel of one worker: it owns its scratch, does not allocate while it runs, and never fails a whole batch.
 pub trait Kernel: Send + std::fmt::Debug {
     /// Works on every row: each is left `Done` with its result, or `Failed`.
     fn run(&mut self, batch: &mut Batch<'_>);
 
-    /// Whether [`Kernel::run_until`] can pause. Only a kernel whose [`Kernel::batch_max`] is 1 is asked to.
+    /// Whether [`Kernel::run_until`] can pause.
     fn pauses(&self) -> bool {
         false
     }
 
-    /// Works on a batch of one row until it is done, or until `pause` says so: it is asked every 1 to 2 us. What the kernel
-    /// has come to it keeps in that place, below [`PLACES`], whatever it runs in others meanwhile; the row's bytes stay as they
-    /// are. `begun`: it goes on from there. A place that is begun anew is free of what was in it.
+    /// Works on every row until all are done, or until `pause` says so: it is asked every 1 to 2 us. Each row has a place of its
+    /// own. Says how many rows, counted from the first, are done: those are left `Done` or `Failed`. The others count as begun from
+    /// then on, also one that had not its turn yet: they come back later, in this company or in another, with their places, and
+    /// with their memory as the kernel has left it.
     ///
     /// The results are the same bytes as those of [`Kernel::run`], however often it pauses.
     fn run_until(
         &mut self,
         batch: &mut Batch<'_>,
-        place: usize,
-        begun: bool,
+        places: &[Place],
         pause: &mut dyn FnMut() -> bool,
-    ) -> Progress {
-        let _ = (place, begun, pause);
+    ) -> usize {
+        let _ = (places, pause);
         self.run(batch);
-        Progress::Done
+        batch.len()
     }
 
     /// Whether a result may be longer than its payload and longer than [`RESULT_ALWAYS_FITS`]: the payloads of such a kernel

@@ -8,7 +8,7 @@ use super::mlp::{self, Mlp};
 use super::rs::{self, ReedSolomon};
 use super::simd::{Level, LevelMissing, SimdChoice};
 use super::spin::{ServiceTime, Spin};
-use super::{Batch, Kernel, Progress};
+use super::{Batch, Kernel, Place};
 use crate::base::limits::DATAGRAM_MAX;
 use crate::base::{Clock, KernelId};
 
@@ -201,15 +201,15 @@ impl Kernels {
         self.all[id.index()].run(batch);
     }
 
-    /// Runs kernel `id` on the batch until it is done or pauses ([`Kernel::run_until`]).
+    /// Runs kernel `id` on the batch until it is done or pauses; how many rows are done ([`Kernel::run_until`]).
     pub fn run_until(
         &mut self,
         id: KernelId,
         batch: &mut Batch<'_>,
-        (place, begun): (usize, bool),
+        places: &[Place],
         pause: &mut dyn FnMut() -> bool,
-    ) -> Progress {
-        self.all[id.index()].run_until(batch, place, begun, pause)
+    ) -> usize {
+        self.all[id.index()].run_until(batch, places, pause)
     }
 
     /// Each kernel, in the order of the ids.

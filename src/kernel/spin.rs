@@ -7,7 +7,7 @@ use rand_distr::Distribution as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng as _;
 
-use super::{Batch, Kernel, PLACES, Progress};
+use super::{Batch, Kernel, PLACES, Place};
 use crate::base::{Clock, Nanos};
 
 /// How long a packet takes.
@@ -100,31 +100,34 @@ impl Kernel for Spin {
     fn run_until(
         &mut self,
         batch: &mut Batch<'_>,
-        place: usize,
-        begun: bool,
+        places: &[Place],
         pause: &mut dyn FnMut() -> bool,
-    ) -> Progress {
+    ) -> usize {
+        let [Place { at, begun }] = *places else {
+            self.run(batch);
+            return batch.len();
+        };
         let payload = batch.payload(0);
         let len = payload.len();
         if !begun {
             let head: [u8; 4] = payload.first_chunk().copied().unwrap_or_default();
             let Some(us) = self.draw(&head[..len.min(4)]) else {
                 batch.fail(0);
-                return Progress::Done;
+                return 1;
             };
-            self.left[place] = rounds(us * self.rounds_per_us);
+            self.left[at] = rounds(us * self.rounds_per_us);
         }
         let burst = rounds(self.rounds_per_us * BURST_US).max(1);
         loop {
-            let now = self.left[place].min(burst);
+            let now = self.left[at].min(burst);
             burn(now);
-            self.left[place] -= now;
-            if self.left[place] == 0 {
+            self.left[at] -= now;
+            if self.left[at] == 0 {
                 batch.finish(0, len);
-                return Progress::Done;
+                return 1;
             }
             if pause() {
-                return Progress::More;
+                return 0;
             }
         }
     }
@@ -188,21 +191,22 @@ mod tests {
     }
 
     /// One part of a run: whether it is over, and how often it looked.
-    fn part(spin: &mut Spin, us: u32, place: usize, begun: bool, looks: u32) -> (Progress, u32) {
+    fn part(spin: &mut Spin, us: u32, at: usize, begun: bool, looks: u32) -> (bool, u32) {
         let mut bytes = vec![7; 64];
         bytes[..4].copy_from_slice(&(us * 1_000).to_be_bytes());
         let before = bytes.clone();
         let mut rows = [Row { start: 0, len: 64, capacity: 64, status: RowStatus::Failed }];
         let mut looked = 0;
-        let progress =
-            spin.run_until(&mut Batch::new(&mut bytes, &mut rows), place, begun, &mut || {
+        let places = [Place { at, begun }];
+        let done = 1
+            == spin.run_until(&mut Batch::new(&mut bytes, &mut rows), &places, &mut || {
                 looked += 1;
                 looked >= looks
             });
         assert_eq!(bytes, before);
         assert_eq!(rows[0].len, 64);
-        assert_eq!(rows[0].status == RowStatus::Done, progress == Progress::Done);
-        (progress, looked)
+        assert_eq!(rows[0].status == RowStatus::Done, done);
+        (done, looked)
     }
 
     proptest! {
@@ -218,10 +222,10 @@ mod tests {
             for (place, looks) in cuts.into_iter().chain(ends) {
                 let (begun, done, looked) = &mut state[place];
                 if !*done {
-                    let (progress, more) = part(&mut spin, times[place], place, *begun, looks);
+                    let (over, more) = part(&mut spin, times[place], place, *begun, looks);
                     *begun = true;
                     *looked += more;
-                    *done = progress == Progress::Done;
+                    *done = over;
                 }
             }
             for (place, (_, done, looked)) in state.into_iter().enumerate() {

@@ -150,11 +150,13 @@ pub enum WorkerField {
     KeptLate,
     /// Its queue is long enough.
     KeptQueue,
+    /// Times that a run has paused; what it has come to goes on later.
+    Pauses,
     /// Rows of [`WorkerField::Runs`]: datagrams.
     OwnRows,
 }
 
-const WORKER_FIELDS: usize = 36;
+const WORKER_FIELDS: usize = 37;
 
 /// Who runs batches, in the figures of their sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -90,6 +90,7 @@ struct WorkerBody {
     receives: u64,
     sends: u64,
     runs: u64,
+    pauses: u64,
     rearms: u64,
     busy_us: f64,
     /// Time in kernels as a share of the service's uptime.
@@ -274,6 +275,7 @@ fn worker_body(worker: usize, c: &Counters, now: Instant, uptime: Nanos) -> Work
         receives: c.worker(WorkerField::Receives),
         sends: c.worker(WorkerField::Sends),
         runs: c.worker(WorkerField::Runs),
+        pauses: c.worker(WorkerField::Pauses),
         rearms: c.worker(WorkerField::Rearms),
         busy_us: us(WorkerField::BusyTime),
         busy_share: figures::share(c.worker(WorkerField::BusyTime), uptime.get()),
@@ -401,7 +403,8 @@ mod tests {
         });
         let expected = json!({
             "worker": 0, "plan_generation": 9, "snapshot_age_us": 1000.0, "turns": 1000,
-            "parks": 0, "receives": 0, "sends": 0, "runs": 0, "rearms": 0, "busy_us": 500_000.0,
+            "parks": 0, "receives": 0, "sends": 0, "runs": 0, "pauses": 0, "rearms": 0,
+            "busy_us": 500_000.0,
             "busy_share": 0.25, "overhead_ema_us": 0.0, "gaps": {"count": 0, "max_us": 1.5},
             "away": {"batches": 3, "rows": 0, "lost": 0, "late": 0, "given_up": 0},
             "backends": {"cpu": {"batches": 3, "rows": 70, "rows_mean": 70.0 / 3.0,

@@ -323,12 +323,13 @@ const OF_POSSIBLE: [(&str, WorkerField, WorkerField); 2] = [
     ("value", WorkerField::ValueOnTime, WorkerField::ValuePossible),
 ];
 
-const WORKER_COUNTERS: [(Head, WorkerField); 11] = [
+const WORKER_COUNTERS: [(Head, WorkerField); 12] = [
     (("punctual_worker_turns", "Loop turns."), WorkerField::Turns),
     (("punctual_worker_parks", "Times that the loop slept."), WorkerField::Parks),
     (("punctual_worker_receives", "Messages taken from the driver."), WorkerField::Receives),
     (("punctual_worker_sends", "Messages handed to the driver."), WorkerField::Sends),
     (("punctual_worker_runs", "Kernel runs; a batch is one."), WorkerField::Runs),
+    (("punctual_worker_pauses", "Times that a run paused between chunks."), WorkerField::Pauses),
     (("punctual_worker_rearms", "Receives armed again."), WorkerField::Rearms),
     (("punctual_worker_gaps", "Times that the loop was held up from outside."), WorkerField::Gaps),
     (("punctual_away_packets", "Packets handed to helpers or the GPU."), WorkerField::AwayRows),

@@ -1,7 +1,7 @@
 //! Short work beside a long kernel on one core: where the kernel runs in chunks the short is answered meanwhile, and where it runs to
 //! its end what is short has expired by then.
 
-use crate::rig::{Service, pause, received, until, v4};
+use crate::rig::{Service, pause, receive, received, until, v4};
 use std::net::UdpSocket;
 use std::time::Duration;
 
@@ -70,4 +70,95 @@ fn beside_a_long_one(service: &Service, short: &UdpSocket, long: &UdpSocket) -> 
     });
     service.settled();
     received(short).len()
+}
+
+/// Kernels that do real work, on the longest datagrams. A chunk is as short as it may be, so on any machine they pause.
+const REAL: &str = r#"
+[workers]
+cores = [0]
+max_datagram = "65507"
+[controller]
+chunk = "5us"
+probes = false
+[[ingress]]
+name = "short"
+listen = "127.0.0.1:0"
+priority = "high"
+budget = "20s"
+kernel = "short"
+[[ingress]]
+name = "search"
+listen = "127.0.0.1:0"
+priority = "low"
+budget = "20s"
+kernel = "search"
+[[ingress]]
+name = "filter"
+listen = "127.0.0.1:0"
+priority = "low"
+budget = "20s"
+kernel = "filter"
+[[ingress]]
+name = "parity"
+listen = "127.0.0.1:0"
+priority = "low"
+budget = "20s"
+kernel = "parity"
+[kernel.short]
+kind = "echo"
+[kernel.search]
+kind = "match"
+patterns = PATTERNS
+[kernel.filter]
+kind = "fir"
+taps = TAPS
+shift = 0
+[kernel.parity]
+kind = "rs"
+data = 7
+parity = 1
+task = "encode"
+"#;
+
+const LONGEST: usize = 65_506;
+const ROUNDS: usize = 12;
+
+/// Answers are what they are without pauses, and what is urgent is answered all the same.
+pub(crate) fn real_kernels_pause_and_answer_the_same(io: &str) {
+    let patterns: Vec<String> = (0..200).map(|n| format!("\"needle-{n}-{}\"", n * n)).collect();
+    let taps = format!("[{}]", vec!["1"; 128].join(", "));
+    let config =
+        REAL.replace("PATTERNS", &format!("[{}]", patterns.join(", "))).replace("TAPS", &taps);
+    let mut service = Service::start(io, &config);
+    let sockets = [(); 4].map(|()| v4());
+    let [short, search, filter, parity] = &sockets;
+    for round in 0..ROUNDS {
+        let mut text = vec![b'x'; LONGEST];
+        let needle = format!("needle-{round}-{}", round * round);
+        text[LONGEST - 300..][..needle.len()].copy_from_slice(needle.as_bytes());
+        search.send_to(&text, service.at("search")).unwrap();
+        let ones: Vec<u8> = 1_i16.to_le_bytes().repeat(LONGEST / 2);
+        filter.send_to(&ones, service.at("filter")).unwrap();
+        let shards: Vec<u8> = (0..7).flat_map(|s| vec![1 << s; LONGEST / 7]).collect();
+        parity.send_to(&shards, service.at("parity")).unwrap();
+        short.send_to(b"urgent", service.at("short")).unwrap();
+
+        assert_eq!(receive(search).0, (round as u32 + 1).to_be_bytes(), "the pattern it holds");
+        let filtered = receive(filter).0;
+        let sums: Vec<i16> =
+            filtered.as_chunks().0.iter().map(|b| i16::from_le_bytes(*b)).collect();
+        assert!(sums.iter().copied().eq((1..=LONGEST / 2).map(|n| n.min(128) as i16)));
+        let made = receive(parity).0;
+        assert_eq!(made.len(), LONGEST / 7);
+        assert!(made[0] != 0 && made.iter().all(|b| *b == made[0]), "all columns are alike");
+        assert_eq!(receive(short).0, b"urgent");
+    }
+    let stats = service.settled();
+    for name in ["search", "filter", "parity"] {
+        assert_eq!(stats.get(name, "low", "replied"), ROUNDS as u64, "{name}");
+    }
+    assert_eq!(stats.get("short", "high", "replied"), ROUNDS as u64);
+    let pauses = stats.0["workers"][0]["pauses"].as_u64().unwrap();
+    assert!(pauses >= ROUNDS as u64, "{pauses} pauses in {ROUNDS} rounds");
+    service.stop();
 }

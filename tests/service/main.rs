@@ -65,6 +65,7 @@ every_driver! {
     }
     chunks {
         what_is_short_is_answered_in_the_middle_of_what_is_long
+        real_kernels_pause_and_answer_the_same
     }
     classes {
         the_mark_decides

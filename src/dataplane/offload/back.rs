@@ -179,11 +179,23 @@ impl Worker {
 
     /// [`Worker::finish`], once more for all who are in no hurry: in its one other place it is a part of the loop.
     #[inline(never)]
-    fn finish_apart(&mut self, now: Instant, packet: Packet, first: usize, kernel_time: Nanos) {
+    pub(in crate::dataplane) fn finish_apart(
+        &mut self,
+        now: Instant,
+        packet: Packet,
+        first: usize,
+        kernel_time: Nanos,
+    ) {
         self.finish(now, packet, first, kernel_time);
     }
 
-    fn finish_in_order(&mut self, now: Instant, packet: Packet, first: usize, kernel_time: Nanos) {
+    pub(in crate::dataplane) fn finish_in_order(
+        &mut self,
+        now: Instant,
+        packet: Packet,
+        first: usize,
+        kernel_time: Nanos,
+    ) {
         let retried = self.take_mark(&packet);
         if !self.is_ordered(&packet) {
             return self.finish_apart(now, packet, first, kernel_time);

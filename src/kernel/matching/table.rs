@@ -15,6 +15,8 @@ pub(super) const TABLE_MAX: usize = 64 << 20;
 pub(super) const STREAMS: usize = 8;
 /// Bytes between two looks at who has found something.
 const STRIDE: usize = 128;
+/// Strides between two looks whether to pause.
+const LOOK_STRIDES: u32 = 4;
 
 /// The automaton: states from 0; those from `matches` on have found something and stay where they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +83,13 @@ impl Table {
         self.next[state as usize + usize::from(self.class[usize::from(byte)])]
     }
 
-    fn number(&self, state: u32) -> u32 {
+    /// Whether it has found something, and stays there.
+    pub(super) const fn has_found(&self, state: u32) -> bool {
+        state >= self.matches
+    }
+
+    /// The number of the pattern that it has found, from 1; 0 for none.
+    pub(super) fn number(&self, state: u32) -> u32 {
         let found = state.checked_sub(self.matches).map(|s| s as usize / self.width);
         found.and_then(|i| self.found.get(i)).copied().unwrap_or(0)
     }
@@ -89,39 +97,64 @@ impl Table {
     /// The number of the pattern in `payload` that ends first, the longest of those that end there; 0 where there is none. One
     /// byte after the other: the reference.
     pub(super) fn find(&self, payload: &[u8]) -> u32 {
-        let mut state = 0;
-        for byte in payload {
+        self.number(self.walk(0, payload))
+    }
+
+    /// From `state` on by these bytes, or to the first of them that finds something.
+    #[inline]
+    pub(super) fn walk(&self, mut state: u32, bytes: &[u8]) -> u32 {
+        for byte in bytes {
             state = self.step(state, *byte);
-            if state >= self.matches {
+            if self.has_found(state) {
                 break;
             }
         }
-        self.number(state)
+        state
     }
 
-    /// The same for many payloads: `answers` as many as `payloads`.
+    /// The same as [`Table::find`] for many payloads: `answers` as many as `payloads`.
     pub(super) fn find_all(&self, payloads: &[&[u8]], answers: &mut [u32]) {
-        let mut waiting = payloads.iter().enumerate();
+        let mut waiting =
+            payloads.iter().enumerate().map(|(of, rest)| Stream { of, rest, state: 0 });
+        self.follow(&mut waiting, || false, |s, _| answers[s.of] = self.number(s.state));
+    }
+
+    /// Follows them all to their ends, or until `pause` says so, which is asked about every 2 us. Each is handed back once: with
+    /// whether it is over.
+    pub(super) fn follow<'a>(
+        &self,
+        waiting: &mut impl Iterator<Item = Stream<'a>>,
+        mut pause: impl FnMut() -> bool,
+        mut hand_back: impl FnMut(Stream<'a>, bool),
+    ) {
         let mut streams = [Stream::default(); STREAMS];
         let mut active = 0;
+        let mut strides = 0_u32;
         loop {
             while active < STREAMS
-                && let Some((of, rest)) = waiting.next()
+                && let Some(stream) = waiting.next()
             {
-                streams[active] = Stream { of, rest, state: 0 };
+                streams[active] = stream;
                 active += 1;
             }
             if active == 0 {
                 return;
             }
+            if strides == LOOK_STRIDES {
+                strides = 0;
+                if pause() {
+                    break;
+                }
+            }
+            strides += 1;
             let running = &mut streams[..active];
             let shortest = running.iter().map(|s| s.rest.len()).min().unwrap_or(0).min(STRIDE);
             self.advance(running, shortest);
             let mut i = 0;
             while i < active {
                 let stream = streams[i];
-                if stream.rest.is_empty() || stream.state >= self.matches {
-                    answers[stream.of] = self.number(stream.state);
+                if stream.rest.is_empty() || self.has_found(stream.state) {
+                    hand_back(stream, true);
                     active -= 1;
                     streams.swap(i, active);
                 } else {
@@ -129,6 +162,7 @@ impl Table {
                 }
             }
         }
+        streams[..active].iter().copied().chain(waiting).for_each(|s| hand_back(s, false));
     }
 
     /// Each stream by `count` bytes, which it has. All at once, however many: five as four and one would take as long as two
@@ -169,10 +203,13 @@ impl Table {
 
 /// A payload on its way.
 #[derive(Clone, Copy, Default)]
-struct Stream<'a> {
-    of: usize,
-    rest: &'a [u8],
-    state: u32,
+pub(super) struct Stream<'a> {
+    /// Which payload it is.
+    pub(super) of: usize,
+    /// Its bytes that are left.
+    pub(super) rest: &'a [u8],
+    /// What they are read in.
+    pub(super) state: u32,
 }
 
 /// Bytes that no pattern has are all alike; every other byte is a class of its own.

@@ -4,6 +4,7 @@
 
 mod field;
 mod kept;
+mod parts;
 mod shuffle;
 mod tables;
 #[cfg(test)]
@@ -11,9 +12,10 @@ mod tests;
 mod vector;
 
 use super::simd::Level;
-use super::{Batch, Kernel};
+use super::{Batch, Kernel, PLACES, Place, one_by_one};
 use field::{Matrix, parity_rows};
 use kept::Kept;
+use parts::Part;
 
 /// Bytes before the shards of a repair: which shards have come, bit `i` for shard `i`, network byte order.
 pub const MASK_LEN: usize = 4;
@@ -67,7 +69,14 @@ pub struct ReedSolomon {
     /// The same of other masks that came before: losses that differ from group to group come again.
     kept: Kept,
     out: Vec<u8>,
+    /// By place: so many bytes of each shard are done.
+    paused: [usize; PLACES],
 }
+
+/// Products of some 2 us, by the reference and by vectors.
+const BURST: (usize, usize) = (700, 12_000);
+/// The fewest bytes of each shard between two looks whether to pause, by the reference and by vectors.
+const BURST_MIN: (usize, usize) = (8, 64);
 
 impl ReedSolomon {
     /// The code of `spec` at `level`, for payloads of up to `longest` bytes.
@@ -85,6 +94,7 @@ impl ReedSolomon {
             ready_for: None,
             kept: Kept::new(),
             out: vec![0; longest * times],
+            paused: [0; PLACES],
         }
     }
 
@@ -105,7 +115,8 @@ impl ReedSolomon {
         Some(out.len())
     }
 
-    fn repair(&mut self, payload: &[u8]) -> Option<usize> {
+    /// The shards of a payload whose mask all is ready for, and how long each is.
+    fn make_ready<'a>(&mut self, payload: &'a [u8]) -> Option<(&'a [u8], usize)> {
         let (mask, shards) = payload.split_first_chunk::<MASK_LEN>()?;
         let mask = u32::from_be_bytes(*mask);
         if self.ready_for != Some(mask) {
@@ -113,9 +124,11 @@ impl ReedSolomon {
         }
         let come = usize::try_from(mask.count_ones()).ok()?;
         let len = shards.len().checked_div(come)?;
-        if len == 0 || len * come != shards.len() {
-            return None;
-        }
+        (len > 0 && len * come == shards.len()).then_some((shards, len))
+    }
+
+    fn repair(&mut self, payload: &[u8]) -> Option<usize> {
+        let (shards, len) = self.make_ready(payload)?;
         let mut used = [&[][..]; SHARDS_MAX];
         for (slot, at) in used.iter_mut().zip(&self.sources[..self.spec.data]) {
             *slot = shards.get(at * len..(at + 1) * len)?;
@@ -276,6 +289,32 @@ impl Kernel for ReedSolomon {
                 _ => batch.fail(i),
             }
         }
+    }
+
+    fn pauses(&self) -> bool {
+        true
+    }
+
+    fn run_until(
+        &mut self,
+        batch: &mut Batch<'_>,
+        places: &[Place],
+        pause: &mut dyn FnMut() -> bool,
+    ) -> usize {
+        for new in places.iter().filter(|p| !p.begun) {
+            self.paused[new.at] = 0;
+        }
+        one_by_one(places, |i, place| match self.group_until(batch, i, place, pause) {
+            Some(Part::Paused) => false,
+            Some(Part::Done(len)) => {
+                batch.finish(i, len);
+                true
+            }
+            None => {
+                batch.fail(i);
+                true
+            }
+        })
     }
 
     /// Parity of more shards than there are data shards.

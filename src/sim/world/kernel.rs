@@ -11,7 +11,7 @@ use super::course::{Course, happens};
 use super::options::Company;
 use super::tag::Tag;
 use crate::base::{Clock as _, Instant, Nanos, PerPriority, Priority};
-use crate::kernel::{Batch, Kernel, PLACES, Progress};
+use crate::kernel::{Batch, Kernel, PLACES, Place};
 use crate::sched::estimate::STALE_AFTER;
 use crate::sim::workload::{nanos, ns};
 
@@ -173,13 +173,13 @@ impl Kernel for VirtualKernel {
     fn run_until(
         &mut self,
         batch: &mut Batch<'_>,
-        place: usize,
-        begun: bool,
+        places: &[Place],
         pause: &mut dyn FnMut() -> bool,
-    ) -> Progress {
-        let Some(tag) = Tag::read(batch.payload(0)) else {
+    ) -> usize {
+        let (&[Place { at: place, begun }], Some(tag)) = (places, Tag::read(batch.payload(0)))
+        else {
             self.run(batch);
-            return Progress::Done;
+            return batch.len();
         };
         let started = self.clock.now();
         self.note_start(&tag, started);
@@ -198,7 +198,7 @@ impl Kernel for VirtualKernel {
             }
             self.parts[place].1 += self.clock.now().since(started);
             if !over {
-                return Progress::More;
+                return 0;
             }
             let len = batch.payload(0).len();
             let took = self.parts[place].1;
@@ -207,7 +207,7 @@ impl Kernel for VirtualKernel {
             } else {
                 batch.fail(0);
             }
-            return Progress::Done;
+            return 1;
         }
     }
 

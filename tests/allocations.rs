@@ -88,6 +88,8 @@ struct Case {
     /// To an upstream and back.
     forward: bool,
     quota: u32,
+    /// The part of a budget, in thousandths, within which packets beyond the quota must be done; 0: none goes beyond.
+    fill: u16,
     /// Datagrams before the service has its turns.
     round: usize,
     idle: Idle,
@@ -99,6 +101,7 @@ const PLAIN: Case = Case {
     hopeless: false,
     forward: false,
     quota: 512,
+    fill: 900,
     round: 64,
     idle: Idle::Spin,
 };
@@ -190,7 +193,7 @@ impl<D: Driver> Rig<D> {
         let plan = WorkerPlan {
             quota: PerPriority::new([case.quota; 4]),
             total: case.quota * 4,
-            fill: PerPriority::new([900, 900, 900, 0]),
+            fill: PerPriority::new([case.fill, case.fill, case.fill, 0]),
             guard: PerPriority::new([Nanos::ZERO, Nanos::new(80), Nanos::new(80), Nanos::ZERO]),
             slice: Nanos::from_micros(5),
             generation: 1,
@@ -370,8 +373,20 @@ fn sleeps_between_bursts() {
 
 #[test]
 fn drops_over_quota_with_refusals() {
-    let case = Case { framing: Framing::Framed, burst: 32, quota: 1, ..PLAIN };
+    let case = Case { framing: Framing::Framed, burst: 32, quota: 1, fill: 0, ..PLAIN };
     check(case, Some(DropReason::QuotaPriority));
+}
+
+#[test]
+fn packets_beyond_their_quota() {
+    let case = Case { framing: Framing::Framed, burst: 32, quota: 1, ..PLAIN };
+    let (rig, allocations) = steady(case, |specs| PollDriver::new(specs, 2_048).unwrap());
+    assert_eq!(allocations, 0);
+    let (received, over) = (rig.figures().0, rig.drops(DropReason::QuotaPriority));
+    assert!(
+        received > PACKETS && over < received * 3 / 4,
+        "{over} of {received}: by its count 31 of 32 are over"
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub const QUOTA_MAX: u32 = 512;
 /// The most packets that one worker may hold queued, all classes together.
 pub const QUEUE_TOTAL_MAX: usize = QUOTA_MAX as usize * Priority::COUNT;
 /// What is queued is numbered from here on; below are the numbers of what was begun, has paused, and is queued again.
-pub const PUT_BACK_MAX: u64 = 16;
+pub const PUT_BACK_MAX: u64 = 64;
 /// The most messages taken from the driver, and the most handed to it, in one loop turn.
 pub const IO_BATCH_MAX: usize = 64;
 /// The same, as the drivers' room table has it.

@@ -15,8 +15,9 @@ use crate::packet::Packet;
 use crate::sched::estimate::SIZES;
 use crate::stats::{ClassField, WorkerField};
 
-// Their numbers, from 1 on, are what is put back goes by in the queue.
-const _: () = assert!((PLACES as u64) < PUT_BACK_MAX, "every place has a number");
+// What is put back goes by these numbers in the queue.
+const _: () =
+    assert!((PLACES * PLACES) as u64 <= PUT_BACK_MAX, "every turn and place have a number");
 /// A bit for each place.
 const ALL_FREE: u32 = (1 << PLACES) - 1;
 /// The weight of the past in the mean of the long runs: 2^3.
@@ -103,6 +104,12 @@ impl Paused {
         let left = if spent < total { total.saturating_sub(spent) } else { least };
         left.max(Nanos::new(1))
     }
+}
+
+/// The number by which a packet waits that was put back: those that are due at once keep their turns, and by its place no other that
+/// waits has the same.
+const fn number_of(turn: u64, place: u8) -> u64 {
+    turn * PLACES as u64 + place as u64 - 1
 }
 
 /// How a batch is to be run that may pause.
@@ -225,17 +232,17 @@ impl Worker {
     /// Those rows of the batch from `first` on have paused: they are queued again, in their order.
     fn put_back_from(&mut self, first: usize) {
         let mut last = None;
-        let mut number = 0;
+        let mut turn = 0;
         for i in first..self.running.len() {
             let packet = self.running[i];
             let due = (packet.deadline, packet.priority);
-            number = if last.replace(due) == Some(due) { number + 1 } else { 1 };
-            self.put_back(packet, number);
+            turn = if last.replace(due) == Some(due) { turn + 1 } else { 0 };
+            self.put_back(packet, number_of(turn, packet.flags.place));
         }
         self.running.truncate(first);
     }
 
-    fn put_back(&mut self, packet: Packet, number: u8) {
+    fn put_back(&mut self, packet: Packet, number: u64) {
         let Packet { bucket, priority, flags, .. } = packet;
         let spent = self.paused.spent[usize::from(flags.place) - 1].share;
         let mean = self.admission.estimate.predict(bucket, priority);

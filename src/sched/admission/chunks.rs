@@ -73,12 +73,13 @@ impl Admission {
         }
     }
 
-    /// Queues a packet again that was begun and has paused; `left` is what it is believed to take still, in its kernel. `number`:
-    /// from 1 on, its place among those of its class that are due at the same time and were begun.
+    /// Queues a packet again that was begun and has paused; `left` is what it is believed to take still, in its kernel. `number`,
+    /// below [`PUT_BACK_MAX`](crate::base::limits::PUT_BACK_MAX): no other that was put back and still waits has the same; those of one
+    /// class that are due at once go by it.
     ///
     /// # Panics
     /// When there is no room: it was taken out of the queue, and nothing was admitted since.
-    pub fn put_back(&mut self, mut packet: Packet, left: Nanos, number: u8) {
+    pub fn put_back(&mut self, mut packet: Packet, left: Nanos, number: u64) {
         packet.service = left + self.each;
         packet.flags.unpredicted = true;
         self.batches.pushed(packet.bucket, packet.priority, 1);
@@ -87,7 +88,7 @@ impl Admission {
         if let Some(worth) = self.worth.as_mut().filter(|_| self.by_value) {
             return worth.put_back(packet, yields, number);
         }
-        let key = Key { deadline, priority, seq: u64::from(number) };
+        let key = Key { deadline, priority, seq: number };
         let back = self.queue.put_back(key, service, packet);
         assert!(back.is_ok(), "a packet was put back that had not been taken out");
     }

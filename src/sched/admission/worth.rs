@@ -205,7 +205,7 @@ impl Worth {
     }
 
     /// What was begun stands in line again, with what is left of it; before all of its flow that wait.
-    pub(super) fn put_back(&mut self, packet: Packet, yields: bool, number: u8) {
+    pub(super) fn put_back(&mut self, packet: Packet, yields: bool, number: u64) {
         debug_assert!(!self.free.is_empty(), "it had a place before it was begun");
         let Some(at) = self.free.pop() else { return };
         let Packet { priority, bucket, deadline, service, flags, .. } = packet;
@@ -222,7 +222,7 @@ impl Worth {
         let enforced = priority.enforces_deadline() && !probe;
         let density = self.beliefs.density(bucket, self.values[priority], service);
         self.promises.put_back(Entry {
-            key: Key { by, priority, seq: u64::from(number) },
+            key: Key { by, priority, seq: number },
             deadline: if enforced { deadline } else { Instant::MAX },
             service,
             deviation: Nanos::ZERO,

@@ -117,7 +117,8 @@ impl Noted {
                         self.paused = self.paused % 8 + 1;
                         packet.flags.place = self.paused;
                     }
-                    self.bench.admission.put_back(packet, Nanos::from_micros(left));
+                    let number = u64::from(packet.flags.place) - 1;
+                    self.bench.admission.put_back(packet, Nanos::from_micros(left), number);
                 }
             }
             Step::ComesBack => {

@@ -872,7 +872,7 @@ fn a_flow_keeps_its_order_in_any_company() {
                 rig.arrive(Incoming::new(2, 4_000 + flow as u16, released, bytes));
             }
             (0..(x >> 50) % 9).for_each(|_| rig.turn());
-            if (x >> 20) % 8 == 0 {
+            if (x >> 20).is_multiple_of(8) {
                 rig.settle();
             }
         }

@@ -136,7 +136,7 @@ fn payload(seed: u64, len: usize) -> Vec<u8> {
         let five = [0b111_1001_u32, 0b101_1011, 0b000_1111, 0b011_1110, 0b110_0001];
         *mask = five[seed as usize % 5].to_be_bytes();
     }
-    if seed % 3 > 0 {
+    if !seed.is_multiple_of(3) {
         let pattern = pattern(seed % PATTERNS);
         let at = (seed >> 8) as usize % len.max(1);
         if let Some(room) = bytes.get_mut(at..at + pattern.len()) {

@@ -8,7 +8,7 @@ use crate::packet::Packet;
 use crate::sched::edf::EdfQueue;
 
 impl Admission {
-    /// The queue, to be looked at. Empty while [`Policy::Value`] goes by value.
+    /// The queue, to be looked at. Empty while [`Policy::Value`](super::Policy::Value) goes by value.
     #[must_use]
     #[inline]
     pub const fn queue(&self) -> &EdfQueue<Packet> {

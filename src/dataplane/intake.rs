@@ -12,7 +12,7 @@ use crate::classify::{Class, Input};
 use crate::io::{Received, Stamp};
 use crate::kernel::RESULT_ALWAYS_FITS;
 use crate::packet::framed::{self, Header, Kind};
-use crate::packet::{Packet, PacketFlags};
+use crate::packet::{Packet, PacketFlags, Slot};
 use crate::sched::admission::{Admitted, Candidate};
 use crate::sched::estimate;
 use crate::sched::flow::FlowNote;
@@ -419,10 +419,11 @@ impl Worker {
         admitted: Admitted,
         note: Option<FlowNote>,
     ) -> Result<(), DropReason> {
-        let Some(packet) = self.lay_down(train, ready, run, admitted, note) else {
+        let Some(slot) = self.pool.insert(run.bytes) else {
             self.admission.withdraw();
             return Err(DropReason::RxNoBuffer);
         };
+        let packet = self.lie_in(slot, train, (ready, &run), admitted, note);
         self.admission.push(packet, &ready.candidate);
         self.take_in(train, ready, run.count);
         Ok(())
@@ -435,9 +436,8 @@ impl Worker {
         train: &Train<'_>,
         (ready, run, note): (&Ready, Run<'_>, Option<FlowNote>),
     ) -> bool {
-        let Some(packet) = self.lay_down(train, ready, run, Admitted::Expected, note) else {
-            return false;
-        };
+        let Some(slot) = self.pool.insert(run.bytes) else { return false };
+        let packet = self.lie_in(slot, train, (ready, &run), Admitted::Expected, note);
         let taken = self.hand_over_alone(now, &packet, ready.candidate.queued_by);
         if taken {
             self.take_in(train, ready, run.count);
@@ -447,21 +447,20 @@ impl Worker {
         taken
     }
 
-    /// Copies datagrams into a slot, and notes where they came from. None: there is no slot.
+    /// What lies in a slot now, and a note of where it came from.
     #[inline(always)]
-    fn lay_down(
+    fn lie_in(
         &mut self,
+        slot: Slot,
         train: &Train<'_>,
-        ready: &Ready,
-        run: Run<'_>,
+        (ready, run): (&Ready, &Run<'_>),
         admitted: Admitted,
         note: Option<FlowNote>,
-    ) -> Option<Packet> {
+    ) -> Packet {
         let Ready { request, bucket, candidate } = ready;
-        let slot = self.pool.insert(run.bytes)?;
         let seq = self.admission.queue().next_seq();
         self.origins[slot.index()] = Origin { route: train.route(), note, seq };
-        Some(Packet {
+        Packet {
             released: candidate.released,
             deadline: candidate.deadline,
             service: candidate.service,
@@ -480,7 +479,7 @@ impl Worker {
                 bound: candidate.bound,
                 ..request.flags
             },
-        })
+        }
     }
 
     #[inline]
@@ -563,7 +562,7 @@ impl Worker {
         &self,
         train: &Train<'_>,
         priority: Priority,
-        slot: crate::packet::Slot,
+        slot: Slot,
     ) -> Packet {
         Packet {
             released: train.released,

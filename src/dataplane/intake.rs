@@ -558,12 +558,7 @@ impl Worker {
     }
 
     /// A packet of a framed ingress that passes no gates.
-    pub(super) fn headed(
-        &self,
-        train: &Train<'_>,
-        priority: Priority,
-        slot: Slot,
-    ) -> Packet {
+    pub(super) fn headed(&self, train: &Train<'_>, priority: Priority, slot: Slot) -> Packet {
         Packet {
             released: train.released,
             deadline: train.released + self.budgets[priority],

@@ -386,12 +386,13 @@ fn what_would_keep_others_waiting_here_goes_to_a_device_or_nowhere() {
     options.admission.probe_interval = None;
     options.admission.audit_one_in = 0;
     let mut pair = Pair::new(&options, [512; 4]);
-    let slow = |pair: &mut Pair, number| {
+    let slow_since = |pair: &mut Pair, number, age: Nanos| {
         let mut bytes = numbered(5_000_000, number);
         bytes.resize(200, 0);
-        let now = pair.rig.now();
-        pair.rig.arrive(Incoming::new(2, 5_000, now, bytes));
+        let came = Instant::from_nanos(pair.rig.now().as_nanos() - age.get());
+        pair.rig.arrive(Incoming::new(2, 5_000, came, bytes));
     };
+    let slow = |pair: &mut Pair, number| slow_since(pair, number, Nanos::ZERO);
     pair.teach(0, 20_000);
     // The stream is over, and known to be.
     for _ in 0..2 {
@@ -411,6 +412,8 @@ fn what_would_keep_others_waiting_here_goes_to_a_device_or_nowhere() {
             // The device takes two at a time.
             400 => (0..3).for_each(|at| slow(&mut pair, 400 + at)),
             450 | 500 | 550 => slow(&mut pair, n),
+            // Of its 100 ms are 3 left, and it takes 5.
+            580 => slow_since(&mut pair, n, Nanos::from_millis(97)),
             _ => {}
         }
         pair.turn();
@@ -422,7 +425,7 @@ fn what_would_keep_others_waiting_here_goes_to_a_device_or_nowhere() {
     let low = on_time(&pair, 2, Priority::Low) - 16;
     let high = on_time(&pair, 0, Priority::High) - 64;
     // Nobody waited for them.
-    assert_eq!((pair.away(WorkerField::AwayRows), refused, low, high), (5, 1, 5, 600));
+    assert_eq!((pair.away(WorkerField::AwayRows), refused, low, high), (5, 2, 5, 600));
     assert_eq!(pair.rig.turns.worker().slots_free(), 4_096);
 }
 

@@ -396,8 +396,8 @@ impl Worker {
         let may_help = reason.is_overload() && reason != DropReason::ExpiredOnArrival;
         if may_help
             && self.admission.would_block()
-            && self.has_free_helper(now)
-            && self.goes_elsewhere(now, train, (ready, run, note))
+            && let Some(helper) = self.free_helper(now)
+            && self.goes_elsewhere(now, helper, train, (ready, run, note))
         {
             return Ok(());
         }
@@ -429,16 +429,17 @@ impl Worker {
         Ok(())
     }
 
-    /// A datagram was refused because others would wait for it here: whether a helper takes it.
+    /// A datagram was refused because others would wait for it here: whether that helper takes it.
     fn goes_elsewhere(
         &mut self,
         now: Instant,
+        helper: usize,
         train: &Train<'_>,
         (ready, run, note): (&Ready, Run<'_>, Option<FlowNote>),
     ) -> bool {
         let Some(slot) = self.pool.insert(run.bytes) else { return false };
         let packet = self.lie_in(slot, train, (ready, &run), Admitted::Expected, note);
-        let taken = self.hand_over_alone(now, &packet, ready.candidate.queued_by);
+        let taken = self.hand_over_alone(now, helper, &packet, ready.candidate.queued_by);
         if taken {
             self.take_in(train, ready, run.count);
         } else {

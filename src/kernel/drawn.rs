@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
+use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{RngCore as _, SeedableRng as _};
 
 use super::matching::Patterns;
 use super::mlp::weights::{Layer, Model, WeightsError};
@@ -23,18 +23,12 @@ pub const TAPS: usize = 64;
 /// Data and parity shards of a group.
 pub const SHARDS: (usize, usize) = (10, 2);
 
-/// Bytes of the shortest pattern, and how many more the longest has.
-const PATTERN_LEN: (usize, u64) = (6, 9);
+/// Bytes of a pattern.
+const PATTERN_LEN: std::ops::RangeInclusive<usize> = 6..=15;
 /// A tap is at most so large: no sum of [`TAPS`] products overflows.
 const TAP_MAX: i16 = 900;
 /// No seed of a payload (those are small): patterns of the same draw would be in it.
 const SEED: u64 = 1_000_003;
-
-/// Numbers from -1 to 1.
-fn unit(draw: &mut Xoshiro256PlusPlus) -> f32 {
-    let [a, b, ..] = draw.next_u64().to_le_bytes();
-    f32::from(i16::from_le_bytes([a, b])) / 32_768.0
-}
 
 /// A perceptron of these widths, features first.
 ///
@@ -46,7 +40,7 @@ pub fn perceptron(widths: &[usize], precision: Precision) -> Result<mlp::Spec, W
     for (inputs, outputs) in widths.iter().copied().zip(widths.iter().copied().skip(1)) {
         // So large that numbers neither fade nor grow from layer to layer (He et al. 2015, uniform).
         let size = (6.0 / u16::try_from(inputs).map_or(f32::INFINITY, f32::from)).sqrt();
-        let weights = (0..inputs * outputs).map(|_| size * unit(&mut draw)).collect();
+        let weights = (0..inputs * outputs).map(|_| draw.random_range(-size..=size)).collect();
         layers.push(Layer { inputs, outputs, weights, bias: vec![0.1; outputs] });
     }
     let (weights, model) = ("drawn".to_owned(), Arc::new(Model::new(layers)?));
@@ -60,8 +54,7 @@ pub fn perceptron(widths: &[usize], precision: Precision) -> Result<mlp::Spec, W
 pub fn patterns(count: usize) -> Result<Patterns, String> {
     let mut draw = Xoshiro256PlusPlus::seed_from_u64(SEED);
     let mut pattern = |_| {
-        let more = (0..draw.next_u64() % (PATTERN_LEN.1 + 1)).map(|_| 0);
-        let mut bytes: Vec<u8> = vec![0; PATTERN_LEN.0].into_iter().chain(more).collect();
+        let mut bytes = vec![0; draw.random_range(PATTERN_LEN)];
         draw.fill_bytes(&mut bytes);
         bytes
     };
@@ -72,11 +65,7 @@ pub fn patterns(count: usize) -> Result<Patterns, String> {
 #[must_use]
 pub fn taps() -> Vec<i16> {
     let mut draw = Xoshiro256PlusPlus::seed_from_u64(SEED);
-    let mut tap = |_| {
-        let [a, b, ..] = draw.next_u64().to_le_bytes();
-        i16::from_le_bytes([a, b]) % (TAP_MAX + 1)
-    };
-    (0..TAPS).map(&mut tap).collect()
+    (0..TAPS).map(|_| draw.random_range(-TAP_MAX..=TAP_MAX)).collect()
 }
 
 #[cfg(test)]
@@ -91,7 +80,7 @@ mod tests {
         let size = (6.0_f32 / 64.0).sqrt();
         let (least, most) =
             weights.iter().fold((0.0_f32, 0.0_f32), |(a, b), w| (a.min(*w), b.max(*w)));
-        assert!((-size..-0.99 * size).contains(&least), "{least}");
+        assert!((-size..=-0.99 * size).contains(&least), "{least}");
         assert!((0.99 * size..=size).contains(&most), "{most}");
         let mean = weights.iter().sum::<f32>() / 16_384.0;
         assert!(mean.abs() < 0.02 * size, "{mean}");

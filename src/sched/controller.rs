@@ -202,6 +202,7 @@ impl Controller {
         let targets =
             PerPriority::from_fn(|p| quota::target_capacity(budgets[p], ema[p], *safety_per_mille));
         let guards = PerPriority::from_fn(|p| guard::window(p, ema[p], budgets[p], *guard_max));
+        let whole_fill = PerPriority::from_fn(|p| quota::fill(*layout, p, *safety_per_mille));
         let slice = guard::slice(ema);
         let next = self.plan.generation + 1;
         let mut changed = false;
@@ -209,7 +210,7 @@ impl Controller {
             self.plan.workers.iter_mut().zip(&mut self.halvings).enumerate()
         {
             let mut quotas = quota::quotas(*layout, w, *workers, &targets);
-            let mut fill = PerPriority::from_fn(|p| quota::fill(*layout, p, *safety_per_mille));
+            let mut fill = whole_fill;
             for (p, level) in halvings.iter_mut() {
                 let whole = quotas.class[p];
                 if *level > 0 && whole > 0 {

@@ -37,10 +37,9 @@ fn find(seed: u64) -> Vec<Finding> {
     let next = AtomicUsize::new(0);
     let found = Mutex::new(Vec::new());
     let work = || {
-        while let Some((n, check)) = {
+        loop {
             let n = next.fetch_add(1, Ordering::Relaxed);
-            checks.get(n).map(|check| (n, check))
-        } {
+            let Some(check) = checks.get(n) else { return };
             bar.set_message(check.what.clone());
             let finding = check.run(seed);
             found.lock().unwrap_or_else(PoisonError::into_inner).push((n, finding));
@@ -100,5 +99,33 @@ fn allowed(limit: Limit) -> String {
         Limit::By(by) => by.to_string(),
         Limit::AtLeast => "at least".to_owned(),
         Limit::AtMost => "at most".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missed_is_marked_and_both_sides_are_shown() {
+        let finding = |limit, found, holds| Finding {
+            what: "a wait".to_owned(),
+            source: "a book",
+            unit: "us",
+            expected: 2.0,
+            found,
+            limit,
+            holds,
+        };
+        let all = [finding(Limit::Part(0.01), 2.1, false), finding(Limit::By(0.5), 2.25, true)];
+        let text = table(&all).to_string();
+        let line =
+            |word: &str| text.lines().find(|l| l.contains(word)).unwrap_or_default().to_owned();
+        for shown in ["2.0000", "2.1000", "+5.00 %", "1 %", "MISSED", "a book"] {
+            assert!(line("MISSED").contains(shown), "{shown}: {text}");
+        }
+        for shown in ["2.2500", "+0.2500", "0.5", "us"] {
+            assert!(line("holds").contains(shown), "{shown}: {text}");
+        }
     }
 }

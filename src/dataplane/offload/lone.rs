@@ -5,20 +5,20 @@ use crate::base::Instant;
 use crate::packet::Packet;
 
 impl Worker {
-    /// Whether a helper takes a batch now.
-    pub(in crate::dataplane) fn has_free_helper(&self, now: Instant) -> bool {
-        self.offload.best(now, false).is_some()
+    /// The helper that takes a batch now.
+    pub(in crate::dataplane) fn free_helper(&self, now: Instant) -> Option<usize> {
+        self.offload.best(now, false)
     }
 
-    /// Hands it over if a helper has it done in time; [`Worker::next_errand`] then has it.
+    /// Hands it over to helper `d` if that has it done in time; [`Worker::next_errand`] then has it.
     pub(in crate::dataplane) fn hand_over_alone(
         &mut self,
         now: Instant,
+        d: usize,
         packet: &Packet,
         queued_by: Instant,
     ) -> bool {
         let Self { admission, offload, pool, kernels, .. } = self;
-        let Some(d) = offload.best(now, false) else { return false };
         let device = &offload.devices[d];
         let Some(bytes) = device.bytes_of(packet, kernels, pool.slot_len()) else { return false };
         let offer = device.offer(now, offload.order.room());

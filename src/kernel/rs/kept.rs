@@ -4,7 +4,6 @@
 
 use std::mem::swap;
 
-use super::SHARDS_MAX;
 use super::field::Matrix;
 
 /// So many masks beside the present one. A code of 10 + 2 has 10 where one data shard is lost, by far the most frequent; a matrix has
@@ -16,7 +15,6 @@ const MASKS: usize = 15;
 struct One {
     mask: Option<u32>,
     repair: Box<Matrix>,
-    sources: Box<[usize; SHARDS_MAX]>,
 }
 
 #[derive(Debug)]
@@ -28,11 +26,7 @@ pub(super) struct Kept {
 
 impl Kept {
     pub(super) fn new() -> Self {
-        let none = |_| One {
-            mask: None,
-            repair: Box::new(Matrix::none()),
-            sources: Box::new([0; SHARDS_MAX]),
-        };
+        let none = |_| One { mask: None, repair: Box::new(Matrix::none()) };
         Self { all: std::array::from_fn(none), next: 0 }
     }
 
@@ -42,13 +36,11 @@ impl Kept {
         &mut self,
         mask: u32,
         repair: &mut Box<Matrix>,
-        sources: &mut Box<[usize; SHARDS_MAX]>,
         present: &mut Option<u32>,
     ) -> bool {
         let found = self.all.iter().position(|one| one.mask == Some(mask));
         let one = &mut self.all[found.unwrap_or(self.next)];
         swap(&mut one.repair, repair);
-        swap(&mut one.sources, sources);
         swap(&mut one.mask, present);
         if found.is_none() {
             self.next = (self.next + 1) % MASKS;
@@ -64,14 +56,12 @@ mod tests {
     #[test]
     fn the_last_masks_are_found_again_and_older_ones_are_not() {
         let mut kept = Kept::new();
-        let mut repair = Box::new(Matrix::none());
-        let (mut sources, mut present) = (Box::new([0; SHARDS_MAX]), None);
+        let (mut repair, mut present) = (Box::new(Matrix::none()), None);
         let masks = 1..=u32::try_from(MASKS).unwrap() + 3;
         let mut ask = |mask: u32| {
-            let found = present == Some(mask)
-                || kept.exchange(mask, &mut repair, &mut sources, &mut present);
-            assert!(!found || sources[0] == mask as usize, "what is found is that mask's");
-            (sources[0], present) = (mask as usize, Some(mask));
+            let found = present == Some(mask) || kept.exchange(mask, &mut repair, &mut present);
+            assert!(!found || repair.rows == mask as usize, "what is found is that mask's");
+            (repair.rows, present) = (mask as usize, Some(mask));
             found
         };
         for mask in masks.clone() {

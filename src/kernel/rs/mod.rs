@@ -60,11 +60,9 @@ pub struct ReedSolomon {
     spec: Spec,
     level: Level,
     parity: Matrix,
-    /// By which the shards of a repair are multiplied.
+    /// By which the shards of a repair are multiplied: the first of its payload, as many as there are data shards.
     repair: Box<Matrix>,
-    /// Where in a payload those shards stand.
-    sources: Box<[usize; SHARDS_MAX]>,
-    /// The mask that both are for.
+    /// The mask that it is for.
     ready_for: Option<u32>,
     /// The same of other masks that came before: losses that differ from group to group come again.
     kept: Kept,
@@ -90,7 +88,6 @@ impl ReedSolomon {
             level,
             parity,
             repair: Box::new(Matrix::none()),
-            sources: Box::new([0; SHARDS_MAX]),
             ready_for: None,
             kept: Kept::new(),
             out: vec![0; longest * times],
@@ -129,19 +126,18 @@ impl ReedSolomon {
 
     fn repair(&mut self, payload: &[u8]) -> Option<usize> {
         let (shards, len) = self.make_ready(payload)?;
-        let mut used = [&[][..]; SHARDS_MAX];
-        for (slot, at) in used.iter_mut().zip(&self.sources[..self.spec.data]) {
-            *slot = shards.get(at * len..(at + 1) * len)?;
-        }
+        let mut slots = [&[][..]; SHARDS_MAX];
+        let data = self.spec.data;
+        let used = cut(shards.get(..data * len)?, data, &mut slots)?;
         let out = self.out.get_mut(..len * self.repair.rows)?;
-        products(self.level, &self.repair, &used[..self.spec.data], out);
+        products(self.level, &self.repair, used, out);
         Some(out.len())
     }
 
     /// Puts what a repair of this mask takes in its place: kept from before, or worked out anew.
     fn make_present(&mut self, mask: u32) -> Option<()> {
-        let Self { kept, repair, sources, ready_for, .. } = self;
-        if kept.exchange(mask, repair, sources, ready_for) {
+        let Self { kept, repair, ready_for, .. } = self;
+        if kept.exchange(mask, repair, ready_for) {
             return Some(());
         }
         self.ready_for = None;
@@ -150,8 +146,8 @@ impl ReedSolomon {
         Some(())
     }
 
-    /// What a repair of this mask takes: its matrix, and which of the shards that have come are multiplied. None where too few
-    /// have. The next group mostly lacks the same shards, none or one and the same; then this is there already.
+    /// What a repair of this mask takes. None where too few shards have come. The next group mostly lacks the same shards, none or
+    /// one and the same; then this is there already.
     fn prepare(&mut self, mask: u32) -> Option<()> {
         let total = self.spec.data + self.spec.parity;
         let here = |i: usize| mask >> i & 1 == 1;
@@ -159,18 +155,13 @@ impl ReedSolomon {
             return None;
         }
         let missing = Chosen::of(0..self.spec.data, |i| !here(i), SHARDS_MAX);
-        // The data shards that have come, then as many parity shards as data shards are missing.
+        // The data shards that have come, then as many parity shards as data shards are missing: so they stand in the payload.
         let known = Chosen::of(0..self.spec.data, here, SHARDS_MAX);
         let spare = Chosen::of(self.spec.data..total, here, missing.count);
         if spare.count < missing.count {
             return None;
         }
-        self.repair_rows(&known, &missing, &spare)?;
-        // Shards stand in the payload in their order.
-        for (source, i) in self.sources.iter_mut().zip(known.all().iter().chain(spare.all())) {
-            *source = (0..*i).filter(|before| here(*before)).count();
-        }
-        Some(())
+        self.repair_rows(&known, &missing, &spare)
     }
 
     /// Coefficients by which the missing data shards are made of known data shards and spare parity shards:
@@ -205,10 +196,6 @@ impl Chosen {
             chosen.count += 1;
         }
         chosen
-    }
-
-    fn all(&self) -> &[usize] {
-        &self.indices[..self.count]
     }
 }
 

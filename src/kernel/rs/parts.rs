@@ -13,13 +13,10 @@ pub(super) enum Part {
     Paused,
 }
 
-/// Where the shards of a group lie in its row, and where its answers go meanwhile.
+/// Where the shards of a group lie in its row, one behind the other; so many of them are made, and take the places of the first.
 struct Plan {
+    start: usize,
     len: usize,
-    /// Offsets of the shards that are multiplied.
-    from: [usize; SHARDS_MAX],
-    /// Offsets of the shards that are made.
-    to: [usize; SHARDS_MAX],
     made: usize,
 }
 
@@ -53,10 +50,7 @@ impl ReedSolomon {
                 return Some(Part::Paused);
             }
         }
-        // Of a repair they stand where shards were that have come: each is moved to the front, or stays.
-        for (m, from) in plan.to.iter().take(plan.made).enumerate() {
-            row.copy_within(*from..from + plan.len, m * plan.len);
-        }
+        row.copy_within(plan.start..plan.start + answer, 0);
         Some(Part::Done(answer))
     }
 
@@ -73,33 +67,28 @@ impl ReedSolomon {
         if len == 0 || len * data != payload_len {
             return None;
         }
-        let places = std::array::from_fn(|s| s * len);
-        Some(Plan { len, from: places, to: places, made })
+        Some(Plan { start: 0, len, made })
     }
 
-    /// There are never more shards made than multiplied.
+    /// There are never more shards made than multiplied, and those are the first of the payload.
     fn plan_of_repair(&mut self, payload: &[u8]) -> Option<Plan> {
         let (_, len) = self.make_ready(payload)?;
-        let from = std::array::from_fn(|s| MASK_LEN + self.sources[s] * len);
-        let end = self.sources.iter().take(self.spec.data).max()? + 1;
-        if MASK_LEN + end * len > payload.len() {
-            return None;
-        }
-        Some(Plan { len, from, to: from, made: self.repair.rows })
+        Some(Plan { start: MASK_LEN, len, made: self.repair.rows })
     }
 
     /// `count` bytes of every shard that is made, from `at` on.
     fn columns(&mut self, row: &mut [u8], plan: &Plan, at: usize, count: usize) {
+        let Plan { start, len, made } = *plan;
         let data = self.spec.data;
         let mut shards = [&[][..]; SHARDS_MAX];
-        for (shard, from) in shards.iter_mut().zip(plan.from).take(data) {
-            *shard = &row[from + at..][..count];
+        for (shard, from) in shards.iter_mut().zip((start + at..).step_by(len)).take(data) {
+            *shard = &row[from..][..count];
         }
         let matrix = if self.spec.task == Task::Encode { &self.parity } else { &self.repair };
-        let out = &mut self.out[..plan.made * count];
+        let out = &mut self.out[..made * count];
         products(self.level, matrix, &shards[..data], out);
-        for (made, to) in out.chunks_exact(count).zip(plan.to) {
-            row[to + at..][..count].copy_from_slice(made);
+        for (made, to) in out.chunks_exact(count).zip((start + at..).step_by(len)) {
+            row[to..][..count].copy_from_slice(made);
         }
     }
 }

@@ -196,18 +196,18 @@ fn main() {
     let folder = tempfile::TempDir::new().unwrap();
     println!("{rounds} rounds of {time:?}, by turns; median (quartiles; least)");
     println!(
-        "| driver | long answers a second, auto / off | auto beside off | chunk, us | beside the kernel, us a chunk |"
+        "| driver | long answers a second, auto / off | auto beside off | chunk, us | beside the kernel, us a chunk | kernel time a long answer, ms, auto / off |"
     );
-    println!("|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|");
     for io in ["mio", "uring"] {
         if io == "uring"
             && let Err(why) = try_uring()
         {
-            println!("| {io} | not possible here: {why} | | | |");
+            println!("| {io} | not possible here: {why} | | | | |");
             continue;
         }
         let [auto, off] = ["auto", "off"].map(|chunk| Served::start(folder.path(), LAB, io, chunk));
-        let mut rates = [Vec::new(), Vec::new()];
+        let (mut rates, mut each) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
         let (mut ratios, mut chunks, mut beside) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..rounds {
             let (a, o) = if round % 2 == 0 {
@@ -220,18 +220,21 @@ fn main() {
             let rate = |f: Figures| f.long * 1e6 / f.at_us;
             rates[0].push(rate(a));
             rates[1].push(rate(o));
+            each[0].push(a.busy_us / 1e3 / a.long);
+            each[1].push(o.busy_us / 1e3 / o.long);
             ratios.push(rate(a) / rate(o));
             chunks.push(a.busy_us / a.turns);
             beside.push((a.at_us - a.busy_us) / a.turns);
         }
         let [a, o] = rates.map(|r| quartiles(r)[1]);
+        let [a_each, o_each] = each.map(|e| quartiles(e)[1]);
         let three = |values: Vec<f64>, digits: usize| {
             let least = values.iter().copied().fold(f64::INFINITY, f64::min);
             let [low, median, high] = quartiles(values);
             format!("{median:.digits$} ({low:.digits$} to {high:.digits$}; least {least:.digits$})")
         };
         println!(
-            "| {io} | {a:.0} / {o:.0} | {} | {} | {} |",
+            "| {io} | {a:.0} / {o:.0} | {} | {} | {} | {a_each:.3} / {o_each:.3} |",
             three(ratios, 3),
             three(chunks, 1),
             three(beside, 2)

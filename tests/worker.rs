@@ -682,6 +682,33 @@ fn what_is_urgent_waits_for_a_chunk_and_not_for_a_kernel() {
     }
 }
 
+/// A pause costs a turn: nothing is cut for the sake of what is left of it, and nothing where all that comes can wait for longer.
+#[test]
+fn what_gains_nothing_by_a_pause_is_not_cut() {
+    // In turns of 25 us: to the end, or the rest in one piece, or in two.
+    for (takes, pauses) in [(35_000, 0), (60_000, 1), (80_000, 2)] {
+        let mut rig = pausing(Policy::Value, CHUNK);
+        teach(&mut rig, 2, takes);
+        let before = rig.counters().worker(WorkerField::Pauses);
+        rig.send(2, 4_002, takes);
+        rig.settle();
+        assert_eq!(rig.counters().worker(WorkerField::Pauses) - before, pauses, "{takes}");
+    }
+    // By default a slice of the plan, which is as short as what is run, is no reason.
+    let mut rig = pausing(Policy::Value, Chunk::Auto);
+    let mut short = plan(QUOTA);
+    short.slice = Nanos::from_micros(5);
+    rig.shared.plan.publish(&short);
+    for round in 0..200 {
+        (0..3).for_each(|socket| rig.send(socket, 4_002, 40_000));
+        rig.settle();
+        if round == 20 {
+            assert!(rig.counters().worker(WorkerField::Pauses) < 60, "only before it was known");
+        }
+    }
+    assert!(rig.counters().worker(WorkerField::Pauses) < 60);
+}
+
 #[test]
 fn what_has_paused_is_one_sample_of_all_its_parts() {
     let mut rig = pausing(Policy::Value, CHUNK);

@@ -183,18 +183,28 @@ impl Worker {
 
     #[inline(never)]
     fn prepare_to_pause(&mut self) -> Option<Run> {
+        let chunk = self.paused.chunk.take()?;
+        let chunk = self.stretched(chunk);
         let Self { running, paused, .. } = self;
-        let mut run = Run {
-            places: [Place { at: 0, begun: false }; PLACES],
-            rows: running.len(),
-            chunk: paused.chunk.take()?,
-        };
+        let mut run =
+            Run { places: [Place { at: 0, begun: false }; PLACES], rows: running.len(), chunk };
         for (place, packet) in run.places.iter_mut().zip(running) {
             let at = usize::from(packet.flags.place) - 1;
             *place = Place { at, begun: paused.begun >> at & 1 == 1 };
             paused.begun |= 1 << at;
         }
         Some(run)
+    }
+
+    /// What is over within half a chunk more is not cut for that: a pause costs a turn. It gets two, for it may take longer.
+    fn stretched(&self, chunk: Nanos) -> Nanos {
+        let [packet] = self.running.as_slice() else { return chunk };
+        let believed = packet.service.saturating_sub(self.admission.overhead());
+        let unbegun = self.paused.spent[usize::from(packet.flags.place) - 1].parts == 0;
+        let left =
+            if unbegun { believed.max(self.paused.long_runs(packet.bucket)) } else { believed };
+        let nearly = Nanos::new(chunk.get().saturating_add(chunk.get() / 2));
+        if left <= nearly { chunk.saturating_mul(2) } else { chunk }
     }
 
     /// A part of a run is over at `now` and took `elapsed`; so many rows, from the first on, are done. Says whether any has paused.

@@ -110,8 +110,6 @@ pub struct Admission {
     overtaking: Option<Packet>,
     /// A bit for each kernel that can pause.
     pausing: u64,
-    /// The plan's.
-    slice: Nanos,
     /// For how long kernels that can pause run now.
     chunk: Option<Nanos>,
     /// What a device takes off the end of the queue.
@@ -166,7 +164,6 @@ impl Admission {
             evicted: Vec::with_capacity(QUEUE_TOTAL_MAX),
             overtaking: None,
             pausing: 0,
-            slice: Nanos::MAX,
             chunk: None,
             relief: relief::Relief::default(),
             relief_from: Nanos::MAX,

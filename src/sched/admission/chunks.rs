@@ -12,7 +12,8 @@ use crate::sched::estimate;
 /// How long a kernel runs before the worker looks at its sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chunk {
-    /// A third of the least slack of what has been arriving, but at least [`CHUNK_MIN`] and at most a slice of the plan.
+    /// A third of the least slack of what has been arriving, within [`CHUNK_MIN`] and [`CHUNK_MAX`]; where slack is not noted,
+    /// half of the latter.
     Auto,
     /// So long.
     Fixed(Nanos),
@@ -22,6 +23,8 @@ pub enum Chunk {
 
 /// A look at the sockets between two chunks is not worth it more often.
 pub const CHUNK_MIN: Nanos = Nanos::from_micros(5);
+/// Nor does it cost more than a few per cent so often.
+pub(super) const CHUNK_MAX: Nanos = Nanos::from_micros(50);
 /// How many chunks the least slack holds.
 const IN_SLACK: u64 = 3;
 
@@ -51,8 +54,9 @@ impl Admission {
             Chunk::Off => None,
             Chunk::Fixed(chunk) => Some(chunk),
             Chunk::Auto => {
-                let slack = self.worth.as_ref().map_or(Nanos::MAX, |w| w.patience());
-                Some(Nanos::new(slack.get() / IN_SLACK).min(self.slice).max(CHUNK_MIN))
+                let Some(worth) = &self.worth else { return Some(Nanos::new(CHUNK_MAX.get() / 2)) };
+                let part = Nanos::new(worth.patience().get() / IN_SLACK);
+                Some(part.clamp(CHUNK_MIN, CHUNK_MAX))
             }
         }
     }
@@ -60,7 +64,6 @@ impl Admission {
     /// The plan's slice is now this.
     pub fn set_slice(&mut self, slice: Nanos) {
         self.batches.set_slice(slice);
-        self.slice = slice;
         self.choose_chunk();
     }
 

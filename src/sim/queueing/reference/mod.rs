@@ -1,4 +1,5 @@
-//! What theory and papers say a queue does, beside what the engine does: why the tables of a comparison may be believed.
+//! What theory and papers say a queue does, beside what the engine does: why the tables of a comparison may be believed; and what the
+//! product's policy keeps of the bounds.
 //!
 //! Knows no output. The tests hold each check; `punctual sim --reference` shows them with their figures.
 
@@ -6,6 +7,7 @@ mod adversary;
 mod commitment;
 mod expiry;
 mod papers;
+mod product;
 mod waits;
 
 use serde::Serialize;
@@ -116,8 +118,14 @@ pub struct Finding {
 /// All of them, by subject.
 #[must_use]
 pub fn all() -> Vec<Check> {
-    let subjects =
-        [waits::all(), expiry::all(), papers::all(), adversary::all(), commitment::all()];
+    let subjects = [
+        waits::all(),
+        expiry::all(),
+        papers::all(),
+        adversary::all(),
+        commitment::all(),
+        product::all(),
+    ];
     subjects.into_iter().flatten().collect()
 }
 

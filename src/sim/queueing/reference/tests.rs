@@ -38,6 +38,11 @@ fn commitments_cost_at_most_a_tenth_at_long_budgets() {
 }
 
 #[test]
+fn the_product_keeps_its_share_of_the_bounds() {
+    hold(product::all());
+}
+
+#[test]
 fn the_formulas_give_the_figures_of_the_books() {
     let near = |got: f64, written: f64| {
         assert!((got / written - 1.0).abs() < 1e-3, "{got} and not {written}")

@@ -19,7 +19,7 @@ mod room;
 mod worth;
 
 pub use audit::Admitted;
-pub use chunks::{CHUNK_MIN, Chunk};
+pub use chunks::{CHUNK_MAX, CHUNK_MIN, Chunk};
 pub use dispatch::Dispatch;
 pub use options::{Options, Overload, Policy, Predictor};
 pub use relief::{Load, Offer};

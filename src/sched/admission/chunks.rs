@@ -24,7 +24,7 @@ pub enum Chunk {
 /// A look at the sockets between two chunks is not worth it more often.
 pub const CHUNK_MIN: Nanos = Nanos::from_micros(5);
 /// Nor does it cost more than a few per cent so often.
-pub(super) const CHUNK_MAX: Nanos = Nanos::from_micros(50);
+pub const CHUNK_MAX: Nanos = Nanos::from_micros(50);
 /// How many chunks the least slack holds.
 const IN_SLACK: u64 = 3;
 

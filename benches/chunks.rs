@@ -31,6 +31,7 @@ use serde_json::Value;
 const LAB: &str = include_str!("../configs/chunks-lab.toml");
 /// The generator's core; the service has core 0.
 const CORE: usize = 1;
+const WORKER: usize = 0;
 /// Two long packets, of a millisecond each, every
 const TICK: Duration = Duration::from_millis(1);
 /// and one short in so many ticks.
@@ -95,6 +96,7 @@ impl Served {
             let found = ready.split_whitespace().find_map(|w| w.strip_prefix(name));
             found.unwrap_or_else(|| panic!("{name} in {ready:?}")).parse().unwrap()
         };
+        assert!(is_alone(child.id()), "the worker is not on core {WORKER} alone");
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         Self { short: at("short="), long: at("long="), admin: at("admin="), child, socket }
@@ -181,6 +183,26 @@ impl Served {
     }
 }
 
+/// Whether that program's worker stays on its core, and on no other.
+fn is_alone(program: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{program}/task")).unwrap();
+    let read = |path: &Path, file: &str| fs::read_to_string(path.join(file)).unwrap_or_default();
+    threads.filter_map(|t| Some(t.ok()?.path())).any(|t| {
+        let allowed = format!("Cpus_allowed_list:\t{WORKER}\n");
+        read(&t, "comm").trim() == "punctual-w0" && read(&t, "status").contains(&allowed)
+    })
+}
+
+/// Runs it on the generator's core. On a thread of its own: a pinned main thread would hand its mask down to the next service, whose worker
+/// then shares the generator's core.
+fn on_core<T: Send>(offer: impl FnOnce() -> T + Send) -> T {
+    let pinned = || {
+        pin_current(CORE).unwrap();
+        offer()
+    };
+    std::thread::scope(|s| s.spawn(pinned).join().unwrap())
+}
+
 impl Drop for Served {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -192,7 +214,6 @@ fn main() {
     let quick = std::env::args().any(|a| a == "--quick");
     let (rounds, time) =
         if quick { (5, Duration::from_millis(200)) } else { (41, Duration::from_millis(400)) };
-    let _ = pin_current(CORE);
     let folder = tempfile::TempDir::new().unwrap();
     println!("{rounds} rounds of {time:?}, by turns; median (quartiles; least)");
     println!(
@@ -210,13 +231,15 @@ fn main() {
         let (mut rates, mut each) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
         let (mut ratios, mut chunks, mut beside) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..rounds {
-            let (a, o) = if round % 2 == 0 {
-                let a = auto.measure(time);
-                (a, off.measure(time))
-            } else {
-                let o = off.measure(time);
-                (auto.measure(time), o)
-            };
+            let (a, o) = on_core(|| {
+                if round % 2 == 0 {
+                    let a = auto.measure(time);
+                    (a, off.measure(time))
+                } else {
+                    let o = off.measure(time);
+                    (auto.measure(time), o)
+                }
+            });
             let rate = |f: Figures| f.long * 1e6 / f.at_us;
             rates[0].push(rate(a));
             rates[1].push(rate(o));
@@ -261,7 +284,7 @@ fn behind_real_work(folder: &Path, rounds: usize, time: Duration) {
         let mut shares = [Vec::new(), Vec::new()];
         for round in 0..rounds {
             for which in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
-                let seen = served[which].behind_real_work(time, text);
+                let seen = on_core(|| served[which].behind_real_work(time, text));
                 shares[which].push(100.0 * seen[1] / seen[0].max(1.0));
                 (0..3).for_each(|i| sums[which][i] += seen[i]);
             }

@@ -682,6 +682,25 @@ fn what_is_urgent_waits_for_a_chunk_and_not_for_a_kernel() {
     }
 }
 
+/// What has paused goes on behind the urgent, and would keep its answer for company for a chunk.
+#[test]
+fn an_answer_does_not_wait_for_the_next_chunk() {
+    let mut rig = pausing(Policy::Value, CHUNK);
+    teach(&mut rig, 0, 5_000);
+    teach(&mut rig, 2, 5_000);
+    let before = rig.get(0, Priority::High, Field::OnTime);
+    rig.send(2, 4_002, 3_000_000);
+    rig.turn();
+    assert_eq!(rig.turns.worker().paused(), 1);
+    // 15 us are left of its millisecond, and it takes 5.
+    let released = Instant::from_nanos(rig.now().as_nanos() - 985_000);
+    rig.arrive(Incoming::new(0, 4_000, released, payload(5_000)));
+    rig.turn();
+    assert_eq!(rig.get(0, Priority::High, Field::OnTime) - before, 1);
+    rig.settle();
+    rig.check_law();
+}
+
 /// A pause costs a turn: nothing is cut for the sake of what is left of it, and nothing where all that comes can wait for longer.
 #[test]
 fn what_gains_nothing_by_a_pause_is_not_cut() {

@@ -196,6 +196,15 @@ impl Worker {
         Some(run)
     }
 
+    /// What the next run is likely to take: as long as the last, or a chunk where something has paused.
+    #[inline]
+    pub(super) fn next_run(&self) -> Nanos {
+        match self.admission.chunk() {
+            Some(chunk) if self.paused.free != ALL_FREE => self.last_run.max(chunk),
+            _ => self.last_run,
+        }
+    }
+
     /// What is over within half a chunk more is not cut for that: a pause costs a turn. It gets two, for it may take longer.
     fn stretched(&self, chunk: Nanos) -> Nanos {
         let [packet] = self.running.as_slice() else { return chunk };

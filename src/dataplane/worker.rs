@@ -100,7 +100,7 @@ pub struct Worker {
     pub(super) rows: Vec<Row>,
     kernel_drops: Vec<u64>,
     decayed: Instant,
-    last_run: Nanos,
+    pub(super) last_run: Nanos,
     handled: u64,
 }
 
@@ -305,7 +305,7 @@ impl Worker {
         // What the next run is likely to take is part of the wait.
         !self.out.is_empty()
             && (self.out.room() < KERNEL_BATCH_MAX
-                || now.since(self.out.since()) + self.last_run >= FLUSH_AFTER)
+                || now.since(self.out.since()) + self.next_run() >= FLUSH_AFTER)
     }
 
     /// When there may be something to do although nothing arrives.

@@ -402,12 +402,14 @@ impl Driver for UringDriver {
         let limit = Timespec::from(timeout.min(SLEEP_MAX).to_std());
         let args = SubmitArgs::new().timespec(&limit);
         let outcome = self.ring.submitter().submit_with_args(1, &args);
-        self.harvest();
+        self.brought = self.harvest();
         match outcome {
-            Ok(_) => Ok(()),
-            Err(e) if e.raw_os_error() == Some(libc::ETIME) || is_passing(&e) => Ok(()),
-            Err(e) => Err(e),
+            Ok(_) => {}
+            Err(e) if e.raw_os_error() == Some(libc::ETIME) || is_passing(&e) => {}
+            Err(e) => return Err(e),
         }
+        // A sleep ends with the first that comes. What came while we woke up is to be judged with it, and not a turn later.
+        if self.entry_is_due() { self.enter() } else { Ok(()) }
     }
 
     fn kernel_drops(&mut self, socket: SocketId) -> u64 {

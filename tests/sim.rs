@@ -173,9 +173,9 @@ mod tests {
         let classes: Vec<_> = rows.iter().map(|r| r["class"].as_str().expect("a name")).collect();
         assert_eq!(classes, ["high", "medium", "low"]);
         for row in rows {
-            let (live, simulated) = (&row["live"]["median"], &row["simulated"]);
-            assert!(simulated.as_f64().expect("a share") > 0.99, "{row}");
-            assert!(live.as_f64().expect("a share") > 0.5, "{row}");
+            for side in ["live", "simulated"] {
+                assert!(row[side]["median"].as_f64().expect("a share") > 0.5, "{side}: {row}");
+            }
         }
         // What a kernel's run asks for is 20 us: no core does more than 50,000 of them a second.
         let [live, simulated] =

@@ -32,7 +32,7 @@ pub(super) use baseline::read as read_result;
 pub(super) use described::Described;
 #[cfg(test)]
 pub(super) use described::Work;
-pub(super) use drive::{Offered, Seat, Under, drive};
+pub(super) use drive::{Offered, Seat, Under, Worked, drive};
 pub(super) use lab::WORKER;
 pub(super) use measured::{ClassMeasured, HIGH_ALONE, Measured};
 pub(super) use outcome::Outcome;

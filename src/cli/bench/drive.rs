@@ -12,7 +12,7 @@ use super::timeline::{Recorder, STEP, Timeline};
 use crate::base::{Clock as _, Instant, Nanos};
 use crate::load::{self, Generator, Plan, Report};
 use crate::runtime::Service;
-use crate::stats::{Counters, Field};
+use crate::stats::{Counters, Field, WorkerField};
 use crate::sys::clock::MonotonicClock;
 use crate::sys::{affinity, realtime};
 
@@ -38,8 +38,37 @@ pub(in crate::cli) struct Offered {
     pub(super) timeline: Timeline,
     /// Answers a second while requests were sent, by the service's own count; none where it has none.
     pub(super) served: Option<f64>,
-    /// The first and the last figures of our service's first worker that were read while requests were sent.
-    pub(in crate::cli) counted: Option<(Counters, Counters)>,
+    /// What our service's first worker had done, one reading a [`STEP`], while requests were sent.
+    pub(in crate::cli) worked: Vec<Worked>,
+}
+
+/// What a worker has done by some time: its own counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::cli) struct Worked {
+    /// Since the first request was sent.
+    pub(in crate::cli) at: Nanos,
+    /// By the worker's clock.
+    pub(in crate::cli) published_ns: u64,
+    pub(in crate::cli) busy_ns: u64,
+    pub(in crate::cli) runs: u64,
+    pub(in crate::cli) receives: u64,
+    pub(in crate::cli) sends: u64,
+    pub(in crate::cli) turns: u64,
+}
+
+impl Worked {
+    fn by(at: Nanos, figures: &Counters) -> Self {
+        let of = |f| figures.worker(f);
+        Self {
+            at,
+            published_ns: of(WorkerField::PublishedAt),
+            busy_ns: of(WorkerField::BusyTime),
+            runs: of(WorkerField::Runs),
+            receives: of(WorkerField::Receives),
+            sends: of(WorkerField::Sends),
+            turns: of(WorkerField::Turns),
+        }
+    }
 }
 
 /// Where the generator runs.
@@ -88,7 +117,7 @@ pub(in crate::cli) fn drive(
         stolen,
         timeline: seen.timeline,
         served: seen.served,
-        counted: seen.counted,
+        worked: seen.worked,
     })
 }
 
@@ -147,14 +176,14 @@ fn read(
 struct Steps {
     recorder: Recorder,
     served: Served,
-    counted: Option<(Counters, Counters)>,
+    worked: Vec<Worked>,
 }
 
 /// What was read in all.
 struct Seen {
     timeline: Timeline,
     served: Option<f64>,
-    counted: Option<(Counters, Counters)>,
+    worked: Vec<Worked>,
 }
 
 impl Steps {
@@ -163,7 +192,7 @@ impl Steps {
             Under::Service(service) => Recorder::start(&service.figures()),
             Under::Bare(_) | Under::Foreign => Recorder::default(),
         };
-        Self { recorder, served: Served::default(), counted: None }
+        Self { recorder, served: Served::default(), worked: Vec::new() }
     }
 
     fn read(&mut self, under: Under<'_>, start: Instant, duration: Nanos) {
@@ -171,8 +200,9 @@ impl Steps {
             Under::Service(service) => {
                 let figures = service.figures();
                 self.recorder.read(MonotonicClock.now().since(start), &figures);
-                if MonotonicClock.now().since(start) <= duration {
-                    self.count(&figures);
+                let at = MonotonicClock.now().since(start);
+                if let Some(first) = figures.first().filter(|_| at <= duration) {
+                    self.worked.push(Worked::by(at, first));
                 }
                 replied(&figures)
             }
@@ -185,16 +215,8 @@ impl Steps {
         }
     }
 
-    fn count(&mut self, figures: &[Counters]) {
-        let Some(first) = figures.first() else { return };
-        match &mut self.counted {
-            Some((_, last)) => last.clone_from(first),
-            None => self.counted = Some((first.clone(), first.clone())),
-        }
-    }
-
     fn end(self) -> Seen {
-        Seen { timeline: self.recorder.end(), served: self.served.rate(), counted: self.counted }
+        Seen { timeline: self.recorder.end(), served: self.served.rate(), worked: self.worked }
     }
 }
 

@@ -1,12 +1,13 @@
 //! A worker's virtual clock: it stands still until time is spent on it.
 //!
 //! Knows no events. Stalls are part of it: whatever a worker was doing when one begins, its time jumps over it, as when a
-//! machine takes the core away.
+//! machine takes the core away. So is the core's pace: what is spent while it is slow takes longer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::base::{Clock, Instant, Nanos};
+use crate::sim::workload::{nanos, ns};
 
 /// A span of time that a worker loses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,26 +28,53 @@ struct Line {
     /// In the order of their times.
     stalls: Box<[Stall]>,
     next: AtomicUsize,
+    /// From when on things take how many times as long, in the order of their times.
+    pace: Box<[(Instant, f64)]>,
+    /// Which of those holds.
+    pacing: AtomicUsize,
 }
 
 impl VirtualClock {
     /// A clock that shows `start`. Stalls come in the order of their times.
     #[must_use]
     pub fn new(start: Instant, stalls: Vec<Stall>) -> Self {
+        Self::paced(start, stalls, Vec::new())
+    }
+
+    /// The same for a core whose `pace` changes: from each of these times on, ascending, what is spent takes so many times as long. The
+    /// first holds from the beginning.
+    #[must_use]
+    pub fn paced(start: Instant, stalls: Vec<Stall>, pace: Vec<(Instant, f64)>) -> Self {
         Self(Arc::new(Line {
             now: AtomicU64::new(start.as_nanos()),
             stalls: stalls.into_boxed_slice(),
             next: AtomicUsize::new(0),
+            pace: pace.into_boxed_slice(),
+            pacing: AtomicUsize::new(0),
         }))
     }
 
     /// Something takes `span`, and whatever stalls begin meanwhile take their time too.
     pub fn spend(&self, span: Nanos) {
-        let mut now = self.now() + span;
+        let mut now = self.now() + self.stretched(span);
         while let Some(stall) = self.next_stall(now) {
             now = now + stall.lasts;
         }
         self.set(now);
+    }
+
+    /// What is spent now, as long as it takes at the pace of now.
+    fn stretched(&self, span: Nanos) -> Nanos {
+        let Line { pace, pacing, .. } = &*self.0;
+        if pace.is_empty() {
+            return span;
+        }
+        let mut at = pacing.load(Ordering::Relaxed);
+        while pace.get(at + 1).is_some_and(|(from, _)| *from <= self.now()) {
+            at += 1;
+        }
+        pacing.store(at, Ordering::Relaxed);
+        nanos(ns(span) * pace[at].1)
     }
 
     /// The same for what is too short to be interrupted: a stall that would begin meanwhile begins behind it.
@@ -85,6 +113,20 @@ impl Clock for VirtualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_core_takes_longer_for_the_same() {
+        let pace = vec![(at(100), 2.0), (at(200), 1.5)];
+        let clock = VirtualClock::paced(Instant::ZERO, Vec::new(), pace);
+        clock.spend(Nanos::from_micros(10));
+        assert_eq!(clock.now(), at(20), "the first pace holds from the beginning");
+        clock.rest_until(at(199));
+        assert_eq!(clock.now(), at(199), "rest takes no longer");
+        clock.spend(Nanos::from_micros(2));
+        assert_eq!(clock.now(), at(203), "the pace is that of the beginning");
+        clock.spend(Nanos::from_micros(2));
+        assert_eq!(clock.now(), at(206));
+    }
 
     fn at(us: u64) -> Instant {
         Instant::ZERO + Nanos::from_micros(us)

@@ -192,6 +192,9 @@ pub struct Faults {
     pub slow: Option<(Every, f64)>,
     /// From a time on, for good: kernels take this many times as long. Not a fault but a changed machine.
     pub drift: Option<(Nanos, f64)>,
+    /// From each of these times on, ascending: all that a worker does takes this many times as long, its kernels and its driver. A core
+    /// whose clock changes. Before the first time as from it on; empty: 1.
+    pub pace: Vec<(Nanos, f64)>,
     /// The wall clock steps: receive stamps are missing, or not to be believed.
     pub stamps: Option<Every>,
     /// No receive buffer is left: receives end and are armed again.

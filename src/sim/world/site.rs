@@ -238,9 +238,10 @@ impl Site {
             (0..options.service.helpers).map(|_| course(faults.device)).collect();
         let stalls = stalls.spans().iter();
         let stalls = stalls.map(|s| Stall { at: s.from, lasts: s.to.since(s.from) }).collect();
-        let clock = VirtualClock::new(
+        let clock = VirtualClock::paced(
             Instant::from_nanos(START.since(Instant::ZERO + BEFORE).get()),
             stalls,
+            faults.pace.iter().map(|(at, factor)| (START + *at, *factor)).collect(),
         );
         let ways: Vec<_> = (0..shares.len()).map(|s| way(options, sockets, s)).collect();
         let workers = options.workers as u64;

@@ -86,6 +86,7 @@ fn faulty(seed: u64, packets: u64) -> Options {
         stall: every(40, ms(3)),
         slow: every(60, ms(20)).map(|e| (e, 10.0)),
         drift: Some((ms(100), 2.0)),
+        pace: vec![(ms(0), 1.0), (ms(60), 1.4), (ms(120), 0.9)],
         device: every(20, ms(5)),
         stamps: every(30, ms(2)),
         buffers: every(30, ms(1)),

@@ -4,11 +4,13 @@
 //! sends. Two such runs that receive differently many for each answer are two equations; the costs of a message received and
 //! of a message sent are the unknowns. Whatever the worker's own code takes is in them, since a world's worker takes no time
 //! of its own.
+//!
+//! A core's clock changes. So all costs are those of a core that takes as long for a kernel's run as the config says: what was
+//! measured is taken by how much longer the runs took meanwhile, and the world's core has the pace of the live run's ([`pace`]).
 
 use crate::base::Nanos;
-use crate::cli::bench::median;
+use crate::cli::bench::{Worked, median};
 use crate::sim::world;
-use crate::stats::{Counters, WorkerField};
 
 /// What a worker did in a span of time in which it was never without work.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -24,25 +26,30 @@ pub(super) struct Counted {
 impl Counted {
     /// Between two readings.
     #[expect(clippy::cast_precision_loss, reason = "counts of a few seconds")]
-    pub(super) fn between(first: &Counters, last: &Counters) -> Self {
-        let of = |f| last.worker(f).saturating_sub(first.worker(f)) as f64;
+    pub(super) fn between(first: &Worked, last: &Worked) -> Self {
+        let of = |f: fn(&Worked) -> u64| f(last).saturating_sub(f(first)) as f64;
         Self {
-            span_ns: of(WorkerField::PublishedAt),
-            busy_ns: of(WorkerField::BusyTime),
-            runs: of(WorkerField::Runs),
-            receives: of(WorkerField::Receives),
-            sends: of(WorkerField::Sends),
-            turns: of(WorkerField::Turns),
+            span_ns: of(|w| w.published_ns),
+            busy_ns: of(|w| w.busy_ns),
+            runs: of(|w| w.runs),
+            receives: of(|w| w.receives),
+            sends: of(|w| w.sends),
+            turns: of(|w| w.turns),
         }
+    }
+
+    /// How many times as long a kernel's run took as the config asks for.
+    fn pace(&self, kernel_ns: f64) -> f64 {
+        self.busy_ns / self.runs / kernel_ns
     }
 
     /// What is left for messages, where looks, batches and the further datagrams of a train take what the plan says. Each
     /// kernel's run is one answer: `spin` takes one at a time, and nothing arrives in trains.
-    fn for_messages(&self, plan: &world::Costs) -> f64 {
+    fn for_messages(&self, plan: &world::Costs, kernel_ns: f64) -> f64 {
         let joined = (self.runs - self.sends).max(0.0);
         let fixed =
             self.turns * ns(plan.look) + self.sends * ns(plan.batch) + joined * ns(plan.segment);
-        self.span_ns - self.busy_ns - fixed
+        (self.span_ns - self.busy_ns) / self.pace(kernel_ns) - fixed
     }
 }
 
@@ -51,16 +58,16 @@ impl Counted {
 pub(super) struct Costs {
     /// Answers a second of the first run: what counts as 1x.
     pub(super) saturation: f64,
-    /// What a kernel's run takes, by what its config asks for.
-    pub(super) kernel_factor: f64,
-    /// For the world.
+    /// How many times as long a kernel's run took as its config asks for.
+    pub(super) pace: f64,
+    /// For the world, at a pace of 1.
     pub(super) driver: world::Costs,
 }
 
 impl Costs {
     /// From a run with few datagrams received for each answer and one with many. `kernel_ns`: what the config asks for.
     pub(super) fn solve(few: &Counted, many: &Counted, plan: world::Costs, kernel_ns: f64) -> Self {
-        let (a, b) = (few.for_messages(&plan), many.for_messages(&plan));
+        let (a, b) = (few.for_messages(&plan, kernel_ns), many.for_messages(&plan, kernel_ns));
         let determinant = few.receives * many.sends - many.receives * few.sends;
         let receive = (a * many.sends - b * few.sends) / determinant;
         // A machine that was disturbed may give nonsense: nothing costs less than nothing, and no more than there was time.
@@ -68,7 +75,7 @@ impl Costs {
         let send = (a - receive * few.receives) / few.sends;
         Self {
             saturation: few.runs * 1e9 / few.span_ns,
-            kernel_factor: few.busy_ns / few.runs / kernel_ns,
+            pace: few.pace(kernel_ns),
             driver: world::Costs { receive: nanos(receive), send: nanos(send), ..plan },
         }
     }
@@ -79,7 +86,7 @@ impl Costs {
         let rest = all.first().map_or_else(world::Costs::default, |c| c.driver);
         Self {
             saturation: of(|c| c.saturation),
-            kernel_factor: of(|c| c.kernel_factor),
+            pace: of(|c| c.pace),
             driver: world::Costs {
                 receive: nanos(of(|c| ns(c.driver.receive))),
                 send: nanos(of(|c| ns(c.driver.send))),
@@ -87,6 +94,18 @@ impl Costs {
             },
         }
     }
+}
+
+/// Fewer runs than this in a step say little of the core's pace in it.
+const RUNS_MIN: f64 = 50.0;
+
+/// The core's pace in a run, step by step: how many times as long a kernel's run took as the config asks for.
+pub(super) fn pace(worked: &[Worked], kernel_ns: f64) -> Vec<(Nanos, f64)> {
+    let step = |pair: &[Worked]| {
+        let did = Counted::between(&pair[0], &pair[1]);
+        (did.runs >= RUNS_MIN).then(|| (pair[0].at, did.pace(kernel_ns)))
+    };
+    worked.windows(2).filter_map(step).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a cost, far below 2^53")]
@@ -109,33 +128,33 @@ mod tests {
 
     /// A worker of 22 us kernels, 700 ns a message received, 2.1 us a message sent, one look a turn; every fifth answer leaves
     /// in the train of the one before.
-    fn counted(receives: f64, sends: f64) -> Counted {
+    fn counted(receives: f64, sends: f64, pace: f64) -> Counted {
         let plan = world::Costs::default();
         let runs = sends * 1.25;
-        let busy_ns = runs * 22_000.0;
-        let span_ns = busy_ns
-            + receives * 700.0
+        let busy_ns = runs * 20_000.0 * pace;
+        let others = receives * 700.0
             + sends * (2_100.0 + ns(plan.batch))
             + (runs - sends) * ns(plan.segment)
             + sends * ns(plan.look);
-        Counted { span_ns, busy_ns, runs, receives, sends, turns: sends }
+        Counted { span_ns: busy_ns + others * pace, busy_ns, runs, receives, sends, turns: sends }
     }
 
     #[test]
     fn two_overloads_tell_receiving_from_sending() {
-        let (few, many) = (counted(60_000.0, 40_000.0), counted(150_000.0, 38_000.0));
+        // The core was slower in the second run.
+        let (few, many) = (counted(60_000.0, 40_000.0, 1.1), counted(150_000.0, 38_000.0, 1.3));
         let found = Costs::solve(&few, &many, world::Costs::default(), 20_000.0);
         assert_eq!(found.driver.receive, Nanos::new(700));
         assert_eq!(found.driver.send, Nanos::new(2_100));
         assert_eq!(found.driver.look, world::Costs::default().look);
-        assert!((found.kernel_factor - 1.1).abs() < 1e-9);
-        let each_send = 1.25 * 22_000.0 + 2_100.0 + 400.0 + 0.25 * 100.0 + 1.5 * 700.0;
+        assert!((found.pace - 1.1).abs() < 1e-9);
+        let each_send = 1.1 * (1.25 * 20_000.0 + 2_100.0 + 400.0 + 0.25 * 100.0 + 1.5 * 700.0);
         assert!((found.saturation - 1.25e9 / each_send).abs() < 1e-6, "{}", found.saturation);
     }
 
     #[test]
     fn what_a_disturbed_machine_measured_is_no_cost_below_nothing() {
-        let (few, mut many) = (counted(60_000.0, 40_000.0), counted(150_000.0, 38_000.0));
+        let (few, mut many) = (counted(60_000.0, 40_000.0, 1.0), counted(150_000.0, 38_000.0, 1.0));
         many.span_ns *= 0.9;
         let found = Costs::solve(&few, &many, world::Costs::default(), 20_000.0);
         assert_eq!(found.driver.receive, Nanos::ZERO);
@@ -144,10 +163,29 @@ mod tests {
     }
 
     #[test]
+    fn the_pace_is_that_of_each_step() {
+        let by = |ms, busy_us: u64, runs| Worked {
+            at: Nanos::from_millis(ms),
+            busy_ns: busy_us * 1_000,
+            runs,
+            ..Worked::default()
+        };
+        let worked = [by(100, 0, 0), by(200, 2_200, 100), by(300, 2_400, 110), by(400, 5_400, 210)];
+        let found = pace(&worked, 20_000.0);
+        let expected = [(Nanos::from_millis(100), 1.1), (Nanos::from_millis(300), 1.5)];
+        assert_eq!(found.len(), expected.len(), "ten runs say nothing: {found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert_eq!(found.0, expected.0);
+            assert!((found.1 - expected.1).abs() < 1e-9);
+        }
+        assert!(pace(&worked[..1], 20_000.0).is_empty());
+    }
+
+    #[test]
     fn the_middle_is_taken_of_each_figure_by_itself() {
         let of = |receive, send, saturation| Costs {
             saturation,
-            kernel_factor: 1.0,
+            pace: 1.0,
             driver: world::Costs {
                 receive: Nanos::new(receive),
                 send: Nanos::new(send),

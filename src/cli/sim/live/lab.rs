@@ -7,9 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use anyhow::{Context as _, ensure};
 
 use super::super::world::Point;
-use super::costs::Counted;
+use super::costs::{Counted, pace};
 use crate::base::Nanos;
-use crate::cli::bench::{LATE_AFTER, Offered, Seat, Under, WORKER, drive};
+use crate::cli::bench::{LATE_AFTER, Offered, Seat, Under, WORKER, Worked, drive};
 use crate::cli::options::service_options;
 use crate::config::plan::{Plan, Shape, Times, Traffic};
 use crate::config::{Classify, Cores, Framing, Late, Policy, Settings};
@@ -45,8 +45,10 @@ pub(super) struct Lab<'p> {
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) report: Report,
-    /// Two readings of the service's figures while requests were sent.
-    counted: Option<(Counters, Counters)>,
+    /// Packets a second that it was offered.
+    pub(super) rate: f64,
+    /// What the service had done, step by step, while requests were sent.
+    worked: Vec<Worked>,
     /// The service's own figures at the end.
     pub(super) figures: Counters,
     pub(super) again: u32,
@@ -111,9 +113,9 @@ impl<'p> Lab<'p> {
     /// What the service counts when it is never without work.
     pub(super) fn saturate(&self, rate: f64, round: u32) -> anyhow::Result<Counted> {
         let ran = self.soundly(&self.saturating, Policy::Fifo, rate, round)?;
-        let (first, last) =
-            ran.counted.context("the service's figures were not read while it ran")?;
-        let counted = Counted::between(&first, &last);
+        let ends = ran.worked.first().zip(ran.worked.last());
+        let (first, last) = ends.context("the service's figures were not read while it ran")?;
+        let counted = Counted::between(first, last);
         ensure!(counted.sends > 0.0, "the service answered nothing while it was saturated");
         Ok(counted)
     }
@@ -123,6 +125,12 @@ impl<'p> Lab<'p> {
         self.soundly(self.plan, point.policy, rate, round)
     }
 
+    /// How the core's pace was in a run, by what kernels took; nothing where that cannot be told, because classes take differently long.
+    pub(super) fn pace(&self, ran: &Ran) -> Vec<(Nanos, f64)> {
+        let alike = self.plan.traffic.windows(2).all(|t| t[0].time == t[1].time);
+        if alike { pace(&ran.worked, self.kernel_ns) } else { Vec::new() }
+    }
+
     /// Makes a run that the machine took too much of again, as often as is allowed.
     fn soundly(&self, plan: &Plan, policy: Policy, rate: f64, round: u32) -> anyhow::Result<Ran> {
         let mut again = 0;
@@ -130,8 +138,8 @@ impl<'p> Lab<'p> {
             let (offered, figures) = self.offer(plan, policy, rate, round)?;
             let void = offered.stolen.fault(STOLEN_MAX).is_some();
             if !void || again + 1 == TRIES {
-                let Offered { report, counted, .. } = offered;
-                return Ok(Ran { report, counted, figures, again, void });
+                let Offered { report, worked, .. } = offered;
+                return Ok(Ran { report, rate, worked, figures, again, void });
             }
             again += 1;
         }

@@ -13,7 +13,7 @@ use std::io;
 use anyhow::Context as _;
 
 use super::exit;
-use super::world::{Point, build, points};
+use super::world::{Point, build, points, table};
 use crate::config::plan::Plan;
 use crate::sim::world::{self, Deed, Options};
 use costs::Costs;
@@ -57,7 +57,7 @@ pub(super) fn run(plan: &Plan, seed: u64, rounds: u32, json: bool) -> anyhow::Re
     } else {
         show::table(plan, &measured, &mut out)?;
     }
-    let near = measured.rows.iter().all(|r| r.apart().abs() <= APART_MAX);
+    let near = measured.rows.iter().all(|r| r.apart.median.abs() <= APART_MAX);
     Ok(if near { exit::DONE } else { exit::MISSED })
 }
 
@@ -78,9 +78,18 @@ fn measure(lab: &Lab<'_>, plan: &Plan, seed: u64, rounds: u32) -> anyhow::Result
     let costs = Costs::middle(&found);
     let mut rows = Vec::new();
     for (point, ran) in points.iter().zip(&ran) {
-        let options = simulated(plan, *point, seed, &costs, socket_buffer);
-        let outcome = world::run(&options).context("the plan makes no world")?;
-        rows.extend(rows::of(*point, ran, &options, &outcome));
+        let world = |(round, ran): (u64, &Ran)| {
+            let mut options = simulated(plan, *point, seed + round, &costs, socket_buffer);
+            offer(&mut options, ran.rate);
+            let pace = lab.pace(ran);
+            if !pace.is_empty() {
+                options.faults.pace = pace;
+            }
+            let outcome = world::run(&options).context("the plan makes no world")?;
+            anyhow::Ok(table::classes_of(&options, &outcome))
+        };
+        let worlds = (0..).zip(ran).map(world).collect::<anyhow::Result<Vec<_>>>()?;
+        rows.extend(rows::of(*point, ran, &worlds));
     }
     Ok(Measured {
         simulated: simulated_saturation(lab, seed, &costs, socket_buffer)?,
@@ -101,17 +110,19 @@ fn costs(lab: &Lab<'_>, plan: &Plan, round: u32) -> anyhow::Result<Costs> {
     Ok(Costs::solve(&few, &many, plan.costs, lab.kernel_ns()))
 }
 
-/// The world of a point, at the rate (the middle of the rounds') that was offered to the real service.
+/// Offers that many packets a second in all, in the plan's shares.
+fn offer(options: &mut Options, rate: f64) {
+    let by = rate / options.streams.iter().map(|s| s.rate_per_s).sum::<f64>();
+    options.streams.iter_mut().for_each(|s| s.rate_per_s *= by);
+}
+
+/// The world of a point, at that load of the middle of the rounds' saturation, on a core of the middle of their paces.
 fn simulated(plan: &Plan, point: Point, seed: u64, costs: &Costs, socket_buffer: usize) -> Options {
     let mut options = build::options(plan, point, seed);
-    let rate: f64 = options.streams.iter().map(|s| s.rate_per_s).sum();
-    for stream in &mut options.streams {
-        stream.rate_per_s *= costs.saturation * point.load / rate;
-    }
+    offer(&mut options, costs.saturation * point.load);
     options.costs = costs.driver;
     options.link.socket_buffer = socket_buffer;
-    // A kernel takes what it was measured to take, not what its config asks for.
-    options.faults.drift = Some((crate::base::Nanos::ZERO, costs.kernel_factor));
+    options.faults.pace = vec![(crate::base::Nanos::ZERO, costs.pace)];
     // The end is that of the live run: its time, not a number of packets.
     options.packets = u64::MAX;
     options.check_every = 1_000;

@@ -5,8 +5,7 @@
 use super::super::world::{Point, table};
 use super::lab::Ran;
 use crate::base::{DropReason, IngressId, Priority};
-use crate::cli::bench::Spread;
-use crate::sim::world::{Options, Outcome};
+use crate::cli::bench::{Spread, median};
 use crate::stats::{Counters, Field};
 
 /// See the module.
@@ -18,8 +17,10 @@ pub(super) struct Row {
     pub(super) live: Spread,
     /// The same by the service's own count: from the receive stamp to the end of the kernel's run.
     pub(super) service: Spread,
-    /// Under the virtual clock: from the socket until the answer has left.
-    pub(super) simulated: f64,
+    /// Under the virtual clock: from the socket until the answer has left; a world for each round.
+    pub(super) simulated: Spread,
+    /// Simulated minus live, in points, round by round.
+    pub(super) apart: Spread,
     /// Median latency in microseconds: live, simulated.
     pub(super) p50_us: (f64, f64),
     /// The same at the 99th percentile.
@@ -28,32 +29,32 @@ pub(super) struct Row {
     pub(super) dropped: Vec<(&'static str, f64, f64)>,
 }
 
-impl Row {
-    /// Simulated minus live, in points.
-    pub(super) fn apart(&self) -> f64 {
-        (self.simulated - self.live.median) * 100.0
-    }
+/// The rows of a point: its rounds, and the world of each.
+pub(super) fn of(point: Point, ran: &[Ran], worlds: &[Vec<table::ClassRow>]) -> Vec<Row> {
+    let classes = worlds.first().map_or(&[][..], Vec::as_slice);
+    (0..classes.len()).map(|c| row(point, ran, |w: usize| &worlds[w][c])).collect()
 }
 
-/// The rows of a point.
-pub(super) fn of(point: Point, ran: &[Ran], options: &Options, outcome: &Outcome) -> Vec<Row> {
-    let simulated = table::classes_of(options, outcome);
-    let row = |class: &table::ClassRow| {
-        let p = class.priority;
-        let at = |q: f64| class.latency.value_at_quantile(q) as f64;
-        let live = |q: f64| Spread::of(ran.iter().map(|r| client_us(r, p, q))).median;
-        Row {
-            point,
-            priority: p,
-            live: Spread::of(ran.iter().map(|r| share(client_on_time(r, p), sent(r, p)))),
-            service: Spread::of(ran.iter().map(|r| share(service_on_time(r, p), sent(r, p)))),
-            simulated: class.on_time_share(),
-            p50_us: (live(0.5), at(0.5)),
-            p99_us: (live(0.99), at(0.99)),
-            dropped: ran.last().map_or_else(Vec::new, |r| drops(r, class)),
-        }
+/// One class, of which a round's world says `class`.
+fn row<'a>(point: Point, ran: &[Ran], class: impl Fn(usize) -> &'a table::ClassRow) -> Row {
+    let p = class(0).priority;
+    let live: Vec<f64> = ran.iter().map(|r| share(client_on_time(r, p), sent(r, p))).collect();
+    let simulated: Vec<f64> = (0..ran.len()).map(|w| class(w).on_time_share()).collect();
+    let us = |q: f64| {
+        let simulated = (0..ran.len()).map(|w| class(w).latency.value_at_quantile(q) as f64);
+        (median(ran.iter().map(|r| client_us(r, p, q))), median(simulated))
     };
-    simulated.iter().map(row).collect()
+    Row {
+        point,
+        priority: p,
+        apart: Spread::of(live.iter().zip(&simulated).map(|(l, s)| (s - l) * 100.0)),
+        live: Spread::of(live),
+        service: Spread::of(ran.iter().map(|r| share(service_on_time(r, p), sent(r, p)))),
+        simulated: Spread::of(simulated),
+        p50_us: us(0.5),
+        p99_us: us(0.99),
+        dropped: ran.last().map_or_else(Vec::new, |r| drops(r, class(ran.len() - 1))),
+    }
 }
 
 fn drops(ran: &Ran, class: &table::ClassRow) -> Vec<(&'static str, f64, f64)> {

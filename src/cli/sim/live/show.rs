@@ -26,6 +26,13 @@ fn spread(s: &Spread) -> String {
     format!("{} ({:.1} to {:.1})", percent(s.median), s.q1 * 100.0, s.q3 * 100.0)
 }
 
+fn apart(s: &Spread) -> String {
+    if s.rounds < 2 {
+        return format!("{:+.1}", s.median);
+    }
+    format!("{:+.1} ({:+.1} to {:+.1})", s.median, s.q1, s.q3)
+}
+
 pub(super) fn table(plan: &Plan, measured: &Measured, out: &mut impl Write) -> io::Result<()> {
     let mut table = plain();
     table.set_header([
@@ -46,8 +53,8 @@ pub(super) fn table(plan: &Plan, measured: &Measured, out: &mut impl Write) -> i
             r.priority.to_string(),
             spread(&r.live),
             percent(r.service.median),
-            percent(r.simulated),
-            format!("{:+.1}", r.apart()),
+            spread(&r.simulated),
+            apart(&r.apart),
             format!("{:.0} / {:.0} us", r.p50_us.0, r.p50_us.1),
             format!("{:.0} / {:.0} us", r.p99_us.0, r.p99_us.1),
         ]);
@@ -61,20 +68,21 @@ fn explain(plan: &Plan, measured: &Measured, out: &mut impl Write) -> io::Result
     let c = &measured.costs;
     writeln!(
         out,
-        "config {}; {}; on time, of all that was sent; median (quartiles) of {} rounds; apart: simulated - live, in points",
+        "config {}; {}; on time, of all that was sent; median (quartiles) of {} rounds, each with a world of its own on a core as fast as \
+         the live one was then; apart: simulated - live, in points, round by round",
         plan.config,
         measured.driver,
         measured.rows.first().map_or(0, |r| r.live.rounds),
     )?;
     writeln!(
         out,
-        "1x is {:.0} packets/s live, {:.0} simulated; a message received costs {}, one sent {}, a kernel's run {:.3} of what the \
-         config says; a socket holds {} datagrams",
+        "1x is {:.0} packets/s live, {:.0} simulated; a kernel's run took {:.3} of what the config says; by so much less, a message \
+         received costs {}, one sent {}; a socket holds {} datagrams",
         c.saturation,
         measured.simulated,
+        c.pace,
         c.driver.receive,
         c.driver.send,
-        c.kernel_factor,
         measured.socket_buffer,
     )?;
     if measured.again + measured.void > 0 {
@@ -84,7 +92,8 @@ fn explain(plan: &Plan, measured: &Measured, out: &mut impl Write) -> io::Result
             measured.again, measured.void
         )?;
     }
-    let far: Vec<&Row> = measured.rows.iter().filter(|r| r.apart().abs() > APART_MAX).collect();
+    let far: Vec<&Row> =
+        measured.rows.iter().filter(|r| r.apart.median.abs() > APART_MAX).collect();
     for r in &far {
         let drops = r.dropped.iter().map(|(reason, live, simulated)| {
             format!("{reason} {} / {}", percent(*live), percent(*simulated))
@@ -94,7 +103,7 @@ fn explain(plan: &Plan, measured: &Measured, out: &mut impl Write) -> io::Result
             "goal missed: {} at {}x {:+.1} points of {APART_MAX}; dropped live / simulated: {}",
             r.priority,
             r.point.load,
-            r.apart(),
+            r.apart.median,
             drops.collect::<Vec<_>>().join(", ")
         )?;
     }
@@ -113,7 +122,7 @@ pub(super) fn json(plan: &Plan, measured: &Measured, out: &mut impl Write) -> io
             "live": r.live,
             "service": r.service,
             "simulated": r.simulated,
-            "apart_points": r.apart(),
+            "apart": r.apart,
             "p50_us": { "live": r.p50_us.0, "simulated": r.p50_us.1 },
             "p99_us": { "live": r.p99_us.0, "simulated": r.p99_us.1 },
             "dropped": drops.collect::<Map<String, Value>>(),
@@ -128,7 +137,7 @@ pub(super) fn json(plan: &Plan, measured: &Measured, out: &mut impl Write) -> io
         "costs": {
             "receive_ns": c.driver.receive.get(),
             "send_ns": c.driver.send.get(),
-            "kernel_factor": c.kernel_factor,
+            "pace": c.pace,
         },
         "socket_buffer": measured.socket_buffer,
         "again": measured.again,

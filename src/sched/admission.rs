@@ -98,6 +98,8 @@ pub struct Admission {
     margin: Margin,
     /// The cushion or the margin, whichever is longer.
     headroom: PerPriority<Nanos>,
+    /// Until then there is something to weigh that takes longer than weighing it.
+    weighty_until: Instant,
     /// Packets may be taken out before the head.
     overtaking_allowed: bool,
     probed: u64,
@@ -155,6 +157,7 @@ impl Admission {
             cushion,
             margin: Margin::new(options.margin, budgets),
             headroom: PerPriority::from_fn(|p| cushion[p].max(options.margin)),
+            weighty_until: Instant::ZERO,
             overtaking_allowed: matches!(options.policy, Policy::Edf | Policy::Value)
                 && options.overload == Overload::Value,
             probed: 0,

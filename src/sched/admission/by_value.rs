@@ -10,6 +10,11 @@ use super::{Admission, Admitted, Candidate, Policy};
 use crate::base::{DropReason, Instant, Nanos, PerPriority, Priority};
 use crate::sched::estimate::RISE_MAX;
 
+/// What weighing those that are refused takes of the time of one that is served, at several times saturation.
+const LIGHT: Nanos = Nanos::from_micros(4);
+/// After one that takes longer did not surely fit, all are weighed for so long.
+const LIGHT_FOR: Nanos = Nanos::from_millis(10);
+
 impl Admission {
     /// No candidate that takes longer is let in without a close look. None at all where that look always has to be taken.
     pub(super) fn at_once(policy: Policy) -> Nanos {
@@ -28,14 +33,15 @@ impl Admission {
         if blocks {
             return self.probe_by_value(now, c, DropReason::PredictedMiss);
         }
-        if self.is_calm() {
+        let light = self.all_is_light(now, c);
+        if self.is_calm() || light && self.go_by_deadline() {
             if self.fits(now, c) {
                 return Ok(Admitted::Expected);
             }
             if self.wants_relief() {
                 return Err(DropReason::PredictedMiss);
             }
-            if self.nothing_to_weigh(c) {
+            if light || self.nothing_to_weigh(c) {
                 return self.by_deadline(now, c);
             }
             self.go_by_value();
@@ -54,6 +60,31 @@ impl Admission {
     /// packets take a microsecond, weighing each costs as much as serving it.
     pub(super) fn nothing_to_weigh(&self, c: &Candidate) -> bool {
         self.batches.any() && self.batches.all_like(c.bucket, c.priority, self.queue.len())
+    }
+
+    /// Whether the candidate, and all that did not surely fit of late, takes so little that to weigh it takes as long as to serve
+    /// it. Who is weighed before being refused then costs those who could be served in that time.
+    fn all_is_light(&mut self, now: Instant, c: &Candidate) -> bool {
+        // What comes besides its kernel is left out: weighing makes it more, and would keep itself going.
+        if c.service.saturating_sub(self.each) > LIGHT {
+            self.weighty_until = now + LIGHT_FOR;
+        }
+        now >= self.weighty_until
+    }
+
+    /// All that waits in line is queued again, if that can be.
+    #[cold]
+    fn go_by_deadline(&mut self) -> bool {
+        let Self { queue, worth: Some(worth), .. } = self else { return false };
+        if !worth.can_be_queued() {
+            return false;
+        }
+        while let Some((packet, by, service)) = worth.pop_queued() {
+            let count = u32::from(packet.count);
+            let pushed = queue.push_many(packet.priority, by, service, count, packet);
+            debug_assert!(pushed.is_ok(), "the queue has room for what the line has");
+        }
+        self.is_calm()
     }
 
     /// Refused for that reason, unless a probe or an audit is due.

@@ -52,9 +52,9 @@ fn a_batch_s_rows_fit_where_single_runs_would_not() {
 #[test]
 fn what_is_all_alike_is_not_weighed() {
     use crate::sched::batch::{Batches, Mode, Shape};
-    let weighed = |first: u16| {
+    let weighed = |first: u16, further: u64| {
         let mut bench = Bench::by(Policy::Value);
-        let times: Vec<Nanos> = (0..40).map(|n| Nanos::from_micros(10 + n)).collect();
+        let times: Vec<Nanos> = (0..40).map(|n| Nanos::from_micros(10 + further * n)).collect();
         let mut batches = Batches::new(Mode::Cost, vec![Shape::new(&times, 40)]);
         batches.set_slice(Nanos::from_micros(29));
         bench.admission.set_batches(batches);
@@ -77,8 +77,50 @@ fn what_is_all_alike_is_not_weighed() {
         assert!(refused > 100, "{refused}");
         bench.admission.by_value
     };
-    assert!(!weighed(LONG), "all alike");
-    assert!(weighed(SHORT), "one is shorter");
+    assert!(!weighed(LONG, 8), "all alike");
+    assert!(weighed(SHORT, 8), "one is shorter");
+    assert!(!weighed(SHORT, 1), "what takes a microsecond is not worth weighing");
+}
+
+/// Nothing is weighed that takes no longer than the weighing; what was being weighed stands in order of deadlines again.
+#[test]
+fn what_is_light_is_not_weighed_once_all_that_comes_is() {
+    let mut bench = Bench::by(Policy::Value);
+    // So many of them that some are refused: their line has no end of its own.
+    let fill = |bench: &mut Bench, bucket, now: i64, deadlines: std::ops::Range<i64>| {
+        let (mut let_in, mut refused) = (Vec::new(), 0);
+        for deadline in deadlines.map(us) {
+            let c = bench.asks(Priority::High, bucket, us(now), deadline);
+            if bench.admission.admit(us(now), &c).is_ok() {
+                bench.push(Priority::High, bucket, us(now), deadline);
+                let_in.push(deadline);
+            } else {
+                refused += 1;
+            }
+            while bench.admission.next_evicted().is_some() {}
+        }
+        assert!(refused > 0, "{refused}");
+        let_in
+    };
+    fill(&mut bench, LONG, 0, 100..200);
+    assert!(bench.admission.by_value, "what takes 20 us is weighed");
+    // Another 9 ms later; then one left in line keeps it in use.
+    fill(&mut bench, LONG, 9_000, 9_100..9_200);
+    let waiting = bench.admission.len();
+    assert!(waiting > 1 && bench.admission.by_value);
+    fill(&mut bench, SHORT, 18_000, 18_050..18_150);
+    assert!(bench.admission.by_value, "something heavy came within the last 10 ms");
+    fill(&mut bench, SHORT, 30_000, 30_050..30_150);
+    assert!(!bench.admission.by_value);
+    // All that was let in still waits, each in its turn.
+    let count = bench.admission.len();
+    let mut last = us(0);
+    for _ in 0..count {
+        let (_, due) = bench.next(us(30_000)).expect("nothing was lost on the way");
+        assert!(due >= last, "{due:?} after {last:?}");
+        last = due;
+    }
+    assert_eq!(bench.next(us(30_000)), None);
 }
 
 /// So many microseconds after the start of a test; negative: before it.

@@ -19,6 +19,11 @@ const SPARES: usize = 64;
 const LINE_MAX: usize = QUEUE_TOTAL_MAX - SPARES;
 /// A class that yields stands behind all that do not, and they all are due before that.
 const BEHIND: Nanos = BUDGET_MAX.saturating_mul(4);
+/// By how much later a class that yields is queued.
+const fn shift_of(priority: Priority) -> Nanos {
+    BEHIND.saturating_mul(priority.index() as u64)
+}
+
 /// A probe gives way to nobody.
 const PROBE_DENSITY: u64 = u64::MAX - 1;
 
@@ -51,6 +56,8 @@ impl Found {
 struct Waiting {
     packet: Packet,
     behind: bool,
+    /// It has paused.
+    begun: bool,
 }
 
 /// See the module.
@@ -65,6 +72,8 @@ pub(super) struct Worth {
     depths: PerPriority<u32>,
     /// How many of each class stand where classes that yield do.
     behind: PerPriority<u32>,
+    /// How many have paused.
+    begun: u32,
     /// How often the first of a class went to stand there, or the last of it left.
     shifts: u64,
     values: PerPriority<u32>,
@@ -92,6 +101,7 @@ impl Worth {
             expected: None,
             depths: PerPriority::default(),
             behind: PerPriority::default(),
+            begun: 0,
             shifts: 0,
             values: options.values,
             beliefs: Beliefs::new(buckets),
@@ -213,7 +223,7 @@ impl Worth {
         let behind =
             priority != Priority::High && yields && self.behind[priority] == self.depths[priority];
         let by = match behind {
-            true => deadline + BEHIND.saturating_mul(priority.index() as u64),
+            true => deadline + shift_of(priority),
             false => deadline,
         };
         // It may have stood in front before.
@@ -230,7 +240,7 @@ impl Worth {
             bound: true,
             item: at,
         });
-        self.lay(at, behind, packet);
+        self.lay(at, behind, packet, true);
     }
 
     /// Whether it stands where classes that yield do: once one of a class does, those that come after it do.
@@ -243,7 +253,7 @@ impl Worth {
         let enforced = priority.enforces_deadline();
         let deadline = if enforced { c.deadline } else { Instant::MAX };
         let by = match self.stands_behind(priority, yields) {
-            true => c.queued_by + BEHIND.saturating_mul(priority.index() as u64),
+            true => c.queued_by + shift_of(priority),
             false => c.queued_by,
         };
         Entry {
@@ -325,14 +335,15 @@ impl Worth {
         debug_assert!(self.expected.is_some(), "a packet was pushed that had not been admitted");
         let Some((at, behind)) = self.expected.take() else { return };
         self.newest[packet.priority] = Some(packet);
-        self.lay(at, behind, packet);
+        self.lay(at, behind, packet, false);
     }
 
-    fn lay(&mut self, at: u16, behind: bool, packet: Packet) {
+    fn lay(&mut self, at: u16, behind: bool, packet: Packet, begun: bool) {
+        self.begun += u32::from(begun);
         self.depths[packet.priority] += u32::from(packet.count);
         self.shifts += u64::from(behind && self.behind[packet.priority] == 0);
         self.behind[packet.priority] += u32::from(behind);
-        self.packets[usize::from(at)] = Some(Waiting { packet, behind });
+        self.packets[usize::from(at)] = Some(Waiting { packet, behind, begun });
     }
 
     /// There is no room for who was just let in.
@@ -374,12 +385,27 @@ impl Worth {
 
     /// Any that waits.
     pub(super) fn pop_any(&mut self) -> Option<Packet> {
-        let at = self.promises.pop_any()?;
+        let at = self.promises.pop_any()?.item;
         self.leave(at)
     }
 
+    /// Whether all that waits may be queued by deadline: nothing has begun, and whoever was given up has been asked for.
+    pub(super) const fn can_be_queued(&self) -> bool {
+        self.begun == 0 && !self.promises.has_gone()
+    }
+
+    /// Any that waits, with what it is queued by and what it is believed to take.
+    pub(super) fn pop_queued(&mut self) -> Option<(Packet, Instant, Nanos)> {
+        let Entry { key, service, item, .. } = self.promises.pop_any()?;
+        let behind = self.packets.get(usize::from(item))?.as_ref()?.behind;
+        let shift = if behind { shift_of(key.priority) } else { Nanos::ZERO };
+        let by = Instant::from_nanos(key.by.as_nanos().saturating_sub(shift.get()));
+        Some((self.leave(item)?, by, service))
+    }
+
     fn leave(&mut self, at: u16) -> Option<Packet> {
-        let Waiting { packet, behind } = self.packets.get_mut(usize::from(at))?.take()?;
+        let Waiting { packet, behind, begun } = self.packets.get_mut(usize::from(at))?.take()?;
+        self.begun -= u32::from(begun);
         self.depths[packet.priority] -= u32::from(packet.count);
         self.behind[packet.priority] -= u32::from(behind);
         self.shifts += u64::from(behind && self.behind[packet.priority] == 0);

@@ -457,7 +457,7 @@ fn run(ops: Vec<Op>, options: Options) {
         pair.settle();
         pair.take(u64::MAX >> 20);
     }
-    pair.back.extend(std::iter::from_fn(|| pair.real.pop_any()));
+    pair.back.extend(std::iter::from_fn(|| pair.real.pop_any().map(|e| e.item)));
     pair.back.sort_unstable();
     assert!(pair.back.iter().copied().eq(0..pair.given), "{:?}", pair.back);
 }

@@ -17,7 +17,7 @@ use crate::io::{Driver, SendFailure};
 use crate::kernel::accel::Ended;
 use crate::kernel::{Batch, Kernels, Row, RowStatus};
 use crate::sched::batch::Batches;
-use crate::sched::{PlanCell, Turn, WorkerPlan};
+use crate::sched::{PlanCell, WorkerPlan};
 use crate::stats::{Board, Field, WorkerField};
 
 use super::options::SocketRole;
@@ -232,7 +232,6 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         // by the time that it is.
         let work_waits = arrived > 0 || !self.worker.is_idle();
         let mut now = if work_waits { self.clock.now() } else { began };
-        let read = now.since(began);
         let look_again_at = now + self.worker.slice();
         let wait = loop {
             now = self.relieve(now);
@@ -254,14 +253,7 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
                 Output::Wait(until) => break Some(until),
             }
         };
-        let turn = Turn {
-            read,
-            messages: u64::from(arrived),
-            kernels: in_kernels,
-            rest: now.since(began).saturating_sub(read + in_kernels),
-            handled: self.worker.handled() - handled,
-        };
-        self.account(now, &turn);
+        self.account(began, now, handled, in_kernels);
         let awake_until = match wait {
             Some(until) => self.rest(now, until, arrived > 0)?,
             None => None,
@@ -411,13 +403,16 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         Ok(now)
     }
 
-    /// What this turn cost, and on what.
-    fn account(&mut self, now: Instant, turn: &Turn) {
-        self.worker.counters_mut().add_worker(WorkerField::Turns, 1);
-        if turn.messages > 0 || turn.handled > 0 || turn.kernels > Nanos::ZERO {
-            self.worker.admission_mut().record_turn(now, turn);
+    /// What this turn cost besides its kernels, shared by the packets that it handled.
+    fn account(&mut self, began: Instant, now: Instant, handled: u64, in_kernels: Nanos) {
+        let counters = self.worker.counters_mut();
+        counters.add_worker(WorkerField::Turns, 1);
+        let handled = self.worker.handled() - handled;
+        let spent = now.since(began).saturating_sub(in_kernels);
+        if handled > 0 {
+            self.worker.admission_mut().record_overhead(spent, handled);
+            self.dirty = true;
         }
-        self.dirty |= turn.handled > 0;
     }
 
     /// Sleeps, or stays awake until the time that it answers with.

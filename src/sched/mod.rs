@@ -23,7 +23,6 @@ pub use edf::{EdfQueue, Entry, Full, Key, Visit};
 pub use estimate::ServiceEstimate;
 pub use guard::{GuardInputs, GuardWindow, InterArrival};
 pub use margin::Ends;
-pub use overhead::Turn;
 pub use plan::{PlanCell, WorkerPlan};
 pub use possible::Possible;
 pub use quota::Layout;

@@ -72,17 +72,18 @@ impl Admission {
         now >= self.weighty_until
     }
 
-    /// All that waits in line is queued again, if that can be.
+    /// All that waits in line is queued again, in its order, if the queue has room: the line counts trains, and the queue their datagrams.
+    /// Not before all that were given up have been asked for.
     #[cold]
     fn go_by_deadline(&mut self) -> bool {
         let Self { queue, worth: Some(worth), .. } = self else { return false };
-        if !worth.can_be_queued() {
+        if worth.has_gone() || worth.len() > queue.capacity() {
             return false;
         }
         while let Some((packet, by, service)) = worth.pop_queued() {
             let count = u32::from(packet.count);
             let pushed = queue.push_many(packet.priority, by, service, count, packet);
-            debug_assert!(pushed.is_ok(), "the queue has room for what the line has");
+            debug_assert!(pushed.is_ok(), "there is room for all of them");
         }
         self.is_calm()
     }

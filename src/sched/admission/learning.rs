@@ -5,7 +5,6 @@
 use super::{Admission, Overload, Predictor};
 use crate::base::{Instant, Nanos, PerPriority, Priority};
 use crate::sched::margin::Ends;
-use crate::sched::overhead::Turn;
 use crate::sched::possible::Most;
 
 impl Admission {
@@ -31,14 +30,14 @@ impl Admission {
         self.estimate.record_many(now, bucket, priority, each, count);
     }
 
-    /// What a turn that is over at `ended` spent, and on what: receive, schedule, send. Measured, like the kernel's time. No
+    /// What a turn spent besides its kernels, on so many packets: receive, schedule, send. Measured, like the kernel's time. No
     /// turn counts for more than 20 us a packet.
-    pub fn record_turn(&mut self, ended: Instant, turn: &Turn) {
-        self.overhead.record(ended, turn);
+    pub const fn record_overhead(&mut self, spent: Nanos, handled: u64) {
+        self.overhead.record(spent, handled);
         self.each = self.overhead.each();
     }
 
-    /// What a packet takes besides its kernel, on average, by [`Admission::record_turn`].
+    /// The average of [`Admission::record_overhead`].
     #[must_use]
     pub const fn overhead(&self) -> Nanos {
         self.each

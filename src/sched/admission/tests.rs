@@ -123,6 +123,47 @@ fn what_is_light_is_not_weighed_once_all_that_comes_is() {
     assert_eq!(bench.next(us(30_000)), None);
 }
 
+/// The line counts trains and the queue their datagrams: where there are too many for the queue they stay in line, and none is lost.
+#[test]
+fn what_the_queue_has_no_room_for_stays_in_line() {
+    const TRAIN: u16 = 64;
+    let mut bench = Bench::by(Policy::Value);
+    bench.admission.set_quota(PerPriority::new([4_096; Priority::COUNT]), 4_096);
+    let (class, far) = (Priority::High, 60_000_000);
+    // One that does not fit lets the line be used.
+    for deadline in [us(100), us(100), us(100), us(100), us(100)] {
+        let c = bench.asks(class, LONG, us(0), deadline);
+        if bench.admission.admit(us(0), &c).is_ok() {
+            bench.push(class, LONG, us(0), deadline);
+        }
+    }
+    assert!(bench.admission.by_value);
+    let c = bench.asks(class, LONG, us(0), us(far));
+    let slot = bench.pool.insert(b"payload").unwrap();
+    while bench.admission.admits_all(us(0), &c, u32::from(TRAIN)) {
+        let train = packet(class, LONG, us(0), us(far), slot);
+        bench.admission.push(Packet { service: c.service, count: TRAIN, ..train }, &c);
+    }
+    for _ in 0..2 * TRAIN {
+        assert!(bench.admission.admit(us(0), &c).is_ok());
+        bench.admission.push(packet(class, LONG, us(0), us(far), slot), &c);
+    }
+    let waiting = bench.admission.len();
+    assert!(waiting > bench.admission.queue.capacity(), "{waiting}");
+    // What is light asks for a deadline that cannot be kept, so that it does not surely fit.
+    let light = bench.asks(class, SHORT, us(20_000), us(20_003));
+    let was_let_in = bench.admission.admit(us(20_000), &light).is_ok();
+    assert!(bench.admission.by_value);
+    if was_let_in {
+        bench.push(class, SHORT, us(20_000), us(20_003));
+    }
+    let mut gone = 0;
+    while bench.admission.next_evicted().is_some() {
+        gone += 1;
+    }
+    assert_eq!(bench.admission.len() + gone, waiting + usize::from(was_let_in));
+}
+
 /// So many microseconds after the start of a test; negative: before it.
 fn us(us: i64) -> Instant {
     Instant::ZERO + Nanos::from_micros(10_000_000_u64.checked_add_signed(us).unwrap())

@@ -56,8 +56,6 @@ impl Found {
 struct Waiting {
     packet: Packet,
     behind: bool,
-    /// It has paused.
-    begun: bool,
 }
 
 /// See the module.
@@ -72,8 +70,6 @@ pub(super) struct Worth {
     depths: PerPriority<u32>,
     /// How many of each class stand where classes that yield do.
     behind: PerPriority<u32>,
-    /// How many have paused.
-    begun: u32,
     /// How often the first of a class went to stand there, or the last of it left.
     shifts: u64,
     values: PerPriority<u32>,
@@ -101,7 +97,6 @@ impl Worth {
             expected: None,
             depths: PerPriority::default(),
             behind: PerPriority::default(),
-            begun: 0,
             shifts: 0,
             values: options.values,
             beliefs: Beliefs::new(buckets),
@@ -240,7 +235,7 @@ impl Worth {
             bound: true,
             item: at,
         });
-        self.lay(at, behind, packet, true);
+        self.lay(at, behind, packet);
     }
 
     /// Whether it stands where classes that yield do: once one of a class does, those that come after it do.
@@ -335,15 +330,14 @@ impl Worth {
         debug_assert!(self.expected.is_some(), "a packet was pushed that had not been admitted");
         let Some((at, behind)) = self.expected.take() else { return };
         self.newest[packet.priority] = Some(packet);
-        self.lay(at, behind, packet, false);
+        self.lay(at, behind, packet);
     }
 
-    fn lay(&mut self, at: u16, behind: bool, packet: Packet, begun: bool) {
-        self.begun += u32::from(begun);
+    fn lay(&mut self, at: u16, behind: bool, packet: Packet) {
         self.depths[packet.priority] += u32::from(packet.count);
         self.shifts += u64::from(behind && self.behind[packet.priority] == 0);
         self.behind[packet.priority] += u32::from(behind);
-        self.packets[usize::from(at)] = Some(Waiting { packet, behind, begun });
+        self.packets[usize::from(at)] = Some(Waiting { packet, behind });
     }
 
     /// There is no room for who was just let in.
@@ -389,12 +383,7 @@ impl Worth {
         self.leave(at)
     }
 
-    /// Whether all that waits may be queued by deadline: nothing has begun, and whoever was given up has been asked for.
-    pub(super) const fn can_be_queued(&self) -> bool {
-        self.begun == 0 && !self.promises.has_gone()
-    }
-
-    /// Any that waits, with what it is queued by and what it is believed to take.
+    /// The next in line, then those in reserve, with what it is queued by and what it is believed to take.
     pub(super) fn pop_queued(&mut self) -> Option<(Packet, Instant, Nanos)> {
         let Entry { key, service, item, .. } = self.promises.pop_any()?;
         let behind = self.packets.get(usize::from(item))?.as_ref()?.behind;
@@ -404,8 +393,7 @@ impl Worth {
     }
 
     fn leave(&mut self, at: u16) -> Option<Packet> {
-        let Waiting { packet, behind, begun } = self.packets.get_mut(usize::from(at))?.take()?;
-        self.begun -= u32::from(begun);
+        let Waiting { packet, behind } = self.packets.get_mut(usize::from(at))?.take()?;
         self.depths[packet.priority] -= u32::from(packet.count);
         self.behind[packet.priority] -= u32::from(behind);
         self.shifts += u64::from(behind && self.behind[packet.priority] == 0);

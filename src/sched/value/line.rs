@@ -44,8 +44,6 @@ pub(super) struct Line<T> {
     variance: u64,
     /// No entry since the line was last empty was due longer before the place that it stands at than that.
     displaced: Nanos,
-    /// How often something came or went.
-    changes: u64,
 }
 
 impl<T: Copy> Line<T> {
@@ -60,17 +58,11 @@ impl<T: Copy> Line<T> {
             work: 0,
             variance: 0,
             displaced: Nanos::ZERO,
-            changes: 0,
         }
     }
 
     pub(super) const fn len(&self) -> usize {
         self.len
-    }
-
-    /// Where this is what it was, so is the line.
-    pub(super) const fn changes(&self) -> u64 {
-        self.changes
     }
 
     pub(super) const fn is_full(&self) -> bool {
@@ -120,7 +112,6 @@ impl<T: Copy> Line<T> {
         }
         if let Some(block) = self.blocks.get_mut(at) {
             block.insert(entry);
-            self.changes += 1;
             self.len += 1;
             self.work += entry.service.get();
             self.variance += entry.variance();
@@ -130,7 +121,6 @@ impl<T: Copy> Line<T> {
 
     pub(super) fn remove(&mut self, place: Place) -> Option<Entry<T>> {
         let entry = self.blocks.get_mut(place.block)?.remove(place.at)?;
-        self.changes += 1;
         self.len -= 1;
         self.work -= entry.service.get();
         self.variance -= entry.variance();

@@ -64,17 +64,6 @@ struct Running<T> {
     doomed: bool,
 }
 
-/// Who was found to be hopeless, and by when one like it would have to be done not to be. For the same moment and line alone.
-#[derive(Clone, Copy, Debug)]
-struct Hopeless {
-    now: Instant,
-    changes: u64,
-    key: Key,
-    service: Nanos,
-    density: u64,
-    needs: Instant,
-}
-
 /// The decisions of one worker. Whoever calls drains [`Promises::next_gone`] after each call.
 #[derive(Debug)]
 pub struct Promises<T> {
@@ -84,8 +73,6 @@ pub struct Promises<T> {
     /// Until then nobody can have the worker.
     held_until: Instant,
     running: Option<Running<T>>,
-    /// The last that was refused as hopeless: those behind it in a train, or in a socket, are like it.
-    hopeless: Option<Hopeless>,
     /// Those that the newest takes the place of, while it looks for one.
     pushed: Vec<Spare<T>>,
     gone: Vec<(T, DropReason)>,
@@ -115,7 +102,6 @@ impl<T: Copy> Promises<T> {
             spares: Spares::new(options.spares),
             held_until: Instant::ZERO,
             running: None,
-            hopeless: None,
             // A call gives up each entry and each spare at most once, and one more that never got in.
             gone: Vec::with_capacity(options.capacity + options.spares + 2),
             pushed: Vec::with_capacity(EVICT_MAX + 2),
@@ -185,7 +171,7 @@ impl<T: Copy> Promises<T> {
 
     /// Puts the newest into the line, and takes out what must go for that; or says why it has no place there.
     fn find_place(&mut self, now: Instant, newest: &Entry<T>, terms: &Terms) -> Option<DropReason> {
-        if now + newest.service > terms.by || self.is_as_hopeless(now, newest, terms.by) {
+        if now + newest.service > terms.by {
             return Some(DropReason::PredictedMiss);
         }
         if terms.full {
@@ -205,10 +191,7 @@ impl<T: Copy> Promises<T> {
             return None;
         }
         // Under overload nearly all are refused, and most of them here: nothing has been moved for them.
-        if let Some(needs) = self.hopeless_before(&ahead, newest, terms.by) {
-            let Entry { key, service, density, .. } = *newest;
-            let changes = self.line.changes();
-            self.hopeless = Some(Hopeless { now, changes, key, service, density, needs });
+        if self.is_hopeless(&ahead, newest, terms.by) {
             return Some(DropReason::PredictedMiss);
         }
         self.line.insert(*newest);
@@ -244,32 +227,16 @@ impl<T: Copy> Promises<T> {
     }
 
     /// Whether the newest would not be done by then, however many of those before it that are worth less for their time go:
-    /// all of them, or as many as one newcomer may push out. If so: before when it would not be done though all of them went.
-    fn hopeless_before(&self, ahead: &Ahead, newest: &Entry<T>, by: Instant) -> Option<Instant> {
+    /// all of them, or as many as one newcomer may push out.
+    fn is_hopeless(&self, ahead: &Ahead, newest: &Entry<T>, by: Instant) -> bool {
         let up_to = self.line.up_to(ahead, newest);
         if ahead.rest.is_some() || up_to.is_done_by(ahead, by) {
-            return None;
+            return false;
         }
         let (all, longest) = self.line.worth_less(newest);
         // At best nobody's deviation is left.
-        let end = up_to.without_deviations(ahead);
-        let goes = all.min(longest.saturating_mul(EVICT_MAX as u64));
-        let hopeless = all == Nanos::ZERO || end.since(by) > goes;
-        hopeless.then(|| Instant::from_nanos(end.as_nanos().saturating_sub(all.get())))
-    }
-
-    /// Whether the newest is like one that was just found to be hopeless, and nothing has changed: it stands no further in front, takes no
-    /// less, is worth no more for its time, and must be done before that one could have been.
-    fn is_as_hopeless(&self, now: Instant, newest: &Entry<T>, by: Instant) -> bool {
-        self.hopeless.is_some_and(|h| {
-            h.changes == self.line.changes()
-                && h.now == now
-                && h.key.priority == newest.key.priority
-                && h.key <= newest.key
-                && h.service <= newest.service
-                && h.density >= newest.density
-                && by < h.needs
-        })
+        let too_much = up_to.without_deviations(ahead).since(by);
+        all == Nanos::ZERO || too_much > all.min(longest.saturating_mul(EVICT_MAX as u64))
     }
 
     /// Puts what was promised elsewhere into the line, whether or not it is still in time. There must be room.
@@ -358,21 +325,18 @@ impl<T: Copy> Promises<T> {
 
     /// The worker is taken until then, by what is not given up before its end.
     pub fn hold(&mut self, until: Instant) {
-        self.hopeless = None;
         self.held_until = until;
         self.running = None;
     }
 
     /// What was taken is run from `start` on, for `chunk` at most: then [`Promises::paused`] or [`Promises::finished`] follows.
     pub fn run(&mut self, start: Instant, given: Given<T>, chunk: Nanos) {
-        self.hopeless = None;
         self.held_until = start + given.entry.service.min(chunk);
         self.running = Some(Running { given, since: start, doomed: false });
     }
 
     /// What ran is done.
     pub const fn finished(&mut self) {
-        self.hopeless = None;
         self.running = None;
         self.held_until = Instant::ZERO;
     }
@@ -381,7 +345,6 @@ impl<T: Copy> Promises<T> {
     /// more.
     pub fn paused(&mut self, now: Instant, left: Nanos) {
         let Some(running) = self.running.take() else { return };
-        self.hopeless = None;
         self.held_until = Instant::ZERO;
         let mut entry = running.given.entry;
         entry.service = left.min(Nanos::new(SERVICE_NS_MAX)).max(Nanos::new(1));
@@ -415,7 +378,7 @@ impl<T: Copy> Promises<T> {
         !self.gone.is_empty()
     }
 
-    /// Any that waits, whatever its deadline: the service stops.
+    /// The next in line, then those in reserve, whatever their deadlines.
     pub fn pop_any(&mut self) -> Option<Entry<T>> {
         self.line.pop_first().or_else(|| self.spares.pop().map(|s| s.entry))
     }

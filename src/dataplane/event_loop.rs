@@ -223,7 +223,7 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         if self.stop_if_told(began) {
             return Ok(None);
         }
-        let handled = self.worker.handled();
+        let (handled, refused) = (self.worker.handled(), self.worker.refused());
         let mut in_kernels = Nanos::ZERO;
         self.take_back(began)?;
         let arrived = self.receive(began)?;
@@ -253,7 +253,7 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
                 Output::Wait(until) => break Some(until),
             }
         };
-        self.account(began, now, handled, in_kernels);
+        self.account(began, now, (handled, refused), in_kernels);
         let awake_until = match wait {
             Some(until) => self.rest(now, until, arrived > 0)?,
             None => None,
@@ -404,13 +404,14 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
     }
 
     /// What this turn cost besides its kernels, shared by the packets that it handled.
-    fn account(&mut self, began: Instant, now: Instant, handled: u64, in_kernels: Nanos) {
+    fn account(&mut self, began: Instant, now: Instant, before: (u64, u64), in_kernels: Nanos) {
         let counters = self.worker.counters_mut();
         counters.add_worker(WorkerField::Turns, 1);
-        let handled = self.worker.handled() - handled;
+        let handled = self.worker.handled() - before.0;
+        let refused = self.worker.refused() - before.1;
         let spent = now.since(began).saturating_sub(in_kernels);
         if handled > 0 {
-            self.worker.admission_mut().record_overhead(spent, handled);
+            self.worker.admission_mut().record_overhead(spent, handled, refused);
             self.dirty = true;
         }
     }

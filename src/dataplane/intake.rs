@@ -525,6 +525,7 @@ impl Worker {
     ) {
         if reason.is_overload() {
             self.rooms.refused(priority, count);
+            self.refused += u64::from(count);
         }
         let mut cell = self.counters.cell(train.door.ingress, priority);
         cell.add(Field::Received, u64::from(count));

@@ -102,6 +102,7 @@ pub struct Worker {
     decayed: Instant,
     pub(super) last_run: Nanos,
     handled: u64,
+    pub(super) refused: u64,
 }
 
 impl Worker {
@@ -155,6 +156,7 @@ impl Worker {
             decayed: Instant::ZERO,
             last_run: Nanos::ZERO,
             handled: 0,
+            refused: 0,
         }
     }
 
@@ -266,6 +268,12 @@ impl Worker {
     #[must_use]
     pub const fn handled(&self) -> u64 {
         self.handled
+    }
+
+    /// Packets that were read and not let in since the start, for want of time or room.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// Time has passed: estimates that nothing renews drift back.

@@ -12,6 +12,7 @@ mod eviction;
 mod gates;
 mod learning;
 mod lone;
+mod looks;
 mod options;
 mod queueing;
 mod relief;
@@ -86,6 +87,8 @@ pub struct Admission {
     overhead: Overhead,
     /// The average of the overhead, ready to be added.
     each: Nanos,
+    /// What of that goes into those that are refused.
+    to_refuse: Nanos,
     quota: PerPriority<u32>,
     quota_total: u32,
     /// See [`Admission::set_fill`].
@@ -98,8 +101,8 @@ pub struct Admission {
     margin: Margin,
     /// The cushion or the margin, whichever is longer.
     headroom: PerPriority<Nanos>,
-    /// Until then there is something to weigh that takes longer than weighing it.
-    weighty_until: Instant,
+    /// Whether weighing is worth its time.
+    looks: looks::Looks,
     /// Packets may be taken out before the head.
     overtaking_allowed: bool,
     probed: u64,
@@ -149,6 +152,7 @@ impl Admission {
             expected: None,
             overhead: Overhead::default(),
             each: Nanos::new(1),
+            to_refuse: Nanos::ZERO,
             quota: PerPriority::new([1; Priority::COUNT]),
             quota_total: 1,
             fill: PerPriority::default(),
@@ -157,7 +161,7 @@ impl Admission {
             cushion,
             margin: Margin::new(options.margin, budgets),
             headroom: PerPriority::from_fn(|p| cushion[p].max(options.margin)),
-            weighty_until: Instant::ZERO,
+            looks: looks::Looks::default(),
             overtaking_allowed: matches!(options.policy, Policy::Edf | Policy::Value)
                 && options.overload == Overload::Value,
             probed: 0,
@@ -201,7 +205,7 @@ impl Admission {
     #[inline]
     pub fn admit(&mut self, now: Instant, candidate: &Candidate) -> Result<Admitted, DropReason> {
         if self.surely_fits(now, candidate) {
-            self.demand.add(candidate.priority, candidate.service, 1);
+            self.demand.add(candidate.priority, self.asked(candidate.service), 1);
             return Ok(Admitted::Expected);
         }
         // A copy, so that a candidate that surely fits never has to lie in memory.
@@ -231,7 +235,7 @@ impl Admission {
         candidate: &Candidate,
     ) -> Result<Admitted, DropReason> {
         if self.surely_fits_in_batches(now, candidate) {
-            self.demand.add(candidate.priority, candidate.service, 1);
+            self.demand.add(candidate.priority, self.asked(candidate.service), 1);
             return Ok(Admitted::Expected);
         }
         let expired = candidate.priority.enforces_deadline() && now >= candidate.deadline;
@@ -246,7 +250,7 @@ impl Admission {
             }
             Policy::EdfExpiry | Policy::Fifo => return Err(DropReason::QuotaTotal),
         }
-        self.demand.add(candidate.priority, candidate.service, 1);
+        self.demand.add(candidate.priority, self.asked(candidate.service), 1);
         self.by_deadline(now, candidate)
     }
 
@@ -263,14 +267,14 @@ impl Admission {
             && self.queue.backlog() + candidate.service.saturating_mul(u64::from(count))
                 <= self.allowed(now, candidate);
         if fits {
-            self.demand.add(candidate.priority, candidate.service, count);
+            self.demand.add(candidate.priority, self.asked(candidate.service), count);
         }
         fits
     }
 
     /// `count` candidates like one that was just refused are refused too: nothing has changed for them.
     pub fn note_refused(&mut self, candidate: &Candidate, count: u32) {
-        self.demand.add(candidate.priority, candidate.service, count);
+        self.demand.add(candidate.priority, self.asked(candidate.service), count);
     }
 }
 

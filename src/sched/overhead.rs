@@ -13,6 +13,8 @@ const EACH_MAX: u64 = 20_000;
 const SHIFT: u32 = 6;
 /// Fractional bits of the sums.
 const BITS: u32 = 16;
+/// Reading and refusing a packet takes no less than one part in so many of what serving it does, besides its kernel.
+const REFUSAL: u64 = 4;
 /// The most packets of a turn that are counted: the products fit.
 const HANDLED_MAX: u64 = 1 << 16;
 
@@ -21,19 +23,22 @@ const HANDLED_MAX: u64 = 1 << 16;
 pub(super) struct Overhead {
     spent: u64,
     handled: u64,
+    refused: u64,
     each: Nanos,
+    to_refuse: Nanos,
 }
 
 impl Default for Overhead {
     fn default() -> Self {
-        Self { spent: 0, handled: 0, each: Nanos::new(1) }
+        Self { spent: 0, handled: 0, refused: 0, each: Nanos::new(1), to_refuse: Nanos::ZERO }
     }
 }
 
 impl Overhead {
-    /// A turn spent so long besides its kernels, on so many packets. A turn that handled none says nothing.
+    /// A turn spent so long besides its kernels, on so many packets, and on reading so many that it refused. A turn that handled none
+    /// says nothing.
     #[inline]
-    pub(super) const fn record(&mut self, spent: Nanos, handled: u64) {
+    pub(super) const fn record(&mut self, spent: Nanos, handled: u64, refused: u64) {
         if handled == 0 {
             return;
         }
@@ -42,14 +47,25 @@ impl Overhead {
         let spent = if spent.get() < most { spent.get() } else { most };
         self.spent = self.spent - (self.spent >> SHIFT) + (spent << BITS);
         self.handled = self.handled - (self.handled >> SHIFT) + (handled << BITS);
+        let refused = if refused < HANDLED_MAX { refused } else { HANDLED_MAX };
+        self.refused = self.refused - (self.refused >> SHIFT) + (refused << BITS);
         let each = self.spent / self.handled;
+        let were_all_served = self.spent / (self.handled + self.refused / REFUSAL);
         self.each = Nanos::new(if each == 0 { 1 } else { each });
+        self.to_refuse = Nanos::new(each - were_all_served);
     }
 
     /// The average, 1 ns to 20 us.
     #[inline]
     pub(super) const fn each(&self) -> Nanos {
         self.each
+    }
+
+    /// What of it goes into packets that are refused, at the least. That is spent for each that is served while they come, and would
+    /// not be if they were served.
+    #[inline]
+    pub(super) const fn to_refuse(&self) -> Nanos {
+        self.to_refuse
     }
 }
 
@@ -63,8 +79,8 @@ mod tests {
         assert_eq!(overhead.each(), Nanos::new(1));
         // In turn twenty packets at 1 us each, and one that takes 10 us: 30 us for 21 packets.
         for _ in 0..1_000 {
-            overhead.record(Nanos::from_micros(20), 20);
-            overhead.record(Nanos::from_micros(10), 1);
+            overhead.record(Nanos::from_micros(20), 20, 0);
+            overhead.record(Nanos::from_micros(10), 1, 0);
         }
         assert!(overhead.each().get().abs_diff(30_000 / 21) < 20, "{:?}", overhead.each());
     }
@@ -72,23 +88,23 @@ mod tests {
     #[test]
     fn one_turn_that_was_stolen_or_only_read_hardly_counts() {
         let mut overhead = Overhead::default();
-        (0..1_000).for_each(|_| overhead.record(Nanos::from_micros(2), 1));
+        (0..1_000).for_each(|_| overhead.record(Nanos::from_micros(2), 1, 0));
         assert!(overhead.each().get().abs_diff(2_000) <= 1, "{:?}", overhead.each());
-        overhead.record(Nanos::from_millis(30), 1);
+        overhead.record(Nanos::from_millis(30), 1, 0);
         assert!(overhead.each() < Nanos::new(2_300), "{:?}", overhead.each());
         // A true change is followed within some hundred turns.
-        (0..300).for_each(|_| overhead.record(Nanos::from_micros(5), 1));
+        (0..300).for_each(|_| overhead.record(Nanos::from_micros(5), 1, 0));
         assert!(overhead.each() > Nanos::new(4_900), "{:?}", overhead.each());
     }
 
     #[test]
     fn nothing_overflows_and_nothing_is_divided_by_nought() {
         let mut overhead = Overhead::default();
-        overhead.record(Nanos::MAX, 0);
+        overhead.record(Nanos::MAX, 0, 0);
         assert_eq!(overhead.each(), Nanos::new(1));
-        (0..10_000).for_each(|_| overhead.record(Nanos::MAX, u64::MAX));
+        (0..10_000).for_each(|_| overhead.record(Nanos::MAX, u64::MAX, 0));
         assert_eq!(overhead.each(), Nanos::from_micros(20));
-        (0..10_000).for_each(|_| overhead.record(Nanos::ZERO, 1));
+        (0..10_000).for_each(|_| overhead.record(Nanos::ZERO, 1, 0));
         assert!(overhead.each() >= Nanos::new(1));
     }
 }

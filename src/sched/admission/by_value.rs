@@ -10,11 +10,6 @@ use super::{Admission, Admitted, Candidate, Policy};
 use crate::base::{DropReason, Instant, Nanos, PerPriority, Priority};
 use crate::sched::estimate::RISE_MAX;
 
-/// What weighing those that are refused takes of the time of one that is served, at several times saturation.
-const LIGHT: Nanos = Nanos::from_micros(4);
-/// After one that takes longer did not surely fit, all are weighed for so long.
-const LIGHT_FOR: Nanos = Nanos::from_millis(10);
-
 impl Admission {
     /// No candidate that takes longer is let in without a close look. None at all where that look always has to be taken.
     pub(super) fn at_once(policy: Policy) -> Nanos {
@@ -26,22 +21,23 @@ impl Admission {
 
     /// The gates of [`Policy::Value`].
     pub(super) fn promise(&mut self, now: Instant, c: &Candidate) -> Result<Admitted, DropReason> {
-        self.demand.add(c.priority, c.service, 1);
+        self.demand.add(c.priority, self.asked(c.service), 1);
         let blocks =
             self.worth.as_ref().is_some_and(|w| w.blocks(c, self.longest_wait_for(c.bucket)));
         self.would_block = blocks;
         if blocks {
             return self.probe_by_value(now, c, DropReason::PredictedMiss);
         }
-        let light = self.all_is_light(now, c);
-        if self.is_calm() || light && self.go_by_deadline() {
+        // Who is weighed before being refused costs those who could be served in that time.
+        let vain = self.looks.see(c.service);
+        if self.is_calm() || vain && self.go_by_deadline() {
             if self.fits(now, c) {
                 return Ok(Admitted::Expected);
             }
             if self.wants_relief() {
                 return Err(DropReason::PredictedMiss);
             }
-            if light || self.nothing_to_weigh(c) {
+            if vain || self.nothing_to_weigh(c) {
                 return self.by_deadline(now, c);
             }
             self.go_by_value();
@@ -60,16 +56,6 @@ impl Admission {
     /// packets take a microsecond, weighing each costs as much as serving it.
     pub(super) fn nothing_to_weigh(&self, c: &Candidate) -> bool {
         self.batches.any() && self.batches.all_like(c.bucket, c.priority, self.queue.len())
-    }
-
-    /// Whether the candidate, and all that did not surely fit of late, takes so little that to weigh it takes as long as to serve
-    /// it. Who is weighed before being refused then costs those who could be served in that time.
-    fn all_is_light(&mut self, now: Instant, c: &Candidate) -> bool {
-        // What comes besides its kernel is left out: weighing makes it more, and would keep itself going.
-        if c.service.saturating_sub(self.each) > LIGHT {
-            self.weighty_until = now + LIGHT_FOR;
-        }
-        now >= self.weighty_until
     }
 
     /// All that waits in line is queued again, in its order, if the queue has room: the line counts trains, and the queue their datagrams.
@@ -114,7 +100,7 @@ impl Admission {
         let found = self.found(now, c, count);
         let fits = self.worth.as_mut().is_some_and(|w| w.admits_all(now, c, &found, count));
         if fits {
-            self.demand.add(c.priority, c.service, count);
+            self.demand.add(c.priority, self.asked(c.service), count);
         }
         fits
     }
@@ -160,6 +146,7 @@ impl Admission {
 
     /// Time has passed.
     pub(super) fn tick_by_value(&mut self, now: Instant, arrived: &PerPriority<u64>) {
+        self.looks.tick(now, arrived);
         let Self { worth: Some(worth), queue, .. } = self else { return };
         worth.tick(now, arrived, |p| queue.newest(p));
         if !self.by_value {

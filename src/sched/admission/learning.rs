@@ -30,17 +30,25 @@ impl Admission {
         self.estimate.record_many(now, bucket, priority, each, count);
     }
 
-    /// What a turn spent besides its kernels, on so many packets: receive, schedule, send. Measured, like the kernel's time. No
-    /// turn counts for more than 20 us a packet.
-    pub const fn record_overhead(&mut self, spent: Nanos, handled: u64) {
-        self.overhead.record(spent, handled);
+    /// What a turn spent besides its kernels, on so many packets (receive, schedule, send), and on so many that it refused. Measured,
+    /// like the kernel's time. No turn counts for more than 20 us a packet.
+    pub const fn record_overhead(&mut self, spent: Nanos, handled: u64, refused: u64) {
+        self.overhead.record(spent, handled, refused);
         self.each = self.overhead.each();
+        self.to_refuse = self.overhead.to_refuse();
     }
 
     /// The average of [`Admission::record_overhead`].
     #[must_use]
     pub const fn overhead(&self) -> Nanos {
         self.each
+    }
+
+    /// What a class asks for with a packet that takes so long here: not what those cost that are refused. Else what is read only to be
+    /// refused leaves less room, and more is refused for that, while there is time to serve it.
+    #[inline]
+    pub(super) const fn asked(&self, service: Nanos) -> Nanos {
+        service.saturating_sub(self.to_refuse)
     }
 
     /// What a packet is expected to take from dispatch until its result has left.

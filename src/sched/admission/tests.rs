@@ -79,48 +79,52 @@ fn what_is_all_alike_is_not_weighed() {
     };
     assert!(!weighed(LONG, 8), "all alike");
     assert!(weighed(SHORT, 8), "one is shorter");
-    assert!(!weighed(SHORT, 1), "what takes a microsecond is not worth weighing");
 }
 
-/// Nothing is weighed that takes no longer than the weighing; what was being weighed stands in order of deadlines again.
+/// Nothing is weighed while it takes more than can be won by it; what was being weighed stands in order of deadlines again.
 #[test]
-fn what_is_light_is_not_weighed_once_all_that_comes_is() {
+fn what_comes_too_fast_to_be_weighed_goes_by_deadline() {
     let mut bench = Bench::by(Policy::Value);
     // So many of them that some are refused: their line has no end of its own.
     let fill = |bench: &mut Bench, bucket, now: i64, deadlines: std::ops::Range<i64>| {
-        let (mut let_in, mut refused) = (Vec::new(), 0);
+        let mut refused = 0;
         for deadline in deadlines.map(us) {
             let c = bench.asks(Priority::High, bucket, us(now), deadline);
             if bench.admission.admit(us(now), &c).is_ok() {
                 bench.push(Priority::High, bucket, us(now), deadline);
-                let_in.push(deadline);
             } else {
                 refused += 1;
             }
             while bench.admission.next_evicted().is_some() {}
         }
         assert!(refused > 0, "{refused}");
-        let_in
     };
+    let came = |bench: &mut Bench, now: i64, count: u64| {
+        let mut arrived = PerPriority::default();
+        arrived[Priority::High] = count;
+        bench.admission.tick(us(now), &PerPriority::default(), &arrived);
+    };
+    came(&mut bench, 0, 0);
     fill(&mut bench, LONG, 0, 100..200);
-    assert!(bench.admission.by_value, "what takes 20 us is weighed");
-    // Another 9 ms later; then one left in line keeps it in use.
-    fill(&mut bench, LONG, 9_000, 9_100..9_200);
-    let waiting = bench.admission.len();
-    assert!(waiting > 1 && bench.admission.by_value);
-    fill(&mut bench, SHORT, 18_000, 18_050..18_150);
-    assert!(bench.admission.by_value, "something heavy came within the last 10 ms");
-    fill(&mut bench, SHORT, 30_000, 30_050..30_150);
-    assert!(!bench.admission.by_value);
+    assert!(bench.admission.by_value, "weighed, as nothing is known yet");
+    came(&mut bench, 10, 100);
+    fill(&mut bench, LONG, 10, 110..210);
+    came(&mut bench, 10_020, 2_500);
+    fill(&mut bench, LONG, 10_020, 10_120..10_220);
+    assert!(bench.admission.by_value, "a sixteenth of the time is worth it");
+    assert!(bench.admission.len() > 1);
+    came(&mut bench, 20_030, 12_000);
+    fill(&mut bench, LONG, 20_030, 20_130..20_230);
+    assert!(!bench.admission.by_value, "a quarter of it is not");
     // All that was let in still waits, each in its turn.
     let count = bench.admission.len();
     let mut last = us(0);
     for _ in 0..count {
-        let (_, due) = bench.next(us(30_000)).expect("nothing was lost on the way");
+        let (_, due) = bench.next(us(20_030)).expect("nothing was lost on the way");
         assert!(due >= last, "{due:?} after {last:?}");
         last = due;
     }
-    assert_eq!(bench.next(us(30_000)), None);
+    assert_eq!(bench.next(us(20_030)), None);
 }
 
 /// The line counts trains and the queue their datagrams: where there are too many for the queue they stay in line, and none is lost.
@@ -150,7 +154,8 @@ fn what_the_queue_has_no_room_for_stays_in_line() {
     }
     let waiting = bench.admission.len();
     assert!(waiting > bench.admission.queue.capacity(), "{waiting}");
-    // What is light asks for a deadline that cannot be kept, so that it does not surely fit.
+    // One asks for a deadline that cannot be kept, so that it does not surely fit.
+    bench.admission.looks.set_vain();
     let light = bench.asks(class, SHORT, us(20_000), us(20_003));
     let was_let_in = bench.admission.admit(us(20_000), &light).is_ok();
     assert!(bench.admission.by_value);

@@ -64,7 +64,7 @@ impl Overhead {
     /// What of it goes into packets that are refused, at the least. That is spent for each that is served while they come, and would
     /// not be if they were served.
     #[inline]
-    pub(super) const fn to_refuse(&self) -> Nanos {
+    pub(super) const fn for_refused(&self) -> Nanos {
         self.to_refuse
     }
 }

@@ -35,7 +35,7 @@ impl Admission {
     pub const fn record_overhead(&mut self, spent: Nanos, handled: u64, refused: u64) {
         self.overhead.record(spent, handled, refused);
         self.each = self.overhead.each();
-        self.to_refuse = self.overhead.to_refuse();
+        self.to_refuse = self.overhead.for_refused();
     }
 
     /// The average of [`Admission::record_overhead`].

@@ -98,11 +98,25 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_into_those_that_are_refused_is_known() {
+        let mut overhead = Overhead::default();
+        (0..1_000).for_each(|_| overhead.record(Nanos::from_micros(10), 10, 0));
+        assert_eq!((overhead.each(), overhead.for_refused()), (Nanos::from_micros(1), Nanos::ZERO));
+        // Thirty refused at a quarter of a microsecond each.
+        (0..1_000).for_each(|_| overhead.record(Nanos::new(17_500), 10, 30));
+        let (each, refused) = (overhead.each().get(), overhead.for_refused().get());
+        assert!(each.abs_diff(1_750) < 5 && refused.abs_diff(750) < 5, "{each} {refused}");
+        // Once none is refused it is forgotten.
+        (0..1_000).for_each(|_| overhead.record(Nanos::from_micros(10), 10, 0));
+        assert!(overhead.for_refused() < Nanos::new(2), "{:?}", overhead.for_refused());
+    }
+
+    #[test]
     fn nothing_overflows_and_nothing_is_divided_by_nought() {
         let mut overhead = Overhead::default();
         overhead.record(Nanos::MAX, 0, 0);
         assert_eq!(overhead.each(), Nanos::new(1));
-        (0..10_000).for_each(|_| overhead.record(Nanos::MAX, u64::MAX, 0));
+        (0..10_000).for_each(|_| overhead.record(Nanos::MAX, u64::MAX, u64::MAX));
         assert_eq!(overhead.each(), Nanos::from_micros(20));
         (0..10_000).for_each(|_| overhead.record(Nanos::ZERO, 1, 0));
         assert!(overhead.each() >= Nanos::new(1));

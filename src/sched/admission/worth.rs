@@ -19,13 +19,13 @@ const SPARES: usize = 64;
 const LINE_MAX: usize = QUEUE_TOTAL_MAX - SPARES;
 /// A class that yields stands behind all that do not, and they all are due before that.
 const BEHIND: Nanos = BUDGET_MAX.saturating_mul(4);
+/// A probe gives way to nobody.
+const PROBE_DENSITY: u64 = u64::MAX - 1;
+
 /// By how much later a class that yields is queued.
 const fn shift_of(priority: Priority) -> Nanos {
     BEHIND.saturating_mul(priority.index() as u64)
 }
-
-/// A probe gives way to nobody.
-const PROBE_DENSITY: u64 = u64::MAX - 1;
 
 /// What the gates have found of a candidate.
 #[derive(Clone, Copy, Debug)]

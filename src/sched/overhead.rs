@@ -101,7 +101,8 @@ mod tests {
     fn what_goes_into_those_that_are_refused_is_known() {
         let mut overhead = Overhead::default();
         (0..1_000).for_each(|_| overhead.record(Nanos::from_micros(10), 10, 0));
-        assert_eq!((overhead.each(), overhead.for_refused()), (Nanos::from_micros(1), Nanos::ZERO));
+        assert!(overhead.each().get().abs_diff(1_000) < 2, "{:?}", overhead.each());
+        assert_eq!(overhead.for_refused(), Nanos::ZERO);
         // Thirty refused at a quarter of a microsecond each.
         (0..1_000).for_each(|_| overhead.record(Nanos::new(17_500), 10, 30));
         let (each, refused) = (overhead.each().get(), overhead.for_refused().get());

@@ -87,8 +87,6 @@ pub struct Admission {
     overhead: Overhead,
     /// The average of the overhead, ready to be added.
     each: Nanos,
-    /// What of that goes into those that are refused.
-    to_refuse: Nanos,
     quota: PerPriority<u32>,
     quota_total: u32,
     /// See [`Admission::set_fill`].
@@ -152,7 +150,6 @@ impl Admission {
             expected: None,
             overhead: Overhead::default(),
             each: Nanos::new(1),
-            to_refuse: Nanos::ZERO,
             quota: PerPriority::new([1; Priority::COUNT]),
             quota_total: 1,
             fill: PerPriority::default(),
@@ -205,7 +202,7 @@ impl Admission {
     #[inline]
     pub fn admit(&mut self, now: Instant, candidate: &Candidate) -> Result<Admitted, DropReason> {
         if self.surely_fits(now, candidate) {
-            self.demand.add(candidate.priority, self.asked(candidate.service), 1);
+            self.demand.add(candidate.priority, candidate.service, 1);
             return Ok(Admitted::Expected);
         }
         // A copy, so that a candidate that surely fits never has to lie in memory.
@@ -235,7 +232,7 @@ impl Admission {
         candidate: &Candidate,
     ) -> Result<Admitted, DropReason> {
         if self.surely_fits_in_batches(now, candidate) {
-            self.demand.add(candidate.priority, self.asked(candidate.service), 1);
+            self.demand.add(candidate.priority, candidate.service, 1);
             return Ok(Admitted::Expected);
         }
         let expired = candidate.priority.enforces_deadline() && now >= candidate.deadline;
@@ -250,7 +247,7 @@ impl Admission {
             }
             Policy::EdfExpiry | Policy::Fifo => return Err(DropReason::QuotaTotal),
         }
-        self.demand.add(candidate.priority, self.asked(candidate.service), 1);
+        self.demand.add(candidate.priority, candidate.service, 1);
         self.by_deadline(now, candidate)
     }
 
@@ -267,14 +264,14 @@ impl Admission {
             && self.queue.backlog() + candidate.service.saturating_mul(u64::from(count))
                 <= self.allowed(now, candidate);
         if fits {
-            self.demand.add(candidate.priority, self.asked(candidate.service), count);
+            self.demand.add(candidate.priority, candidate.service, count);
         }
         fits
     }
 
     /// `count` candidates like one that was just refused are refused too: nothing has changed for them.
     pub fn note_refused(&mut self, candidate: &Candidate, count: u32) {
-        self.demand.add(candidate.priority, self.asked(candidate.service), count);
+        self.demand.add(candidate.priority, candidate.service, count);
     }
 }
 

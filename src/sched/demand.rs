@@ -9,6 +9,8 @@ use crate::base::{Instant, Nanos, PerPriority, Priority};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Demand {
     offered: PerPriority<u64>,
+    /// How many of each class had come by the last tick.
+    arrived: PerPriority<u64>,
     /// In 1,024ths.
     share: PerPriority<u32>,
     /// What those above each class leave it, in 1,024ths.
@@ -22,6 +24,7 @@ impl Default for Demand {
     fn default() -> Self {
         Self {
             offered: PerPriority::default(),
+            arrived: PerPriority::default(),
             share: PerPriority::default(),
             left: PerPriority::new([1_024; Priority::COUNT]),
             fitting: Priority::COUNT,
@@ -48,18 +51,31 @@ impl Demand {
         *offered = offered.saturating_sub(service.get());
     }
 
-    pub(super) fn tick(&mut self, now: Instant, starving: &PerPriority<bool>) {
+    /// Time has passed, and so many have come since the start. Of what each was said to take, `to_refuse` goes into others that are
+    /// refused, and is not asked for: else what is read only to be refused leaves less room, and more is refused for that, while
+    /// there is time to serve it.
+    pub(super) fn tick(
+        &mut self,
+        now: Instant,
+        starving: &PerPriority<bool>,
+        arrived: &PerPriority<u64>,
+        to_refuse: Nanos,
+    ) {
         let elapsed = now.since(self.since);
         if elapsed < DEMAND_TICK {
             return;
         }
         self.since = now;
         for (p, offered) in self.offered.iter_mut() {
-            let share = std::mem::take(offered).saturating_mul(1_024) / elapsed.get();
+            let came = arrived[p].saturating_sub(self.arrived[p]);
+            let asked =
+                std::mem::take(offered).saturating_sub(came.saturating_mul(to_refuse.get()));
+            let share = asked.saturating_mul(1_024) / elapsed.get();
             let share = u32::try_from(share).unwrap_or(u32::MAX).min(1_024);
             let last = self.share[p];
             self.share[p] = if starving[p] { 1_024 } else { last - last / 4 + share / 4 };
         }
+        self.arrived = *arrived;
         let mut left = 1_024_u32;
         let mut fitting = 0;
         for p in Priority::ALL {
@@ -114,7 +130,7 @@ mod tests {
                 demand.add(p, Nanos::new(DEMAND_TICK.get() * share / 100), 1);
             }
             let now = Instant::ZERO + DEMAND_TICK.saturating_mul(n);
-            demand.tick(now, &PerPriority::default());
+            demand.tick(now, &PerPriority::default(), &PerPriority::default(), Nanos::ZERO);
         }
         end
     }

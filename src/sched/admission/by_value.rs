@@ -21,7 +21,7 @@ impl Admission {
 
     /// The gates of [`Policy::Value`].
     pub(super) fn promise(&mut self, now: Instant, c: &Candidate) -> Result<Admitted, DropReason> {
-        self.demand.add(c.priority, self.asked(c.service), 1);
+        self.demand.add(c.priority, c.service, 1);
         let blocks =
             self.worth.as_ref().is_some_and(|w| w.blocks(c, self.longest_wait_for(c.bucket)));
         self.would_block = blocks;
@@ -100,7 +100,7 @@ impl Admission {
         let found = self.found(now, c, count);
         let fits = self.worth.as_mut().is_some_and(|w| w.admits_all(now, c, &found, count));
         if fits {
-            self.demand.add(c.priority, self.asked(c.service), count);
+            self.demand.add(c.priority, c.service, count);
         }
         fits
     }

@@ -35,20 +35,12 @@ impl Admission {
     pub const fn record_overhead(&mut self, spent: Nanos, handled: u64, refused: u64) {
         self.overhead.record(spent, handled, refused);
         self.each = self.overhead.each();
-        self.to_refuse = self.overhead.for_refused();
     }
 
     /// The average of [`Admission::record_overhead`].
     #[must_use]
     pub const fn overhead(&self) -> Nanos {
         self.each
-    }
-
-    /// What a class asks for with a packet that takes so long here: not what those cost that are refused. Else what is read only to be
-    /// refused leaves less room, and more is refused for that, while there is time to serve it.
-    #[inline]
-    pub(super) const fn asked(&self, service: Nanos) -> Nanos {
-        service.saturating_sub(self.to_refuse)
     }
 
     /// What a packet is expected to take from dispatch until its result has left.
@@ -85,7 +77,7 @@ impl Admission {
     /// Time has passed, and so many of each class have arrived by now: notes how much of it the work offered by each class would take.
     /// A starving class is hardly read, so its offer is not seen: it is taken to want everything.
     pub fn tick(&mut self, now: Instant, starving: &PerPriority<bool>, arrived: &PerPriority<u64>) {
-        self.demand.tick(now, starving);
+        self.demand.tick(now, starving, arrived, self.overhead.for_refused());
         self.tick_by_value(now, arrived);
         self.choose_chunk();
         if self.options.overload == Overload::None {

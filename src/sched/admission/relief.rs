@@ -253,7 +253,7 @@ impl Admission {
             }
         };
         // What was offered is not offered to this worker alone.
-        self.demand.take_back(packet.priority, self.asked(service));
+        self.demand.take_back(packet.priority, service);
         Some((packet, queued_by))
     }
 
@@ -363,7 +363,7 @@ impl Admission {
         now: Instant,
         candidate: &Candidate,
     ) -> Result<Admitted, DropReason> {
-        self.demand.take_back(candidate.priority, self.asked(candidate.service));
+        self.demand.take_back(candidate.priority, candidate.service);
         self.admit(now, candidate)
     }
 }

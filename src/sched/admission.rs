@@ -133,11 +133,12 @@ impl Admission {
         let interval = options.probe_interval.unwrap_or(Nanos::MAX);
         let burst = u32::from(options.probe_interval.is_some());
         let cushion = cushions(&options, budgets);
-        let possible = Possible::new(estimate.buckets());
+        let buckets = estimate.buckets();
+        let possible = Possible::new(buckets);
         Self {
             options,
             queue: EdfQueue::new(QUEUE_TOTAL_MAX),
-            worth: by_value::line(&options, estimate.buckets()),
+            worth: by_value::line(&options, buckets),
             by_value: false,
             in_order: options.policy != Policy::Fifo,
             plain: true,
@@ -158,7 +159,7 @@ impl Admission {
             cushion,
             margin: Margin::new(options.margin, budgets),
             headroom: PerPriority::from_fn(|p| cushion[p].max(options.margin)),
-            looks: looks::Looks::default(),
+            looks: looks::Looks::new(buckets),
             overtaking_allowed: matches!(options.policy, Policy::Edf | Policy::Value)
                 && options.overload == Overload::Value,
             probed: 0,

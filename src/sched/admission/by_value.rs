@@ -29,7 +29,7 @@ impl Admission {
             return self.probe_by_value(now, c, DropReason::PredictedMiss);
         }
         // Who is weighed before being refused costs those who could be served in that time.
-        let vain = self.looks.see(c.service);
+        let vain = self.looks.see(c.bucket);
         if self.is_calm() || vain && self.go_by_deadline() {
             if self.fits(now, c) {
                 return Ok(Admitted::Expected);
@@ -146,8 +146,8 @@ impl Admission {
 
     /// Time has passed.
     pub(super) fn tick_by_value(&mut self, now: Instant, arrived: &PerPriority<u64>) {
-        self.looks.tick(now, arrived);
-        let Self { worth: Some(worth), queue, .. } = self else { return };
+        let Self { worth: Some(worth), queue, looks, estimate, each, .. } = self else { return };
+        looks.tick(now, arrived, |bucket| estimate.predict(bucket, Priority::Low) + *each);
         worth.tick(now, arrived, |p| queue.newest(p));
         if !self.by_value {
             self.at_once = worth.patience();

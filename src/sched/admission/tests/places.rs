@@ -192,6 +192,35 @@ fn a_place_in_the_line_says_nothing_of_the_queue_after_it() {
     walk(true, steps.map(|step| (0, step)).into());
 }
 
+/// High and Medium ask for so much, together more than there is after the third time.
+fn asked(times: usize) -> impl Iterator<Item = (u64, Step)> {
+    let both = [Priority::High, Priority::Medium].map(|p| Step::Asks(p, 10));
+    std::iter::repeat_n([(5_000, both[0]), (0, both[1])], times).flatten()
+}
+
+/// Where the last that stood behind leaves, its class stands in front again, and those that come are before it.
+#[test]
+fn a_place_behind_says_nothing_once_nobody_stands_there() {
+    use Step::{Comes, Note, Runs};
+    let (high, medium) = (Comes(Priority::High, 900), Comes(Priority::Medium, 50));
+    // Somebody has to be left in the line; he comes while there is time for him.
+    let low = Comes(Priority::Low, 50);
+    let lined_up = [(0, low), (5_000, high), (0, high), (0, medium), (0, Note)];
+    let quiet = [(5_000, Note), (5_000, Note), (5_000, Note)];
+    let leaves = [(0, Runs), (0, Runs)].into_iter().chain(quiet).chain([(0, medium)]);
+    walk(true, asked(3).chain(lined_up).chain(leaves).collect());
+}
+
+/// What was begun in front and pauses stands behind, with all of its class.
+#[test]
+fn a_place_in_front_says_nothing_of_what_is_put_back_behind() {
+    use Step::{Comes, Note, Pauses, Runs};
+    let (high, medium) = (Comes(Priority::High, 900), Comes(Priority::Medium, 50));
+    let in_front = [(0, high), (0, high), (0, medium)];
+    let behind = [(5_000, medium), (0, Runs), (0, Note), (0, Pauses(40))];
+    walk(true, asked(3).chain(in_front).chain(behind).collect());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
     #[test]

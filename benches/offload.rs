@@ -109,7 +109,7 @@ fn settle(worker: &mut Worker, mut now: Instant) -> Instant {
                 let sends = worker.tx().1.messages.len();
                 worker.on_transmitted(now, sends, &[]);
             }
-            Output::Wait(_) => return now + Nanos::from_millis(1),
+            Output::Wait(_) | Output::Look => return now + Nanos::from_millis(1),
         }
     }
 }

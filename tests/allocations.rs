@@ -495,7 +495,7 @@ fn settle(worker: &mut Worker, mut now: Instant) -> Instant {
                 let sends = worker.tx().1.messages.len();
                 worker.on_transmitted(now, sends, &[]);
             }
-            Output::Wait(_) => return now,
+            Output::Wait(_) | Output::Look => return now,
         }
     }
 }

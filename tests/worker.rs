@@ -701,6 +701,68 @@ fn an_answer_does_not_wait_for_the_next_chunk() {
     rig.check_law();
 }
 
+/// So many of Medium, which take so long, come from four peers in turn; how many answers left in one turn and in how many sends.
+fn one_turn(rig: &mut Rig, count: u16, cost: u32) -> (u64, u64) {
+    let left = |rig: &Rig| rig.get(1, Priority::Medium, Field::Replied);
+    let (replied, sends) = (left(rig), rig.counters().worker(WorkerField::Sends));
+    for n in 0..count {
+        rig.send(1, 4_000 + n % 4, cost);
+    }
+    rig.turn();
+    (left(rig) - replied, rig.counters().worker(WorkerField::Sends) - sends)
+}
+
+#[test]
+fn answers_of_quick_work_wait_for_those_that_join_them() {
+    let mut rig = Rig::new(&options(), &plan(QUOTA));
+    teach(&mut rig, 1, 100);
+    // Where one look finds few, nothing says that there are more.
+    assert_eq!(one_turn(&mut rig, 7, 100), (7, 4));
+    assert_eq!(one_turn(&mut rig, 40, 100), (0, 0));
+    assert_eq!(one_turn(&mut rig, 40, 100), (0, 0));
+    // The next look finds nobody, and all leave: as many trains as there are peers.
+    assert_eq!(one_turn(&mut rig, 0, 0), (80, 4));
+    rig.check_law();
+}
+
+#[test]
+fn answers_wait_no_longer_than_their_part_of_the_time_that_is_left() {
+    let mut rig = Rig::new(&options(), &plan(QUOTA));
+    teach(&mut rig, 0, 100);
+    teach(&mut rig, 1, 100);
+    // High has 800 us left of its millisecond, so its answer waits for 100 at the most, and all others with it.
+    let released = Instant::from_nanos(rig.now().as_nanos() - 200_000);
+    rig.arrive(Incoming::new(0, 4_005, released, payload(100)));
+    let mut turns = 0;
+    while one_turn(&mut rig, 16, 100) == (0, 0) {
+        rig.pass(Nanos::from_micros(10));
+        turns += 1;
+        assert!(turns < 20, "it is kept");
+    }
+    assert!((8..=10).contains(&turns), "{turns} turns of some 11 us");
+    // Medium has 10 ms, of which an eighth is more than the most.
+    rig.settle();
+    turns = 0;
+    while one_turn(&mut rig, 16, 100) == (0, 0) {
+        rig.pass(Nanos::from_micros(100));
+        turns += 1;
+        assert!(turns < 20, "they are kept");
+    }
+    assert!((9..=10).contains(&turns), "{turns} turns of some 100 us");
+    rig.check_law();
+}
+
+/// What a send takes is little beside it.
+#[test]
+fn answers_of_long_work_do_not_wait() {
+    let mut rig = Rig::new(&options(), &plan(QUOTA));
+    teach(&mut rig, 1, 20_000);
+    let (replied, _) = one_turn(&mut rig, 40, 20_000);
+    assert!(replied > 0, "the first has waited for 20 us");
+    rig.settle();
+    rig.check_law();
+}
+
 /// A pause costs a turn: nothing is cut for the sake of what is left of it, and nothing where all that comes can wait for longer.
 #[test]
 fn what_gains_nothing_by_a_pause_is_not_cut() {

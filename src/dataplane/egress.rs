@@ -12,7 +12,9 @@ use crate::io::{Part, SendError, SendFailure, TxBatch, TxMessage};
 /// The longest segment that is joined: an Ethernet frame's payload. Longer ones would need fragments, which a train cannot have.
 pub(super) const SEGMENT_MAX: u32 = 1_472;
 /// Places in the table of trains that may still grow; peers beyond that only miss a chance to be joined.
-const OPEN: usize = 64;
+const OPEN: usize = 256;
+/// Places that a peer may have.
+const WAYS: usize = 4;
 const NO_GROUP: u16 = u16::MAX;
 
 /// Which way a result leaves.
@@ -60,7 +62,7 @@ pub struct Egress<A> {
     groups: Vec<Group>,
     open: [u16; OPEN],
     batch: TxBatch,
-    since: Instant,
+    leaves_by: Instant,
 }
 
 impl<A: Copy> Default for Egress<A> {
@@ -82,7 +84,7 @@ impl<A: Copy> Egress<A> {
                 messages: Vec::with_capacity(EGRESS_PENDING_MAX),
                 parts: Vec::with_capacity(EGRESS_PENDING_MAX),
             },
-            since: Instant::ZERO,
+            leaves_by: Instant::MAX,
         }
     }
 
@@ -107,22 +109,22 @@ impl<A: Copy> Egress<A> {
         EGRESS_PENDING_MAX - self.pieces.len()
     }
 
-    /// Since when the oldest of them waits.
+    /// By when the first of them wants to leave, in whatever company; endless where none waits.
     #[must_use]
     #[inline]
-    pub const fn since(&self) -> Instant {
-        self.since
+    pub const fn leaves_by(&self) -> Instant {
+        self.leaves_by
     }
 
     /// Adds `count` results that lie side by side, each of `part.len / count` bytes. More than one only where the route sends
-    /// trains, and no more than one train holds.
+    /// trains, and no more than one train holds. They want to leave by `by`.
     ///
     /// # Errors
     /// Gives `account` back when there is no room: send first.
     #[inline]
     pub fn push(
         &mut self,
-        now: Instant,
+        by: Instant,
         route: &Route,
         part: Part,
         count: u16,
@@ -131,9 +133,7 @@ impl<A: Copy> Egress<A> {
         if self.room() == 0 {
             return Err(account);
         }
-        if self.pieces.is_empty() {
-            self.since = now;
-        }
+        self.leaves_by = self.leaves_by.min(by);
         let group = self.join(route, part.len, u32::from(count));
         self.results += usize::from(count);
         self.pieces.push(Piece { part, group, count, account });
@@ -143,15 +143,21 @@ impl<A: Copy> Egress<A> {
     /// The train in which `count` results of `bytes` together to that peer may ride, or a new one.
     #[inline]
     fn join(&mut self, route: &Route, bytes: u32, count: u32) -> u16 {
-        let place = place(route);
-        if let Some(group) = self.groups.get_mut(usize::from(self.open[place]))
-            && group.takes(route, bytes, count)
-        {
-            group.datagrams += count;
-            group.pieces += 1;
-            group.bytes += bytes;
-            group.closed = bytes < group.segment;
-            return self.open[place];
+        let mut place = place(route);
+        if let Some(group) = self.groups.get_mut(usize::from(self.open[place])) {
+            if group.takes(route, bytes, count) {
+                group.add(bytes, count);
+                return self.open[place];
+            }
+            if group.route != *route {
+                place = self.next_place(place, route);
+                if let Some(group) = self.groups.get_mut(usize::from(self.open[place]))
+                    && group.takes(route, bytes, count)
+                {
+                    group.add(bytes, count);
+                    return self.open[place];
+                }
+            }
         }
         let len = if count == 1 { bytes } else { bytes / count };
         let closed = !route.gso || len == 0 || len > SEGMENT_MAX;
@@ -170,6 +176,16 @@ impl<A: Copy> Egress<A> {
         self.groups.push(group);
         self.open[place] = index;
         index
+    }
+
+    /// Another has the place of that peer: where its train is, or may be.
+    #[cold]
+    #[inline(never)]
+    fn next_place(&self, first: usize, route: &Route) -> usize {
+        let is_for = |place: &usize| {
+            self.groups.get(usize::from(self.open[*place])).is_none_or(|g| g.route == *route)
+        };
+        (1..WAYS).map(|way| first ^ way).find(is_for).unwrap_or(first)
     }
 
     /// Everything that waits, as sends in the order in which their first results came.
@@ -225,12 +241,21 @@ impl<A: Copy> Egress<A> {
         }
         self.pieces.clear();
         self.results = 0;
+        self.leaves_by = Instant::MAX;
         self.groups.clear();
         self.open = [NO_GROUP; OPEN];
     }
 }
 
 impl Group {
+    #[inline]
+    const fn add(&mut self, bytes: u32, count: u32) {
+        self.datagrams += count;
+        self.pieces += 1;
+        self.bytes += bytes;
+        self.closed = bytes < self.segment;
+    }
+
     #[inline]
     fn takes(&self, route: &Route, bytes: u32, count: u32) -> bool {
         let fits = if count == 1 {
@@ -248,12 +273,13 @@ impl Group {
 #[inline]
 fn place(route: &Route) -> usize {
     let port = route.to.map_or(0, |to| to.port());
-    usize::from(port ^ (port >> 6) ^ route.socket.0.wrapping_mul(7)) % OPEN
+    usize::from(port ^ (port >> 8) ^ (route.socket.0 << 6)) % OPEN
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Nanos;
     use proptest::prelude::*;
 
     fn route(port: u16, gso: bool) -> Route {
@@ -274,6 +300,38 @@ mod tests {
         let b = e.batch();
         let shape: Vec<_> = b.messages.iter().map(|m| (m.segment, m.parts.clone())).collect();
         assert_eq!(shape, [(64, 0..4), (0, 4..5), (0, 5..6)]);
+    }
+
+    #[test]
+    fn peers_whose_places_meet_have_trains_of_their_own() {
+        let first = place(&route(1, true));
+        let meet: Vec<u16> =
+            (1..=u16::MAX).filter(|p| place(&route(*p, true)) == first).take(WAYS + 1).collect();
+        let mut e = Egress::new();
+        for n in 0..40 {
+            push(&mut e, meet[n as usize % WAYS], 64, n);
+        }
+        assert_eq!(e.batch().messages.len(), WAYS);
+        // One more than there are places shares one: its answers still leave, each after those before it.
+        for n in 40..50 {
+            push(&mut e, meet[WAYS], 64, n);
+            push(&mut e, meet[0], 64, n);
+        }
+        assert_eq!(e.batch().messages.len(), WAYS + 20);
+    }
+
+    #[test]
+    fn the_first_that_wants_to_leave_says_when() {
+        let mut e = Egress::new();
+        let at = |us| Instant::ZERO + Nanos::from_micros(us);
+        assert_eq!(e.leaves_by(), Instant::MAX);
+        for (n, us) in [30, 20, 40].into_iter().enumerate() {
+            e.push(at(us), &route(1, true), Part { start: 0, len: 64 }, 1, n as u32).unwrap();
+        }
+        assert_eq!(e.leaves_by(), at(20));
+        e.batch();
+        e.settle(&[], |_, _, _| ());
+        assert_eq!(e.leaves_by(), Instant::MAX);
     }
 
     #[test]

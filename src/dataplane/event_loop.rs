@@ -251,6 +251,7 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
                 }
                 Output::Transmit => now = self.transmit()?,
                 Output::Wait(until) => break Some(until),
+                Output::Look => break None,
             }
         };
         self.account(began, now, (handled, refused), in_kernels);
@@ -300,6 +301,7 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         let report = driver.receive(now, &rooms, &mut |r| worker.handle_rx(now, &r));
         worker.put_rooms(rooms);
         let report = report?;
+        self.worker.note_found(report.messages);
         if report.rearmed > 0 {
             self.worker.counters_mut().add_worker(WorkerField::Rearms, u64::from(report.rearmed));
         }

@@ -7,7 +7,7 @@ use super::door::Door;
 use super::egress::{Egress, Route};
 use super::offload::Offload;
 use super::options::{Ingress, KernelOptions, Options, SocketOptions, SocketRole};
-use super::outlet::{Account, Outlet, Way};
+use super::outlet::{Account, FLUSH_AFTER, Outlet, Way};
 use super::own::Beware;
 use super::rooms::Rooms;
 use super::sessions::Sessions;
@@ -26,8 +26,8 @@ use crate::sched::guard::InterArrival;
 use crate::sched::{ServiceEstimate, WorkerPlan, estimate};
 use crate::stats::{ClassField, Counters, Field, Layout, RunBy, WorkerField};
 
-/// A result that waits longer than this for company is sent.
-const FLUSH_AFTER: Nanos = Nanos::from_micros(20);
+/// Where one look at the sockets finds so many, the next is likely to find company for the answers that wait.
+const COMPANY: u32 = IO_BATCH_ROOM / 8;
 /// Flows of each priority that are told apart while their packets are queued.
 const FLOWS: usize = 1_024;
 
@@ -43,6 +43,8 @@ pub enum Output {
     Transmit,
     /// Nothing until something arrives or, where a time is given, until then.
     Wait(Option<Instant>),
+    /// Look at the sockets again, at once: answers wait for company that is likely to be there.
+    Look,
 }
 
 /// Where a packet came from.
@@ -96,6 +98,7 @@ pub struct Worker {
     pub(super) paused: super::chunks::Paused,
     room_table: Vec<u32>,
     intake_open: bool,
+    company: bool,
     pub(super) running: Vec<Packet>,
     pub(super) rows: Vec<Row>,
     kernel_drops: Vec<u64>,
@@ -150,6 +153,7 @@ impl Worker {
             beware: Beware::new(own),
             ingresses: ingresses.clone().into_boxed_slice(),
             intake_open: true,
+            company: false,
             running: Vec::with_capacity(KERNEL_BATCH_MAX),
             rows: Vec::with_capacity(KERNEL_BATCH_MAX),
             kernel_drops: vec![0; sockets.len()],
@@ -301,19 +305,30 @@ impl Worker {
         }
         match self.next_batch(now) {
             Some(kernel) => Output::Run(kernel),
-            None if !self.out.is_empty() => Output::Transmit,
-            None => Output::Wait(self.next_look(now)),
+            None if self.out.is_empty() => Output::Wait(self.next_look(now)),
+            None if self.company => Output::Look,
+            None => Output::Transmit,
         }
+    }
+
+    /// The last look at the sockets found so many messages.
+    #[inline]
+    pub const fn note_found(&mut self, messages: u32) {
+        self.company = messages >= COMPANY;
     }
 
     /// Whether what waits to be sent has waited long enough, or would not have room for more.
     #[must_use]
     #[inline]
     pub fn sends_now(&self, now: Instant) -> bool {
-        // What the next run is likely to take is part of the wait.
-        !self.out.is_empty()
-            && (self.out.room() < KERNEL_BATCH_MAX
-                || now.since(self.out.since()) + self.next_run() >= FLUSH_AFTER)
+        if self.out.is_empty() {
+            return false;
+        }
+        // What the next run is likely to take is part of the wait. Nobody who is to join them comes out of a long one.
+        let next = self.next_run();
+        self.out.room() < KERNEL_BATCH_MAX
+            || next >= FLUSH_AFTER
+            || now + next >= self.out.leaves_by()
     }
 
     /// When there may be something to do although nothing arrives.

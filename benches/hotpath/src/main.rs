@@ -291,7 +291,7 @@ fn settle(worker: &mut Worker, kernels: &mut Kernels, mut now: Instant) {
                 phase_done(worker, now, elapsed);
             }
             Output::Transmit => phase_send(worker, now),
-            Output::Wait(None) => return,
+            Output::Wait(None) | Output::Look => return,
             Output::Wait(Some(until)) => now = until,
         }
     }

@@ -526,9 +526,9 @@ fn a_low_packet_close_to_its_deadline_is_not_admitted_while_low_is_worth_less() 
     assert_eq!(rig.dropped(2, Priority::Low, DropReason::PredictedMiss), 0);
 }
 
-/// A driver that takes 9 ms to find that nothing has arrived, as when the core is taken away meanwhile.
+/// A driver that takes so long for a look that finds so many.
 #[derive(Debug)]
-struct LosesTime(MemoryDriver, &'static common::HandClock);
+struct LosesTime(MemoryDriver, &'static common::HandClock, fn(u32) -> Nanos);
 
 impl Driver for LosesTime {
     fn receive(
@@ -538,9 +538,7 @@ impl Driver for LosesTime {
         sink: &mut impl FnMut(Received<'_>),
     ) -> std::io::Result<ReceiveReport> {
         let report = self.0.receive(now, room, sink)?;
-        if report.messages == 0 {
-            self.1.pass(Nanos::from_millis(9));
-        }
+        self.1.pass(self.2(report.messages));
         Ok(report)
     }
 
@@ -571,7 +569,9 @@ fn what_is_queued_is_judged_by_the_time_after_a_look_that_found_nothing() {
     let own = Own { addresses: vec![], listening: vec![] };
     let worker = Worker::new(&options(), &own);
     let shared = Shared::new(worker.counters().words().len(), &short);
-    let mut driver = LosesTime(MemoryDriver::new(4, 10), clock);
+    // It takes 9 ms to find that nothing has arrived, as when the core is taken away meanwhile.
+    let loses = |found| if found == 0 { Nanos::from_millis(9) } else { Nanos::ZERO };
+    let mut driver = LosesTime(MemoryDriver::new(4, 10), clock, loses);
     // The first ends late and leaves nothing to be sent, which would be another look at the clock.
     for (socket, cost) in [(0, 2_000_000), (1, 20_000)] {
         driver.0.arrive(Incoming::new(socket, 4_000, clock.get(), payload(cost)));
@@ -583,6 +583,31 @@ fn what_is_queued_is_judged_by_the_time_after_a_look_that_found_nothing() {
     let dropped = |i, p, reason| turns.worker().counters().view(IngressId(i), p).dropped(reason);
     assert_eq!(dropped(0, Priority::High, DropReason::LateAfterKernel), 1);
     assert_eq!(dropped(1, Priority::Medium, DropReason::LateAtDispatch), 1);
+}
+
+/// Answers that wait for company leave in a later turn than the one that read and ran them: what that took is theirs all the same.
+#[test]
+fn what_a_turn_took_is_shared_by_those_that_leave_later() {
+    let clock = common::clock();
+    let quota = plan(QUOTA);
+    let worker = Worker::new(&options(), &Own { addresses: vec![], listening: vec![] });
+    let shared = Shared::new(worker.counters().words().len(), &quota);
+    shared.plan.publish(&quota);
+    let loses = |found| Nanos::from_micros(2).saturating_mul(u64::from(found));
+    let driver = LosesTime(MemoryDriver::new(4, 64), clock, loses);
+    let kernels = Kernels::new(vec![Box::new(common::Costly(clock))]);
+    let mut turns = EventLoop::new(clock, driver, worker, kernels, &shared, Idle::Spin);
+    for _ in 0..200 {
+        for _ in 0..20 {
+            let packet = Incoming::new(1, 4_000, clock.get(), payload(100));
+            turns.driver_mut().0.arrive(packet);
+        }
+        turns.turn().unwrap();
+        turns.turn().unwrap();
+    }
+    assert_eq!(turns.worker().counters().worker(WorkerField::Sends), 200, "all leave a turn later");
+    let each = turns.worker().admission().overhead().get();
+    assert!((1_900..=2_100).contains(&each), "{each} ns, not nothing");
 }
 
 /// [`common::Costly`] that can pause: it looks every microsecond, and tells by its answer that it was not mixed up with another.

@@ -87,6 +87,8 @@ pub struct EventLoop<'a, C, D> {
     failed: Vec<SendFailure>,
     asked: u64,
     dirty: bool,
+    /// What turns have spent, besides their kernels, on packets that have not left yet.
+    carried: Nanos,
     last_arrival: Instant,
     gap: Ema,
     timeout_at: Instant,
@@ -119,6 +121,7 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
             failed: Vec::with_capacity(crate::base::limits::EGRESS_PENDING_MAX),
             asked: 0,
             dirty: true,
+            carried: Nanos::ZERO,
             last_arrival: now,
             gap: Ema::new(PARK_MAX),
             timeout_at: now,
@@ -254,7 +257,8 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
                 Output::Look => break None,
             }
         };
-        self.account(began, now, (handled, refused), in_kernels);
+        let worked = arrived > 0 || in_kernels > Nanos::ZERO;
+        self.account((began, now), (handled, refused), in_kernels, worked);
         let awake_until = match wait {
             Some(until) => self.rest(now, until, arrived > 0)?,
             None => None,
@@ -406,15 +410,25 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
     }
 
     /// What this turn cost besides its kernels, shared by the packets that it handled.
-    fn account(&mut self, began: Instant, now: Instant, before: (u64, u64), in_kernels: Nanos) {
+    fn account(
+        &mut self,
+        (began, now): (Instant, Instant),
+        before: (u64, u64),
+        in_kernels: Nanos,
+        worked: bool,
+    ) {
         let counters = self.worker.counters_mut();
         counters.add_worker(WorkerField::Turns, 1);
         let handled = self.worker.handled() - before.0;
         let refused = self.worker.refused() - before.1;
-        let spent = now.since(began).saturating_sub(in_kernels);
+        let spent = self.carried + now.since(began).saturating_sub(in_kernels);
+        self.carried = Nanos::ZERO;
         if handled > 0 {
             self.worker.admission_mut().record_overhead(spent, handled, refused);
             self.dirty = true;
+        } else if worked {
+            // What was read and run has not left yet: it is shared by those that leave with it.
+            self.carried = spent;
         }
     }
 

@@ -275,7 +275,11 @@ impl VirtualDriver {
         let mut joined = std::mem::take(&mut self.joined);
         let mut datagrams = 0;
         joined.clear();
-        for part in parts {
+        let order = 0..parts.len();
+        #[cfg(test)]
+        let order = super::planted::order(self.planted, order);
+        for i in order {
+            let part = parts[i];
             let bytes = &memory[part.start as usize..][..part.len as usize];
             let step = match message.segment {
                 0 => bytes.len().max(1),

@@ -16,7 +16,7 @@ pub(crate) enum Planted {
     PlanTorn,
     /// A datagram is taken from its buffer and forgotten.
     BufferLost,
-    /// Sends leave the last first.
+    /// Sends leave the last first, and so do the datagrams of each.
     LastFirst,
     /// A result comes back from a helper with the next row's bytes.
     RowsShifted,
@@ -62,7 +62,7 @@ pub(super) fn back(planted: Option<Planted>, back: &mut Back) {
     }
 }
 
-/// In which order messages leave.
+/// In which order messages leave, or the parts of one.
 pub(super) fn order(planted: Option<Planted>, order: Range<usize>) -> Vec<usize> {
     if planted == Some(Planted::LastFirst) { order.rev().collect() } else { order.collect() }
 }

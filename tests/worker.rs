@@ -711,15 +711,15 @@ fn what_is_urgent_waits_for_a_chunk_and_not_for_a_kernel() {
 #[test]
 fn an_answer_does_not_wait_for_the_next_chunk() {
     let mut rig = pausing(Policy::Value, CHUNK);
-    teach(&mut rig, 0, 5_000);
+    teach(&mut rig, 0, 100);
     teach(&mut rig, 2, 5_000);
     let before = rig.get(0, Priority::High, Field::OnTime);
     rig.send(2, 4_002, 3_000_000);
     rig.turn();
     assert_eq!(rig.turns.worker().paused(), 1);
-    // 15 us are left of its millisecond, and it takes 5.
-    let released = Instant::from_nanos(rig.now().as_nanos() - 985_000);
-    rig.arrive(Incoming::new(0, 4_000, released, payload(5_000)));
+    // 20 us are left of its millisecond, and it takes next to nothing. Its answer might wait for an eighth of that, and then for a chunk.
+    let released = Instant::from_nanos(rig.now().as_nanos() - 980_000);
+    rig.arrive(Incoming::new(0, 4_000, released, payload(100)));
     rig.turn();
     assert_eq!(rig.get(0, Priority::High, Field::OnTime) - before, 1);
     rig.settle();

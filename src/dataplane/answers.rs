@@ -5,7 +5,8 @@
 use super::egress::Route;
 use super::intake::Train;
 use super::options::Mode;
-use super::outlet::{Account, Booking, leaves_by};
+use super::outlet::{Account, Booking};
+use super::sends::leaves_by;
 use super::worker::{Origin, Worker};
 use crate::base::{DropReason, EgressId, IngressId, Instant, KernelId, Nanos, Priority};
 use crate::io::Received;

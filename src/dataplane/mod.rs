@@ -18,6 +18,7 @@ mod outlet;
 pub mod own;
 mod reorder;
 mod rooms;
+mod sends;
 pub mod sessions;
 mod worker;
 

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::egress::Route;
 use super::options::{EgressOptions, Ingress, Late, Mode, Options};
+use super::sends::leaves_by;
 use super::sessions::{Client, Sessions, WayBack};
 use super::worker::Worker;
 use crate::base::{DropReason, IngressId, Instant, Nanos, Priority, SocketId};
@@ -14,15 +15,6 @@ use crate::kernel::{Row, RowStatus};
 use crate::packet::framed::{self, Kind};
 use crate::packet::{BufPool, Packet, PacketFlags, Slot};
 use crate::stats::{ClassField, Counters, Field};
-
-/// A result waits for company no longer than one part in 2^3 of the time that is left to it,
-const HOLD_SHIFT: u32 = 3;
-/// and no longer than this,
-pub(super) const FLUSH_AFTER: Nanos = Nanos::from_micros(20);
-/// or this where its kernel is quick:
-const FLUSH_QUICK_AFTER: Nanos = Nanos::from_millis(1);
-/// takes no more than a few sends. An answer that is joined saves one of 1 to 2 us.
-const QUICK: Nanos = Nanos::from_micros(5);
 
 /// How a result is booked once it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -373,13 +365,6 @@ impl Worker {
         let route = &self.origins[packet.slot.index()].route;
         self.out.push(leaves_by(now, &account), route, part, 1, account).is_ok()
     }
-}
-
-/// By when a result that is there now wants to leave, in whatever company.
-#[inline]
-pub(super) fn leaves_by(now: Instant, account: &Account) -> Instant {
-    let most = if account.kernel_time > QUICK { FLUSH_AFTER } else { FLUSH_QUICK_AFTER };
-    now + most.min(Nanos::new(account.deadline.since(now).get() >> HOLD_SHIFT))
 }
 
 /// What becomes of an ingress's results, gathered at construction.

@@ -7,7 +7,7 @@ use super::door::Door;
 use super::egress::{Egress, Route};
 use super::offload::Offload;
 use super::options::{Ingress, KernelOptions, Options, SocketOptions, SocketRole};
-use super::outlet::{Account, FLUSH_AFTER, Outlet, Way};
+use super::outlet::{Account, Way};
 use super::own::Beware;
 use super::rooms::Rooms;
 use super::sessions::Sessions;
@@ -16,7 +16,6 @@ use crate::base::{
     DropReason, IngressId, Instant, KernelId, Nanos, PerPriority, Priority, SocketId, WorkerId,
 };
 use crate::classify::Classifier;
-use crate::io::{SendFailure, TxBatch};
 use crate::kernel::{Batch, Row, RowStatus};
 use crate::packet::{BufPool, Packet};
 use crate::sched::admission::{Admission, CHUNK_MIN, Dispatch, Policy};
@@ -26,8 +25,6 @@ use crate::sched::guard::InterArrival;
 use crate::sched::{ServiceEstimate, WorkerPlan, estimate};
 use crate::stats::{ClassField, Counters, Field, Layout, RunBy, WorkerField};
 
-/// Where one look at the sockets finds so many, the next is likely to find company for the answers that wait.
-const COMPANY: u32 = IO_BATCH_ROOM / 8;
 /// Flows of each priority that are told apart while their packets are queued.
 const FLOWS: usize = 1_024;
 
@@ -98,13 +95,13 @@ pub struct Worker {
     pub(super) paused: super::chunks::Paused,
     room_table: Vec<u32>,
     intake_open: bool,
-    company: bool,
+    pub(super) company: bool,
     pub(super) running: Vec<Packet>,
     pub(super) rows: Vec<Row>,
     kernel_drops: Vec<u64>,
     decayed: Instant,
     pub(super) last_run: Nanos,
-    handled: u64,
+    pub(super) handled: u64,
     pub(super) refused: u64,
 }
 
@@ -309,26 +306,6 @@ impl Worker {
             None if self.company => Output::Look,
             None => Output::Transmit,
         }
-    }
-
-    /// The last look at the sockets found so many messages.
-    #[inline]
-    pub const fn note_found(&mut self, messages: u32) {
-        self.company = messages >= COMPANY;
-    }
-
-    /// Whether what waits to be sent has waited long enough, or would not have room for more.
-    #[must_use]
-    #[inline]
-    pub fn sends_now(&self, now: Instant) -> bool {
-        if self.out.is_empty() {
-            return false;
-        }
-        // What the next run is likely to take is part of the wait. Nobody who is to join them comes out of a long one.
-        let next = self.next_run();
-        self.out.room() < KERNEL_BATCH_MAX
-            || next >= FLUSH_AFTER
-            || now + next >= self.out.leaves_by()
     }
 
     /// When there may be something to do although nothing arrives.
@@ -551,21 +528,6 @@ impl Worker {
         }
         self.running.clear();
         self.rows.clear();
-    }
-
-    /// The sends to be made now, and the memory that they lie in.
-    pub fn tx(&mut self) -> (&[u8], &TxBatch) {
-        (self.pool.bytes(), self.out.batch())
-    }
-
-    /// The sends were made at `now`; these did not leave.
-    pub fn on_transmitted(&mut self, now: Instant, sends: usize, failed: &[SendFailure]) {
-        self.counters.add_worker(WorkerField::Sends, sends as u64);
-        let Self { out, pool, counters, handled, .. } = self;
-        *handled += out.len() as u64;
-        let mut outlet = Outlet::new(now, pool, counters);
-        out.settle(failed, |account, left, fault| outlet.settle(account, left, fault));
-        outlet.book();
     }
 
     /// Counts a drop of a packet that holds a slot, tells the sender where it asked to be told, and frees the slot.

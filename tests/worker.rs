@@ -610,6 +610,37 @@ fn what_a_turn_took_is_shared_by_those_that_leave_later() {
     assert!((1_900..=2_100).contains(&each), "{each} ns, not nothing");
 }
 
+#[test]
+fn time_with_nothing_to_do_is_counted_and_only_that() {
+    let clock = common::clock();
+    let us = Nanos::from_micros;
+    let quota = plan(QUOTA);
+    let worker = Worker::new(&options(), &Own { addresses: vec![], listening: vec![] });
+    let shared = Shared::new(worker.counters().words().len(), &quota);
+    shared.plan.publish(&quota);
+    // A look takes 3 us, and 2 us more for what it finds.
+    let loses = |found| Nanos::from_micros(3 + 2 * u64::from(found));
+    let driver = LosesTime(MemoryDriver::new(4, 64), clock, loses);
+    let kernels = Kernels::new(vec![Box::new(common::Costly(clock))]);
+    let mut turns = EventLoop::new(clock, driver, worker, kernels, &shared, Idle::Spin);
+    turns.turn().unwrap();
+    clock.pass(us(50));
+    turns.turn().unwrap();
+    clock.pass(us(10));
+    // Looks that found nothing, and the rest behind them.
+    let packet = Incoming::new(1, 4_000, clock.get(), payload(20_000));
+    turns.driver_mut().0.arrive(packet);
+    turns.turn().unwrap();
+    let idle = |turns: &EventLoop<'_, _, _>| {
+        Nanos::new(turns.worker().counters().worker(WorkerField::IdleTime))
+    };
+    assert_eq!(idle(&turns), us(3 + 50 + 3 + 10));
+    // Not the turn that had work, but what came after it.
+    clock.pass(us(30));
+    turns.turn().unwrap();
+    assert_eq!(idle(&turns), us(66 + 30));
+}
+
 /// [`common::Costly`] that can pause: it looks every microsecond, and tells by its answer that it was not mixed up with another.
 #[derive(Debug)]
 struct Pausing(&'static common::HandClock, [u64; punctual::kernel::PLACES]);

@@ -89,6 +89,8 @@ pub struct EventLoop<'a, C, D> {
     dirty: bool,
     /// What turns have spent, besides their kernels, on packets that have not left yet.
     carried: Nanos,
+    /// From when on there has been nothing to do.
+    idle_from: Option<Instant>,
     last_arrival: Instant,
     gap: Ema,
     timeout_at: Instant,
@@ -122,6 +124,7 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
             asked: 0,
             dirty: true,
             carried: Nanos::ZERO,
+            idle_from: None,
             last_arrival: now,
             gap: Ema::new(PARK_MAX),
             timeout_at: now,
@@ -221,6 +224,7 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
     /// When the driver can no longer work.
     pub fn turn(&mut self) -> io::Result<Option<Instant>> {
         let began = self.clock.now();
+        self.end_of_idling(began);
         self.shared.heartbeat.store(began.as_nanos(), Ordering::Relaxed);
         self.follow_plan(began);
         if self.stop_if_told(began) {
@@ -260,11 +264,22 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         let worked = arrived > 0 || in_kernels > Nanos::ZERO;
         self.account((began, now), (handled, refused), in_kernels, worked);
         let awake_until = match wait {
-            Some(until) => self.rest(now, until, arrived > 0)?,
+            Some(until) => {
+                // A look that found nothing to do belongs to what follows it.
+                self.idle_from = Some(if worked { now } else { began });
+                self.rest(now, until, arrived > 0)?
+            }
             None => None,
         };
         self.show_if_asked(now);
         Ok(awake_until)
+    }
+
+    fn end_of_idling(&mut self, now: Instant) {
+        if let Some(from) = self.idle_from.take() {
+            let idled = now.since(from).get();
+            self.worker.counters_mut().add_worker(WorkerField::IdleTime, idled);
+        }
     }
 
     fn follow_plan(&mut self, now: Instant) {

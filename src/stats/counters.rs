@@ -154,9 +154,11 @@ pub enum WorkerField {
     Pauses,
     /// Rows of [`WorkerField::Runs`]: datagrams.
     OwnRows,
+    /// Time with nothing to do, looking or asleep, nanoseconds.
+    IdleTime,
 }
 
-const WORKER_FIELDS: usize = 37;
+const WORKER_FIELDS: usize = 38;
 
 /// Who runs batches, in the figures of their sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -444,7 +446,7 @@ const _: () = assert!(Field::ClockAnomaly as usize + 1 == FIELDS, "FIELDS sizes 
 const _: () =
     assert!(ClassField::Margin as usize + 1 == CLASS_FIELDS, "CLASS_FIELDS sizes the class block");
 const _: () = assert!(
-    WorkerField::OwnRows as usize + 1 == WORKER_FIELDS,
+    WorkerField::IdleTime as usize + 1 == WORKER_FIELDS,
     "WORKER_FIELDS sizes the worker block"
 );
 

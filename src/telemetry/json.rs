@@ -95,6 +95,7 @@ struct WorkerBody {
     busy_us: f64,
     /// Time in kernels as a share of the service's uptime.
     busy_share: Option<f64>,
+    idle_us: f64,
     overhead_ema_us: f64,
     gaps: Gaps,
     away: Away,
@@ -279,6 +280,7 @@ fn worker_body(worker: usize, c: &Counters, now: Instant, uptime: Nanos) -> Work
         rearms: c.worker(WorkerField::Rearms),
         busy_us: us(WorkerField::BusyTime),
         busy_share: figures::share(c.worker(WorkerField::BusyTime), uptime.get()),
+        idle_us: us(WorkerField::IdleTime),
         overhead_ema_us: us(WorkerField::OverheadEma),
         gaps: Gaps { count: c.worker(WorkerField::Gaps), max_us: us(WorkerField::GapMax) },
         away: Away {
@@ -405,7 +407,7 @@ mod tests {
             "worker": 0, "plan_generation": 9, "snapshot_age_us": 1000.0, "turns": 1000,
             "parks": 0, "receives": 0, "sends": 0, "runs": 0, "pauses": 0, "rearms": 0,
             "busy_us": 500_000.0,
-            "busy_share": 0.25, "overhead_ema_us": 0.0, "gaps": {"count": 0, "max_us": 1.5},
+            "busy_share": 0.25, "idle_us": 250000.0, "overhead_ema_us": 0.0, "gaps": {"count": 0, "max_us": 1.5},
             "away": {"batches": 3, "rows": 0, "lost": 0, "late": 0, "given_up": 0},
             "backends": {"cpu": {"batches": 3, "rows": 70, "rows_mean": 70.0 / 3.0,
                                  "rows_p50_max": 4, "rows_p99_max": 64,

@@ -296,6 +296,8 @@ fn loops(snapshot: &Snapshot, workers: &[Worker<'_>], out: &mut Families<'_, '_>
     };
     let busy = ("punctual_worker_busy", "Time in kernels.");
     out.counter(busy, seconds, span(WorkerField::BusyTime))?;
+    let idle = ("punctual_worker_idle", "Time with nothing to do, looking or asleep.");
+    out.counter(idle, seconds, span(WorkerField::IdleTime))?;
     let overhead = ("punctual_overhead", "Moving average of a packet's cost outside its kernel.");
     out.gauge(overhead, seconds, span(WorkerField::OverheadEma))?;
     let gap = ("punctual_gap_max", "The longest time that was taken from the loop.");
@@ -378,6 +380,7 @@ mod tests {
             r#"punctual_of_possible_ratio{worker="0",by="packets"} 0.9"#,
             r#"punctual_of_possible_ratio{worker="0",by="value"} 0.75"#,
             r#"punctual_worker_busy_seconds_total{worker="0"} 0.5"#,
+            r#"punctual_worker_idle_seconds_total{worker="0"} 0.25"#,
             r#"punctual_snapshot_age_seconds{worker="0"} 0.001"#,
             r#"punctual_backend_dispatches_total{worker="0",backend="cpu"} 0"#,
             r#"punctual_backend_dispatches_total{worker="0",backend="helper"} 3"#,

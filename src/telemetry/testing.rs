@@ -53,6 +53,7 @@ fn first_worker() -> Counters {
     for (field, n) in [
         (WorkerField::Turns, 1_000),
         (WorkerField::BusyTime, 500_000_000),
+        (WorkerField::IdleTime, 250_000_000),
         (WorkerField::PublishedAt, 4_000_000),
         (WorkerField::PlanGeneration, 9),
         (WorkerField::GapMax, 1_500),

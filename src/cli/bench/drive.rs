@@ -50,6 +50,7 @@ pub(in crate::cli) struct Worked {
     /// By the worker's clock.
     pub(in crate::cli) published_ns: u64,
     pub(in crate::cli) busy_ns: u64,
+    pub(in crate::cli) idle_ns: u64,
     pub(in crate::cli) runs: u64,
     pub(in crate::cli) receives: u64,
     pub(in crate::cli) sends: u64,
@@ -63,6 +64,7 @@ impl Worked {
             at,
             published_ns: of(WorkerField::PublishedAt),
             busy_ns: of(WorkerField::BusyTime),
+            idle_ns: of(WorkerField::IdleTime),
             runs: of(WorkerField::Runs),
             receives: of(WorkerField::Receives),
             sends: of(WorkerField::Sends),

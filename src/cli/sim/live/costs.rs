@@ -6,17 +6,20 @@
 //! of its own.
 //!
 //! A core's clock changes. So all costs are those of a core that takes as long for a kernel's run as the config says: what was
-//! measured is taken by how much longer the runs took meanwhile, and the world's core has the pace of the live run's ([`pace`]).
+//! measured is taken by how much longer the runs took meanwhile. The world's core then has the pace of the live run's
+//! ([`Costs::pace`]), by all that the worker did and not by its kernels alone: messages go through memory and another core's
+//! caches, and cost a fifth more or less from one run to the next where kernels do not.
 
 use crate::base::Nanos;
 use crate::cli::bench::{Worked, median};
 use crate::sim::world;
 
-/// What a worker did in a span of time in which it was never without work.
+/// What a worker did in a span of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Counted {
     pub(super) span_ns: f64,
     pub(super) busy_ns: f64,
+    pub(super) idle_ns: f64,
     pub(super) runs: f64,
     pub(super) receives: f64,
     pub(super) sends: f64,
@@ -31,6 +34,7 @@ impl Counted {
         Self {
             span_ns: of(|w| w.published_ns),
             busy_ns: of(|w| w.busy_ns),
+            idle_ns: of(|w| w.idle_ns),
             runs: of(|w| w.runs),
             receives: of(|w| w.receives),
             sends: of(|w| w.sends),
@@ -43,15 +47,24 @@ impl Counted {
         self.busy_ns / self.runs / kernel_ns
     }
 
-    /// What is left for messages, where looks, batches and the further datagrams of a train take what the plan says. Each
-    /// kernel's run is one answer: `spin` takes one at a time, and nothing arrives in trains.
-    fn for_messages(&self, plan: &world::Costs, kernel_ns: f64) -> f64 {
+    /// What looks, batches and the further datagrams of a train take by the plan. Each kernel's run is one answer: `spin` takes
+    /// one at a time, and nothing arrives in trains.
+    fn fixed(&self, plan: &world::Costs) -> f64 {
         let joined = (self.runs - self.sends).max(0.0);
-        let fixed =
-            self.turns * ns(plan.look) + self.sends * ns(plan.batch) + joined * ns(plan.segment);
-        (self.span_ns - self.busy_ns) / self.pace(kernel_ns) - fixed
+        // The looks of a worker without work are part of its idling.
+        let looks = self.turns.min(self.receives + self.runs);
+        looks * ns(plan.look) + self.sends * ns(plan.batch) + joined * ns(plan.segment)
+    }
+
+    /// What is left for messages.
+    fn for_messages(&self, plan: &world::Costs, kernel_ns: f64) -> f64 {
+        let others = self.span_ns - self.busy_ns - self.idle_ns;
+        others / self.pace(kernel_ns) - self.fixed(plan)
     }
 }
+
+/// Fewer runs than this in a step say little of the core's pace in it.
+const RUNS_MIN: f64 = 50.0;
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,6 +93,19 @@ impl Costs {
         }
     }
 
+    /// The core's pace in a run, step by step: how many times as long all that was done took as it does by these costs. What a
+    /// worker without work looks and sleeps does not count. `worked`: readings; too few runs in a step say nothing.
+    pub(super) fn pace(&self, worked: &[Worked], kernel_ns: f64) -> Vec<(Nanos, f64)> {
+        let d = &self.driver;
+        let step = |pair: &[Worked]| {
+            let did = Counted::between(&pair[0], &pair[1]);
+            let messages = did.receives * ns(d.receive) + did.sends * ns(d.send);
+            let takes = did.runs * kernel_ns + messages + did.fixed(d);
+            (did.runs >= RUNS_MIN).then(|| (pair[0].at, (did.span_ns - did.idle_ns) / takes))
+        };
+        worked.windows(2).filter_map(step).collect()
+    }
+
     /// The middle of several measurements, each figure by itself.
     pub(super) fn middle(all: &[Self]) -> Self {
         let of = |f: fn(&Self) -> f64| median(all.iter().map(f));
@@ -94,18 +120,6 @@ impl Costs {
             },
         }
     }
-}
-
-/// Fewer runs than this in a step say little of the core's pace in it.
-const RUNS_MIN: f64 = 50.0;
-
-/// The core's pace in a run, step by step: how many times as long a kernel's run took as the config asks for.
-pub(super) fn pace(worked: &[Worked], kernel_ns: f64) -> Vec<(Nanos, f64)> {
-    let step = |pair: &[Worked]| {
-        let did = Counted::between(&pair[0], &pair[1]);
-        (did.runs >= RUNS_MIN).then(|| (pair[0].at, did.pace(kernel_ns)))
-    };
-    worked.windows(2).filter_map(step).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a cost, far below 2^53")]
@@ -136,7 +150,8 @@ mod tests {
             + sends * (2_100.0 + ns(plan.batch))
             + (runs - sends) * ns(plan.segment)
             + sends * ns(plan.look);
-        Counted { span_ns: busy_ns + others * pace, busy_ns, runs, receives, sends, turns: sends }
+        let span_ns = busy_ns + others * pace;
+        Counted { span_ns, busy_ns, idle_ns: 0.0, runs, receives, sends, turns: sends }
     }
 
     #[test]
@@ -163,22 +178,44 @@ mod tests {
     }
 
     #[test]
-    fn the_pace_is_that_of_each_step() {
-        let by = |ms, busy_us: u64, runs| Worked {
-            at: Nanos::from_millis(ms),
-            busy_ns: busy_us * 1_000,
-            runs,
-            ..Worked::default()
+    fn the_pace_is_that_of_each_step_by_all_that_was_done_in_it() {
+        let driver = world::Costs {
+            receive: Nanos::new(700),
+            send: Nanos::new(2_100),
+            batch: Nanos::new(300),
+            look: Nanos::new(100),
+            ..world::Costs::default()
         };
-        let worked = [by(100, 0, 0), by(200, 2_200, 100), by(300, 2_400, 110), by(400, 5_400, 210)];
-        let found = pace(&worked, 20_000.0);
-        let expected = [(Nanos::from_millis(100), 1.1), (Nanos::from_millis(300), 1.5)];
+        let costs = Costs { saturation: 0.0, pace: 1.0, driver };
+        // A run takes 20 us, and its message 700 + 2,100 + 300 + 100 ns: 23.2 us.
+        let mut worked = vec![Worked { at: Nanos::from_millis(100), ..Worked::default() }];
+        let mut step = |us: u64, idle_us: u64, n: u64, looks: u64| {
+            let last = *worked.last().unwrap();
+            worked.push(Worked {
+                at: last.at + Nanos::from_millis(100),
+                published_ns: last.published_ns + us * 1_000,
+                // Slower or faster than messages: nobody asks.
+                busy_ns: last.busy_ns + n * 21_000,
+                idle_ns: last.idle_ns + idle_us * 1_000,
+                runs: last.runs + n,
+                receives: last.receives + n,
+                sends: last.sends + n,
+                turns: last.turns + n + looks,
+            });
+        };
+        step(4_640, 0, 200, 0);
+        step(232, 0, 10, 0);
+        // Idle for half of the time; a thousand looks that found nothing are part of that, but for as many as there were events.
+        step(9_280 + 22, 4_640, 100, 100);
+        let found = costs.pace(&worked, 20_000.0);
+        let expected =
+            [(Nanos::from_millis(100), 1.0), (Nanos::from_millis(300), 4_662.0 / 2_330.0)];
         assert_eq!(found.len(), expected.len(), "ten runs say nothing: {found:?}");
         for (found, expected) in found.iter().zip(expected) {
             assert_eq!(found.0, expected.0);
-            assert!((found.1 - expected.1).abs() < 1e-9);
+            assert!((found.1 - expected.1).abs() < 1e-9, "{found:?}, not {expected:?}");
         }
-        assert!(pace(&worked[..1], 20_000.0).is_empty());
+        assert!(costs.pace(&worked[..1], 20_000.0).is_empty());
     }
 
     #[test]

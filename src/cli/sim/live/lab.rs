@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use anyhow::{Context as _, ensure};
 
 use super::super::world::Point;
-use super::costs::{Counted, pace};
+use super::costs::{Costs, Counted};
 use crate::base::Nanos;
 use crate::cli::bench::{LATE_AFTER, Offered, Seat, Under, WORKER, Worked, drive};
 use crate::cli::options::service_options;
@@ -125,10 +125,10 @@ impl<'p> Lab<'p> {
         self.soundly(self.plan, point.policy, rate, round)
     }
 
-    /// How the core's pace was in a run, by what kernels took; nothing where that cannot be told, because classes take differently long.
-    pub(super) fn pace(&self, ran: &Ran) -> Vec<(Nanos, f64)> {
+    /// How the core's pace was in a run; nothing where that cannot be told, because classes take differently long.
+    pub(super) fn pace(&self, ran: &Ran, costs: &Costs) -> Vec<(Nanos, f64)> {
         let alike = self.plan.traffic.windows(2).all(|t| t[0].time == t[1].time);
-        if alike { pace(&ran.worked, self.kernel_ns) } else { Vec::new() }
+        if alike { costs.pace(&ran.worked, self.kernel_ns) } else { Vec::new() }
     }
 
     /// Makes a run that the machine took too much of again, as often as is allowed.

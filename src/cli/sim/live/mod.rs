@@ -14,6 +14,7 @@ use anyhow::Context as _;
 
 use super::exit;
 use super::world::{Point, build, points, table};
+use crate::cli::bench::Spread;
 use crate::config::plan::Plan;
 use crate::sim::world::{self, Deed, Options};
 use costs::Costs;
@@ -30,6 +31,8 @@ const OVER: [f64; 2] = [1.5, 4.0];
 #[derive(Debug)]
 struct Measured {
     costs: Costs,
+    /// The core's pace in the runs, over all their steps.
+    paces: Spread,
     /// What the simulated service completes where the real one completes [`Costs::saturation`].
     simulated: f64,
     /// Datagrams that one of the service's sockets holds.
@@ -76,24 +79,26 @@ fn measure(lab: &Lab<'_>, plan: &Plan, seed: u64, rounds: u32) -> anyhow::Result
         found.push(costs);
     }
     let costs = Costs::middle(&found);
-    let mut rows = Vec::new();
+    let (mut rows, mut paces) = (Vec::new(), Vec::new());
     for (point, ran) in points.iter().zip(&ran) {
-        let world = |(round, ran): (u64, &Ran)| {
+        let mut world = |(round, ran): (u64, &Ran)| {
             let mut options = simulated(plan, *point, seed + round, &costs, socket_buffer);
             offer(&mut options, ran.rate);
-            let pace = lab.pace(ran);
+            let pace = lab.pace(ran, &costs);
+            paces.extend(pace.iter().map(|(_, factor)| *factor));
             if !pace.is_empty() {
                 options.faults.pace = pace;
             }
             let outcome = world::run(&options).context("the plan makes no world")?;
             anyhow::Ok(table::classes_of(&options, &outcome))
         };
-        let worlds = (0..).zip(ran).map(world).collect::<anyhow::Result<Vec<_>>>()?;
+        let worlds = (0..).zip(ran).map(&mut world).collect::<anyhow::Result<Vec<_>>>()?;
         rows.extend(rows::of(*point, ran, &worlds));
     }
     Ok(Measured {
         simulated: simulated_saturation(lab, seed, &costs, socket_buffer)?,
         costs,
+        paces: Spread::of(paces),
         socket_buffer,
         rows,
         again: ran.iter().flatten().map(|r| r.again).sum(),

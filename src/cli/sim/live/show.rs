@@ -65,7 +65,7 @@ pub(super) fn table(plan: &Plan, measured: &Measured, out: &mut impl Write) -> i
 }
 
 fn explain(plan: &Plan, measured: &Measured, out: &mut impl Write) -> io::Result<()> {
-    let c = &measured.costs;
+    let (c, paces) = (&measured.costs, &measured.paces);
     writeln!(
         out,
         "config {}; {}; on time, of all that was sent; median (quartiles) of {} rounds, each with a world of its own on a core as fast as \
@@ -77,12 +77,16 @@ fn explain(plan: &Plan, measured: &Measured, out: &mut impl Write) -> io::Result
     writeln!(
         out,
         "1x is {:.0} packets/s live, {:.0} simulated; a kernel's run took {:.3} of what the config says; by so much less, a message \
-         received costs {}, one sent {}; a socket holds {} datagrams",
+         received costs {}, one sent {}; in the runs above \
+         all took {:.3} of that ({:.3} to {:.3}); a socket holds {} datagrams",
         c.saturation,
         measured.simulated,
         c.pace,
         c.driver.receive,
         c.driver.send,
+        paces.median,
+        paces.q1,
+        paces.q3,
         measured.socket_buffer,
     )?;
     if measured.again + measured.void > 0 {
@@ -138,6 +142,7 @@ pub(super) fn json(plan: &Plan, measured: &Measured, out: &mut impl Write) -> io
             "receive_ns": c.driver.receive.get(),
             "send_ns": c.driver.send.get(),
             "pace": c.pace,
+            "paces": measured.paces,
         },
         "socket_buffer": measured.socket_buffer,
         "again": measured.again,

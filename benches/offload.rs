@@ -54,6 +54,7 @@ fn options(order: Order) -> Options {
             ..admission::Options::default()
         },
         max_datagram: 2_048,
+        hold: Nanos::from_millis(1),
         slots: 4_096,
         guard: false,
         guard_requires_expected_high: true,

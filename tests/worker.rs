@@ -809,6 +809,24 @@ fn answers_wait_no_longer_than_their_part_of_the_time_that_is_left() {
     rig.check_law();
 }
 
+#[test]
+fn answers_that_may_not_wait_leave_with_their_run() {
+    let mut options = options();
+    options.hold = Nanos::ZERO;
+    let mut rig = Rig::new(&options, &plan(QUOTA));
+    teach(&mut rig, 1, 100);
+    let runs = rig.counters().worker(WorkerField::Runs);
+    let (replied, sends) = one_turn(&mut rig, 40, 100);
+    assert_eq!(replied, 40, "nobody waits for the next look");
+    assert_eq!(sends, rig.counters().worker(WorkerField::Runs) - runs, "nor for the next run");
+    // As short a wait as one likes: a turn takes longer than these 2 us.
+    options.hold = Nanos::from_micros(2);
+    let mut rig = Rig::new(&options, &plan(QUOTA));
+    teach(&mut rig, 1, 100);
+    assert_eq!(one_turn(&mut rig, 40, 100).0, 40);
+    rig.check_law();
+}
+
 /// What a send takes is little beside it: what waits is sent within 20 us, and before a run that takes as long.
 #[test]
 fn answers_of_long_work_do_not_wait() {

@@ -60,6 +60,7 @@ fn options() -> Options {
         ema_weight: 8,
         admission: admission::Options::default(),
         max_datagram: MAX_DATAGRAM,
+        hold: punctual::base::Nanos::from_millis(1),
         slots: 4_096,
         guard: true,
         guard_requires_expected_high: true,

@@ -160,6 +160,7 @@ fn options(kernel: KernelOptions, budget: Nanos, policy: Policy) -> Options {
         ema_weight: 8,
         admission: admission::Options { policy, ..admission::Options::default() },
         max_datagram: 2_048,
+        hold: Nanos::from_millis(1),
         slots: 4_096,
         guard: true,
         guard_requires_expected_high: true,

@@ -54,6 +54,7 @@ fn service() -> Service {
         guard_requires_expected_high: true,
         idle: Idle::Adaptive { spin: Nanos::from_micros(50) },
         max_datagram: 2_048,
+        hold: Nanos::from_millis(1),
         drain: Nanos::from_millis(100),
     }
 }

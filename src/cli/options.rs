@@ -35,6 +35,7 @@ pub(super) fn service_options(settings: &Settings, seed: u64) -> runtime::Option
         lock_memory: workers.lock_memory,
         receive_buffer: workers.receive_buffer,
         max_datagram: workers.max_datagram,
+        hold: workers.hold,
         drain: workers.drain,
         stall: workers.stall,
         budgets,

@@ -130,6 +130,7 @@ fn workers(workers: &Workers) -> Value {
         "layout": workers.layout.word(),
         "max_datagram": size(workers.max_datagram),
         "receive_buffer": size(workers.receive_buffer),
+        "hold": time(workers.hold),
         "realtime": workers.realtime,
         "lock_memory": workers.lock_memory,
         "drain": time(workers.drain),

@@ -52,6 +52,8 @@ pub struct Workers {
     pub max_datagram: usize,
     /// Receive buffer of each socket, in bytes; 4 KiB to 1 GiB, default 1 MiB.
     pub receive_buffer: usize,
+    /// The longest that an answer of a quick kernel waits for others to its peer; 0 to 10 ms, default 1 ms.
+    pub hold: Nanos,
     /// `SCHED_FIFO` priority; 0 off, 1 to 99; default 0.
     pub realtime: u8,
     /// Whether memory is locked; default false.

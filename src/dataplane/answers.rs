@@ -6,7 +6,6 @@ use super::egress::Route;
 use super::intake::Train;
 use super::options::Mode;
 use super::outlet::{Account, Booking};
-use super::sends::leaves_by;
 use super::worker::{Origin, Worker};
 use crate::base::{DropReason, EgressId, IngressId, Instant, KernelId, Nanos, Priority};
 use crate::io::Received;
@@ -45,7 +44,7 @@ impl Worker {
         self.counters.cell(packet.ingress, packet.priority).take_in(1);
         let account = Account::of(&packet, booking, Nanos::ZERO);
         let part = self.part(packet.slot, len);
-        if self.out.push(leaves_by(now, &account), route, part, 1, account).is_err() {
+        if self.out.push(self.leaves_by(now, &account), route, part, 1, account).is_err() {
             self.drop_packet(now, packet, DropReason::EgressQueueFull);
         }
     }

@@ -189,6 +189,8 @@ pub struct Options {
     pub admission: admission::Options,
     /// The longest datagram that is taken.
     pub max_datagram: usize,
+    /// The longest that an answer of a quick kernel waits for others to its peer, default 1 ms.
+    pub hold: Nanos,
     /// How many packets it can hold at once, queued or finished.
     pub slots: usize,
     /// Whether Medium and Low wait within their guard windows.

@@ -6,7 +6,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::egress::Route;
 use super::options::{EgressOptions, Ingress, Late, Mode, Options};
-use super::sends::leaves_by;
 use super::sessions::{Client, Sessions, WayBack};
 use super::worker::Worker;
 use crate::base::{DropReason, IngressId, Instant, Nanos, Priority, SocketId};
@@ -233,7 +232,7 @@ impl Worker {
         let account = Account::of(&packet, Booking::Replied, kernel_time);
         let part = self.part(packet.slot, len);
         let route = &self.origins[packet.slot.index()].route;
-        let by = leaves_by(now, &account);
+        let by = self.leaves_by(now, &account);
         if self.out.push(by, route, part, packet.count, account).is_err() {
             self.drop_packet(now, packet, DropReason::EgressQueueFull);
         }
@@ -244,7 +243,7 @@ impl Worker {
             return self.drop_packet(now, packet, DropReason::EgressNoRoute);
         };
         let account = Account::of(&packet, Booking::Forwarded, kernel_time);
-        let (part, by) = (self.part(packet.slot, len), leaves_by(now, &account));
+        let (part, by) = (self.part(packet.slot, len), self.leaves_by(now, &account));
         if self.out.push(by, &route, part, 1, account).is_err() {
             self.drop_packet(now, packet, DropReason::EgressQueueFull);
         }
@@ -296,7 +295,7 @@ impl Worker {
                 let whole = self.part(packet.slot, row.len);
                 let start = whole.start + u32::from(packet.len) * u32::try_from(i).unwrap_or(0);
                 let route = &self.origins[packet.slot.index()].route;
-                let by = leaves_by(now, &account);
+                let by = self.leaves_by(now, &account);
                 if self.out.push(by, route, Part { start, ..whole }, 1, account).is_ok() {
                     slot = None;
                     continue;
@@ -363,7 +362,7 @@ impl Worker {
         let account = Account::of(&packet, Booking::None, Nanos::ZERO);
         let part = self.part(packet.slot, framed::LEN);
         let route = &self.origins[packet.slot.index()].route;
-        self.out.push(leaves_by(now, &account), route, part, 1, account).is_ok()
+        self.out.push(self.leaves_by(now, &account), route, part, 1, account).is_ok()
     }
 }
 

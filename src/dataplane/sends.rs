@@ -12,24 +12,36 @@ use crate::stats::WorkerField;
 
 /// A result waits for company no longer than one part in 2^3 of the time that is left to it,
 const HOLD_SHIFT: u32 = 3;
-/// and no longer than this,
+/// and no longer than [`Options::hold`](super::Options::hold) says, nor than this
 const FLUSH_AFTER: Nanos = Nanos::from_micros(20);
-/// or this where its kernel is quick:
-const FLUSH_QUICK_AFTER: Nanos = Nanos::from_millis(1);
-/// takes no more than a few sends. An answer that is joined saves one of 1 to 2 us.
+/// unless its kernel is quick: takes no more than a few sends. An answer that is joined saves one of 1 to 2 us.
 const QUICK: Nanos = Nanos::from_micros(5);
 
 /// Where one look at the sockets finds so many, the next is likely to find company for the answers that wait.
 const COMPANY: u32 = IO_BATCH_ROOM / 8;
 
-/// By when a result that is there now wants to leave, in whatever company.
-#[inline]
-pub(super) fn leaves_by(now: Instant, account: &Account) -> Instant {
-    let most = if account.kernel_time > QUICK { FLUSH_AFTER } else { FLUSH_QUICK_AFTER };
-    now + most.min(Nanos::new(account.deadline.since(now).get() >> HOLD_SHIFT))
+/// How long answers wait at the most.
+#[derive(Debug)]
+pub(super) struct Hold {
+    quick: Nanos,
+    long: Nanos,
+}
+
+impl Hold {
+    /// Where those of quick kernels may wait so long.
+    pub(super) fn new(quick: Nanos) -> Self {
+        Self { quick, long: quick.min(FLUSH_AFTER) }
+    }
 }
 
 impl Worker {
+    /// By when a result that is there now wants to leave, in whatever company.
+    #[inline]
+    pub(super) fn leaves_by(&self, now: Instant, account: &Account) -> Instant {
+        let most = if account.kernel_time > QUICK { self.hold.long } else { self.hold.quick };
+        now + most.min(Nanos::new(account.deadline.since(now).get() >> HOLD_SHIFT))
+    }
+
     /// The last look at the sockets found so many messages.
     #[inline]
     pub const fn note_found(&mut self, messages: u32) {

@@ -101,6 +101,8 @@ pub struct Options {
     pub receive_buffer: usize,
     /// The longest datagram that is taken.
     pub max_datagram: usize,
+    /// The longest that an answer of a quick kernel waits for others to its peer.
+    pub hold: Nanos,
     /// How long a stop may take to run what is queued.
     pub drain: Nanos,
     /// A worker that has not turned for this long is reported.

@@ -296,6 +296,7 @@ impl Service {
             ema_weight: o.ema_weight,
             admission: o.admission,
             max_datagram: o.max_datagram,
+            hold: o.hold,
             slots: QUEUE_TOTAL_MAX + SLOTS_SPARE + self.slots_away(),
             guard: o.guard,
             guard_requires_expected_high: o.guard_requires_expected_high,

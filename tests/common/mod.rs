@@ -103,6 +103,7 @@ pub fn options() -> Options {
         ema_weight: 8,
         admission: admission::Options::default(),
         max_datagram: 256,
+        hold: Nanos::from_millis(1),
         slots: 4_096,
         guard: false,
         guard_requires_expected_high: true,

@@ -200,6 +200,7 @@ fn options(scenario: Scenario) -> Options {
         ema_weight: 8,
         admission: admission::Options::default(),
         max_datagram: 2_048,
+        hold: Nanos::from_millis(1),
         slots: 4_096,
         guard: true,
         guard_requires_expected_high: true,

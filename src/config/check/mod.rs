@@ -88,6 +88,7 @@ fn workers(file: &WorkersFile, report: &mut Report) -> Workers {
         layout: file.layout.or(Layout::Symmetric),
         max_datagram: file.max_datagram.or(MAX_DATAGRAM_DEFAULT),
         receive_buffer: file.receive_buffer.or(1 << 20),
+        hold: file.hold.or(Nanos::from_millis(1)),
         realtime: file.realtime.or(0),
         lock_memory: file.lock_memory.or(false),
         drain: file.drain.or(Nanos::from_secs(2)),

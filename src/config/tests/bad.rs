@@ -18,6 +18,7 @@ const TUNING: &[Case] = &[
     ("[workers]", "io = true", "workers.io", "must be a string, not a boolean"),
     ("[workers]", "idle = \"sleep\"", "workers.idle", "cannot be \"sleep\""),
     ("[workers]", "spin = \"11ms\"", "workers.spin", "is 11ms, out of range"),
+    ("[workers]", "hold = \"11ms\"", "workers.hold", "is 11ms, out of range"),
     ("[workers]", "spin = 50", "workers.spin", "must be a duration, not an integer"),
     ("[workers]", "layout = \"tierd\"", "workers.layout", "cannot be \"tierd\""),
     ("[workers]", "max_datagram = 63", "workers.max_datagram", "is 63 bytes, out of range"),

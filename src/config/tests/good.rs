@@ -32,6 +32,7 @@ fn the_least_config_has_every_default() {
         (&Cores::Auto, Io::Auto, Idle::Adaptive)
     );
     assert_eq!((s.workers.spin, s.workers.layout), (Nanos::from_micros(50), Layout::Symmetric));
+    assert_eq!(s.workers.hold, Nanos::from_millis(1));
     assert_eq!((s.workers.max_datagram, s.workers.receive_buffer), (2_048, 1 << 20));
     assert_eq!((s.workers.realtime, s.workers.lock_memory), (0, false));
     assert_eq!((s.workers.drain, s.workers.stall), (Nanos::from_secs(2), Nanos::from_millis(100)));

@@ -64,6 +64,8 @@ pub struct Service {
     pub idle: Idle,
     /// The longest datagram that is taken.
     pub max_datagram: usize,
+    /// The longest that an answer of a quick kernel waits for others to its peer.
+    pub hold: Nanos,
     /// How long a stop may take to run what is queued.
     pub drain: Nanos,
 }

@@ -102,6 +102,7 @@ pub(super) fn worker_options(
         admission: service.admission,
         // Slots no longer than anything that comes: a thousand workers then fit a small machine.
         max_datagram: service.max_datagram.min(longest.next_multiple_of(64)),
+        hold: service.hold,
         slots: QUEUE_TOTAL_MAX + SLOTS_SPARE + if service.helpers > 0 { SLOTS_AWAY } else { 0 },
         guard: service.guard,
         guard_requires_expected_high: service.guard_requires_expected_high,

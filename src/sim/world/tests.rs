@@ -44,6 +44,7 @@ fn service() -> Service {
         guard_requires_expected_high: true,
         idle: Idle::Adaptive { spin: us(50) },
         max_datagram: 2_048,
+        hold: ms(1),
         drain: ms(100),
     }
 }

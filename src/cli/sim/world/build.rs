@@ -83,6 +83,7 @@ fn service(settings: &Settings, plan: &Plan, seed: u64) -> Service {
         guard_requires_expected_high: told.guard_requires_expected_high,
         idle: told.idle,
         max_datagram: told.max_datagram,
+        hold: told.hold,
         drain: told.drain,
     }
 }

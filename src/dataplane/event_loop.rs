@@ -515,7 +515,7 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
     }
 
     fn count_kernel_drops(&mut self) {
-        for place in 0..self.worker.socket_count() {
+        for place in 0..self.worker.ruled_count() {
             let socket = SocketId(u16::try_from(place).unwrap_or(u16::MAX));
             let (ingress, priority) = match self.worker.role(socket) {
                 SocketRole::Listen { ingress, class } => (ingress, class),

@@ -106,6 +106,12 @@ pub struct Worker {
     pub(super) refused: u64,
 }
 
+/// How many sockets have a room of their own: up to the last that is no upstream. There may be thousands of those, behind all others.
+fn ruled(sockets: &[SocketOptions]) -> usize {
+    let upstream = |s: &&SocketOptions| matches!(s.role, SocketRole::Upstream { .. });
+    sockets.len() - sockets.iter().rev().take_while(upstream).count()
+}
+
 impl Worker {
     /// A worker, ready. All its memory is allocated here.
     #[must_use]
@@ -141,7 +147,7 @@ impl Worker {
             offload: Offload::none(),
             reached: super::honesty::Reached::default(),
             paused: super::chunks::Paused::new(),
-            room_table: vec![0; sockets.len()],
+            room_table: vec![0; ruled(sockets)],
             sockets: sockets.clone().into_boxed_slice(),
             kernels: options.kernels.clone().into_boxed_slice(),
             doors: Door::all(options),
@@ -223,7 +229,7 @@ impl Worker {
         let busy = !self.admission.is_empty();
         for (room, socket) in table.iter_mut().zip(&self.sockets) {
             *room = match socket.role {
-                // Answers to what was forwarded come in until the end.
+                // Answers to what was forwarded come in until the end. So it is with those beyond the table.
                 SocketRole::Upstream { .. } => IO_BATCH_ROOM,
                 _ if !self.intake_open => 0,
                 SocketRole::Send => 0,
@@ -575,10 +581,10 @@ impl Worker {
         self.plan.slice
     }
 
-    /// How many sockets it has.
+    /// How many sockets have a room of their own; all behind them are upstreams.
     #[must_use]
-    pub const fn socket_count(&self) -> usize {
-        self.sockets.len()
+    pub const fn ruled_count(&self) -> usize {
+        self.room_table.len()
     }
 
     /// What a socket is for.

@@ -181,7 +181,9 @@ pub trait Driver {
     /// `room[s]` is how many messages socket `s` may hand over now; 0 leaves its datagrams in the kernel, and
     /// [`crate::base::limits::IO_BATCH_ROOM`] or more takes what there is. A socket with less is read sparingly: it hands over
     /// at most that many and does not end a [`Driver::wait`]. Sockets are
-    /// served in their order, so the most urgent come first in the list.
+    /// served in their order, so the most urgent come first in the list. Those beyond the end of `room` are always read without
+    /// restraint, behind the others, in the order in which they spoke: there may be thousands (upstreams), and nobody looks at
+    /// each of them in every turn.
     ///
     /// # Errors
     /// Only when the driver as a whole can no longer work; the fault of one datagram or socket is dealt with inside.

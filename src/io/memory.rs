@@ -10,7 +10,7 @@ use super::driver::{
     Driver, Part, ReceiveReport, Received, SendError, SendFailure, Stamp, TxBatch,
 };
 use super::outgoing::{datagrams_of, is_train, parts_of};
-use crate::base::limits::IO_BATCH_MAX;
+use crate::base::limits::{IO_BATCH_MAX, IO_BATCH_ROOM};
 use crate::base::{Instant, Nanos, SocketId};
 
 /// A datagram, or a train, that waits to be received.
@@ -132,9 +132,10 @@ impl Driver for MemoryDriver {
         sink: &mut impl FnMut(Received<'_>),
     ) -> io::Result<ReceiveReport> {
         let mut report = ReceiveReport::default();
+        let room = room.iter().copied().chain(std::iter::repeat(IO_BATCH_ROOM));
         for (queue, room) in self.waiting.iter_mut().zip(room) {
             let left = IO_BATCH_MAX.saturating_sub(report.messages as usize);
-            for incoming in queue.drain(..queue.len().min(*room as usize).min(left)) {
+            for incoming in queue.drain(..queue.len().min(room as usize).min(left)) {
                 report.messages += 1;
                 sink(incoming.received());
             }

@@ -4,6 +4,7 @@
 
 #![expect(unsafe_code, reason = "sending needs the promise that the sender's memory is there")]
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -64,6 +65,10 @@ pub struct PollDriver {
     arrivals: Arrivals,
     /// The messages of a batch by socket: memory for `transmit`.
     order: Vec<(u16, u32)>,
+    /// So many sockets, from the first on, have a `room` of their own. Of the others,
+    ruled: usize,
+    /// those that are readable, in the order in which that was told.
+    spoke: VecDeque<usize>,
     /// Ends waits. epoll itself counts whole milliseconds, and adds the thread's timer slack (50 us) to them.
     timer: OwnedFd,
 }
@@ -113,6 +118,8 @@ impl PollDriver {
             outgoing: Outgoing::new(),
             arrivals: Arrivals::new(ports.len(), max_datagram),
             order: Vec::with_capacity(EGRESS_PENDING_MAX),
+            ruled: ports.len(),
+            spoke: VecDeque::with_capacity(ports.len()),
             poll,
             ports,
             timer,
@@ -158,10 +165,13 @@ impl PollDriver {
     /// Takes in which sockets may be read. Says whether more than one may.
     fn note_room(&mut self, room: &[u32]) -> io::Result<bool> {
         let alone = self.is_alone();
-        let mut open = 0;
-        for s in 0..self.ports.len() {
+        if room.len().min(self.ports.len()) != self.ruled {
+            self.rule(room.len().min(self.ports.len()))?;
+        }
+        let mut open = self.ports.len() - self.ruled;
+        for (s, room) in room.iter().enumerate().take(self.ruled) {
             let port = &mut self.ports[s];
-            port.open = room.get(s).is_some_and(|r| *r > 0);
+            port.open = *room > 0;
             if port.open {
                 open += 1;
                 if !port.watched && !alone {
@@ -171,6 +181,24 @@ impl PollDriver {
             }
         }
         Ok(open > 1)
+    }
+
+    /// So many sockets have a `room` of their own from now on.
+    #[cold]
+    fn rule(&mut self, count: usize) -> io::Result<()> {
+        self.ruled = count;
+        self.spoke.clear();
+        for s in count..self.ports.len() {
+            let port = &mut self.ports[s];
+            port.open = true;
+            if port.ready {
+                self.spoke.push_back(s);
+            }
+            if !port.watched && !self.is_alone() {
+                self.watch(s)?;
+            }
+        }
+        Ok(())
     }
 
     /// Asks epoll and remembers what it says.
@@ -190,7 +218,9 @@ impl PollDriver {
                 seen.timer = true;
                 continue;
             };
-            port.ready = true;
+            if !std::mem::replace(&mut port.ready, true) && event.token().0 >= self.ruled {
+                self.spoke.push_back(event.token().0);
+            }
             if port.open {
                 seen.open = true;
             } else {
@@ -303,7 +333,8 @@ impl PollDriver {
     }
 
     fn may_read(&self) -> bool {
-        self.ports.iter().any(|p| p.open && p.ready)
+        let one_by_one = if self.is_alone() { 1 } else { self.ruled };
+        !self.spoke.is_empty() || self.ports[..one_by_one].iter().any(|p| p.open && p.ready)
     }
 }
 
@@ -318,8 +349,9 @@ impl Driver for PollDriver {
         let several = self.note_room(room)?;
         let mut looked = false;
         let mut left = IO_BATCH_MAX;
-        for s in 0..self.ports.len() {
-            let allowed = left.min(room.get(s).map_or(0, |r| *r as usize));
+        let one_by_one = if self.is_alone() { 1 } else { self.ruled };
+        for s in 0..one_by_one {
+            let allowed = left.min(room.get(s).map_or(IO_BATCH_MAX, |r| *r as usize));
             if allowed == 0 {
                 continue;
             }
@@ -334,6 +366,19 @@ impl Driver for PollDriver {
                 }
             }
             left -= self.read(s, allowed, &mut report, sink)?;
+        }
+        if one_by_one < self.ports.len() && !looked {
+            self.look(Some(Duration::ZERO))?;
+        }
+        for _ in 0..self.spoke.len() {
+            if left == 0 {
+                break;
+            }
+            let Some(s) = self.spoke.pop_front() else { break };
+            left -= self.read(s, left, &mut report, sink)?;
+            if self.ports[s].ready {
+                self.spoke.push_back(s);
+            }
         }
         report.messages = u32::try_from(IO_BATCH_MAX - left).unwrap_or(u32::MAX);
         report.more = self.may_read();

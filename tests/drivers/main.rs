@@ -45,6 +45,7 @@ every_driver! {
         more_than_the_buffers_hold_arrives_later
         no_room_leaves_datagrams_in_the_kernel
         urgent_sockets_come_first
+        those_beyond_the_table_are_read_whatever_it_says
         every_loss_is_counted
         an_absent_upstream_does_not_stop_receiving
         the_order_of_a_flow_is_kept

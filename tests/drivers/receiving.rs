@@ -244,6 +244,36 @@ pub(crate) fn urgent_sockets_come_first<D: Driver>(make: impl Fn(Vec<SocketSpec>
     }
 }
 
+pub(crate) fn those_beyond_the_table_are_read_whatever_it_says<D: Driver>(
+    make: impl Fn(Vec<SocketSpec>) -> D,
+) {
+    const SOCKETS: usize = 60;
+    let (specs, at): (Vec<_>, Vec<_>) = (0..SOCKETS).map(|_| bound("127.0.0.1:0", &FULL)).unzip();
+    let mut driver = make(specs);
+    let client = outside("127.0.0.1:0");
+    // Whatever had a room of its own before: all, one, none, two.
+    for (round, ruled) in (0_u8..).zip([SOCKETS, 1, 0, 2, SOCKETS, 1, 1]) {
+        let closed = vec![0; ruled];
+        expect_silence(&mut driver, &closed);
+        // More than there are buffers, and all that one look takes many times over.
+        for i in 0..10_u8 {
+            for a in &at {
+                client.send_to(&[round, i], a).unwrap();
+            }
+        }
+        let taken = collect(&mut driver, &closed, (SOCKETS - ruled) * 10);
+        expect_silence(&mut driver, &closed);
+        let rest = collect(&mut driver, &vec![64; ruled], ruled * 10);
+        let all: Vec<_> = taken.iter().chain(&rest).collect();
+        for s in 0..SOCKETS {
+            let of = all.iter().filter(|t| t.socket == s).map(|t| t.bytes.clone());
+            let expected: Vec<_> = (0..10_u8).map(|i| vec![round, i]).collect();
+            assert_eq!(of.collect::<Vec<_>>(), expected, "socket {s}, {ruled} rooms");
+        }
+        assert!(rest.iter().all(|t| t.socket < ruled));
+    }
+}
+
 pub(crate) fn every_loss_is_counted<D: Driver>(make: impl Fn(Vec<SocketSpec>) -> D) {
     let small = UdpOptions { receive_buffer: Some(8 * 1024), ..FULL };
     let (socket, at) = bound("127.0.0.1:0", &small);

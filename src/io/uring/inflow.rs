@@ -2,6 +2,7 @@
 //!
 //! Knows the completions' meaning, but enters no kernel itself.
 
+use std::collections::VecDeque;
 use std::net::UdpSocket;
 
 use io_uring::cqueue;
@@ -52,6 +53,12 @@ pub(super) struct Inflow {
     next: Box<[u16]>,
     written: Box<[u32]>,
     waiting: usize,
+    /// So many sockets, from the first on, have a `room` of their own. The others are known by these lists alone:
+    ruled: usize,
+    /// those whose receive is not armed,
+    quiet: Vec<u16>,
+    /// and those that have something waiting, in the order in which they got it.
+    spoke: VecDeque<u16>,
     /// Faults that were told since the last report.
     pub(super) faults: u32,
 }
@@ -69,14 +76,67 @@ impl Inflow {
             last: NONE,
         };
         let count = usize::from(buffers.count());
+        let ports: Box<[Port]> = sockets.into_iter().map(port).collect();
         Self {
-            ports: sockets.into_iter().map(port).collect(),
+            ruled: ports.len(),
+            quiet: Vec::with_capacity(ports.len()),
+            spoke: VecDeque::with_capacity(ports.len()),
+            ports,
             next: vec![NONE; count].into_boxed_slice(),
             written: vec![0; count].into_boxed_slice(),
             buffers,
             waiting: 0,
             faults: 0,
         }
+    }
+
+    /// How many sockets have a `room` of their own.
+    pub(super) const fn ruled(&self) -> usize {
+        self.ruled
+    }
+
+    /// So many have from now on.
+    #[inline]
+    pub(super) fn rule(&mut self, count: usize) {
+        let count = count.min(self.ports.len());
+        if count != self.ruled {
+            self.rule_anew(count);
+        }
+    }
+
+    #[cold]
+    fn rule_anew(&mut self, count: usize) {
+        self.ruled = count;
+        self.quiet.clear();
+        self.spoke.clear();
+        // Who is read without restraint first is armed first.
+        for s in (count..self.ports.len()).rev() {
+            let port = &mut self.ports[s];
+            port.open = true;
+            let id = u16::try_from(s).unwrap_or(NONE);
+            if port.listening == Listening::No {
+                self.quiet.push(id);
+            }
+            if port.first != NONE {
+                self.spoke.push_front(id);
+            }
+        }
+    }
+
+    /// How many receives without a `room` are not armed.
+    pub(super) fn quiet(&self) -> usize {
+        self.quiet.len()
+    }
+
+    /// One of them, which the caller arms.
+    pub(super) fn next_quiet(&mut self) -> Option<usize> {
+        self.quiet.pop().map(usize::from)
+    }
+
+    /// The socket without a `room` that has waited longest.
+    #[inline]
+    pub(super) fn next_spoke(&self) -> Option<usize> {
+        self.spoke.front().copied().map(usize::from)
     }
 
     /// How many messages wait to be handed over.
@@ -92,6 +152,9 @@ impl Inflow {
             let port = &mut self.ports[s];
             port.ended = port.listening == Listening::Yes;
             port.listening = Listening::No;
+            if s >= self.ruled {
+                self.quiet.push(u16::try_from(s).unwrap_or(NONE));
+            }
         }
         let buffer = cqueue::buffer_select(flags);
         if buffer.is_some() {
@@ -118,6 +181,9 @@ impl Inflow {
         let port = &mut self.ports[s];
         if port.first == NONE {
             port.first = id;
+            if s >= self.ruled {
+                self.spoke.push_back(u16::try_from(s).unwrap_or(NONE));
+            }
         } else {
             self.next[usize::from(port.last)] = id;
         }
@@ -135,6 +201,10 @@ impl Inflow {
         let id = port.first;
         port.first = self.next[usize::from(id)];
         self.waiting -= 1;
+        if port.first == NONE && s >= self.ruled {
+            // It is the first of those: they are emptied one after another.
+            self.spoke.pop_front();
+        }
         Some(Filled { id, written: self.written[usize::from(id)] as usize })
     }
 

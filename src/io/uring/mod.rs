@@ -191,21 +191,15 @@ impl UringDriver {
     /// Lets every open socket listen, as long as there are buffers, and every closed one stop.
     fn arm(&mut self) -> io::Result<u32> {
         let mut rearmed = 0;
-        for s in 0..self.inflow.ports.len() {
+        for s in 0..self.inflow.ruled() {
             let port = &mut self.inflow.ports[s];
-            let tag = s as u64;
             match (port.listening, port.open) {
                 (Listening::No, true) if self.inflow.buffers.any_lent() => {
-                    port.listening = Listening::Yes;
-                    rearmed += u32::from(std::mem::take(&mut port.ended));
-                    let entry = opcode::RecvMsgMulti::new(fixed(s), &raw const *self.layout, GROUP)
-                        .build()
-                        .user_data(RECEIVE | tag);
-                    // SAFETY: `layout` lives as long as the driver; buffers come from the registered ring.
-                    unsafe { self.submit(&entry) }?;
+                    rearmed += self.listen(s)?;
                 }
                 (Listening::Yes, false) => {
                     port.listening = Listening::Ending;
+                    let tag = s as u64;
                     let entry =
                         opcode::AsyncCancel::new(RECEIVE | tag).build().user_data(CANCEL | tag);
                     // SAFETY: it points to nothing.
@@ -214,6 +208,27 @@ impl UringDriver {
                 _ => {}
             }
         }
+        // Not those that end meanwhile: one that fails at once would be armed without end.
+        for _ in 0..self.inflow.quiet() {
+            if !self.inflow.buffers.any_lent() {
+                break;
+            }
+            let Some(s) = self.inflow.next_quiet() else { break };
+            rearmed += self.listen(s)?;
+        }
+        Ok(rearmed)
+    }
+
+    /// Arms a socket's receive. Says whether one had ended there without being told to.
+    fn listen(&mut self, s: usize) -> io::Result<u32> {
+        let port = &mut self.inflow.ports[s];
+        port.listening = Listening::Yes;
+        let rearmed = u32::from(std::mem::take(&mut port.ended));
+        let entry = opcode::RecvMsgMulti::new(fixed(s), &raw const *self.layout, GROUP)
+            .build()
+            .user_data(RECEIVE | s as u64);
+        // SAFETY: `layout` lives as long as the driver; buffers come from the registered ring.
+        unsafe { self.submit(&entry) }?;
         Ok(rearmed)
     }
 
@@ -231,7 +246,7 @@ impl UringDriver {
         }
         self.arrivals.refresh();
         let mut count = 0;
-        for s in 0..self.inflow.ports.len() {
+        for s in 0..self.inflow.ruled() {
             while count < IO_BATCH_MAX
                 && let Some(filled) = self.inflow.pop(s)
             {
@@ -239,6 +254,14 @@ impl UringDriver {
                 self.inflow.give_back(filled);
                 count += 1;
             }
+        }
+        while count < IO_BATCH_MAX
+            && let Some(s) = self.inflow.next_spoke()
+            && let Some(filled) = self.inflow.pop(s)
+        {
+            sink(self.arrivals.interpret(s, self.inflow.message(&filled)));
+            self.inflow.give_back(filled);
+            count += 1;
         }
         self.inflow.buffers.publish();
         u32::try_from(count).unwrap_or(u32::MAX)
@@ -332,8 +355,9 @@ impl Driver for UringDriver {
         sink: &mut impl FnMut(Received<'_>),
     ) -> io::Result<ReceiveReport> {
         self.start()?;
-        for (s, port) in self.inflow.ports.iter_mut().enumerate() {
-            port.open = room.get(s).is_some_and(|r| *r >= IO_BATCH_ROOM);
+        self.inflow.rule(room.len());
+        for (port, room) in self.inflow.ports.iter_mut().zip(room) {
+            port.open = *room >= IO_BATCH_ROOM;
         }
         self.harvest();
         let mut rearmed = self.arm()?;

@@ -313,8 +313,9 @@ impl Driver for VirtualDriver {
     ) -> io::Result<ReceiveReport> {
         let mut report = ReceiveReport::default();
         self.let_arrive(now);
+        let room = room.iter().copied().chain(std::iter::repeat(IO_BATCH_ROOM));
         for (socket, room) in self.sockets.iter_mut().zip(room) {
-            socket.room = *room;
+            socket.room = room;
         }
         self.clock.spend(self.costs.look);
         if self.mishaps.buffers.active(now).is_some() {

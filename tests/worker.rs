@@ -639,6 +639,16 @@ fn time_with_nothing_to_do_is_counted_and_only_that() {
     clock.pass(us(30));
     turns.turn().unwrap();
     assert_eq!(idle(&turns), us(66 + 30));
+    // A look that finds nobody, after which the answers leave that had waited for company, is work.
+    for _ in 0..20 {
+        turns.driver_mut().0.arrive(Incoming::new(1, 4_000, clock.get(), payload(100)));
+    }
+    turns.turn().unwrap();
+    let before = (idle(&turns), turns.worker().counters().worker(WorkerField::Sends));
+    turns.turn().unwrap();
+    turns.turn().unwrap();
+    let after = (idle(&turns), turns.worker().counters().worker(WorkerField::Sends));
+    assert_eq!(after, (before.0, before.1 + 1));
 }
 
 /// [`common::Costly`] that can pause: it looks every microsecond, and tells by its answer that it was not mixed up with another.

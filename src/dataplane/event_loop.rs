@@ -262,11 +262,12 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
             }
         };
         let worked = arrived > 0 || in_kernels > Nanos::ZERO;
+        let idle = !worked && self.worker.handled() == handled;
         self.account((began, now), (handled, refused), in_kernels, worked);
         let awake_until = match wait {
             Some(until) => {
                 // A look that found nothing to do belongs to what follows it.
-                self.idle_from = Some(if worked { now } else { began });
+                self.idle_from = Some(if idle { began } else { now });
                 self.rest(now, until, arrived > 0)?
             }
             None => None,

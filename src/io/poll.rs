@@ -367,7 +367,7 @@ impl Driver for PollDriver {
             }
             left -= self.read(s, allowed, &mut report, sink)?;
         }
-        if one_by_one < self.ports.len() && !looked {
+        if left > 0 && one_by_one < self.ports.len() && !looked {
             self.look(Some(Duration::ZERO))?;
         }
         for _ in 0..self.spoke.len() {

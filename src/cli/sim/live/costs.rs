@@ -8,7 +8,7 @@
 //! A core's clock changes. So all costs are those of a core that takes as long for a kernel's run as the config says: what was
 //! measured is taken by how much longer the runs took meanwhile. The world's core then has the pace of the live run's
 //! ([`Costs::pace`]), by all that the worker did and not by its kernels alone: messages go through memory and another core's
-//! caches, and cost a fifth more or less from one run to the next where kernels do not.
+//! caches, and what they cost changes from one run to the next where kernels do not.
 
 use crate::base::Nanos;
 use crate::cli::bench::{Worked, median};
@@ -206,7 +206,7 @@ mod tests {
         step(4_640, 0, 200, 0);
         step(232, 0, 10, 0);
         // Idle for half of the time; a thousand looks that found nothing are part of that, but for as many as there were events.
-        step(9_280 + 22, 4_640, 100, 100);
+        step(9_280 + 22, 4_640, 100, 1_000);
         let found = costs.pace(&worked, 20_000.0);
         let expected =
             [(Nanos::from_millis(100), 1.0), (Nanos::from_millis(300), 4_662.0 / 2_330.0)];

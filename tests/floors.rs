@@ -30,6 +30,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("socket2", &["sys"]),
     ("atomic", &["sched"]),
     ("crossbeam_utils", &["stats", "sched", "dataplane"]),
+    ("foldhash", &["dataplane"]),
     ("hdrhistogram", &["load", "sim", "cli"]),
     ("csv", &["config"]),
     ("pcap_parser", &["packet"]),

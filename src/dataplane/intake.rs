@@ -4,6 +4,7 @@
 
 use super::door::{Door, Listen};
 use super::egress::{Route, SEGMENT_MAX};
+use super::flow_key::flow_key;
 use super::options::Framing;
 use super::worker::{Origin, Worker};
 use crate::base::limits::{GSO_BYTES_MAX, KERNELS_MAX};
@@ -509,7 +510,7 @@ impl Worker {
         if !train.door.ordered {
             return None;
         }
-        let flow = flow_hash(train, request.flow);
+        let flow = flow_key(train.received.peer, train.received.socket, request.flow);
         let (queued_by, note) = self.flows.enter(flow, candidate.priority, candidate.deadline);
         candidate.queued_by = queued_by;
         Some(note)
@@ -575,12 +576,4 @@ impl Worker {
             flags: PacketFlags { framed: true, ..PacketFlags::default() },
         }
     }
-}
-
-/// Mixes what tells flows apart. Not for tables that outsiders could fill: a clash only costs the chance to overtake.
-fn flow_hash(train: &Train<'_>, flow: u32) -> u64 {
-    use std::hash::{Hash as _, Hasher as _};
-    let mut hasher = std::hash::DefaultHasher::new();
-    (Some(train.received.peer), train.received.socket, flow).hash(&mut hasher);
-    hasher.finish()
 }

@@ -8,6 +8,7 @@ mod chunks;
 mod door;
 pub mod egress;
 pub mod event_loop;
+mod flow_key;
 mod guard;
 mod honesty;
 mod intake;

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::options::{EgressTarget, IngressPlan, Options, SocketsPerWorker};
+use super::options::{EgressPlan, EgressTarget, IngressPlan, Options, SocketsPerWorker};
 use crate::base::{EgressId, IngressId, PerPriority, Priority, SocketId};
 use crate::classify::{Classifier, Classify, Input};
 use crate::dataplane::{EgressOptions, Mode, SocketOptions, SocketRole, sessions};
@@ -195,16 +195,19 @@ fn class_rows(ingress: &IngressPlan, present: &[Priority]) -> [u8; 64] {
     })
 }
 
+/// The ways out of one of `workers` workers, and their sockets.
 fn open_egresses(
     options: &Options,
     w: usize,
     workers: usize,
     sockets: &mut WorkerSockets,
 ) -> io::Result<()> {
+    let egresses = &options.egresses;
     let mut answers = options.ingresses.len();
-    for (e, plan) in options.egresses.iter().enumerate() {
+    let mut opened = Vec::new();
+    for e in opening_order(egresses) {
         let id = EgressId(u16::try_from(e).map_err(io::Error::other)?);
-        let mode = match plan.target {
+        let mode = match egresses[e].target {
             EgressTarget::Reply { amplification_per_mille, low_source_ports } => {
                 Mode::Reply { amplification_per_mille, low_source_ports }
             }
@@ -215,12 +218,23 @@ fn open_egresses(
             EgressTarget::Forward { to, sessions } => {
                 let counted = IngressId(u16::try_from(answers).map_err(io::Error::other)?);
                 answers += 1;
-                open_upstream(options, (id, counted), to, share(sessions, w, workers), sockets)?
+                let buffer = options.receive_buffer.min(UPSTREAM_BUFFER);
+                open_upstream((id, counted), to, share(sessions, w, workers), buffer, sockets)?
             }
         };
-        sockets.egresses.push(EgressOptions { mode, late: plan.late });
+        opened.push((e, EgressOptions { mode, late: egresses[e].late }));
     }
+    opened.sort_by_key(|(e, _)| *e);
+    sockets.egresses = opened.into_iter().map(|(_, options)| options).collect();
     Ok(())
+}
+
+/// Upstreams last, else as in the config: what stands behind the last other socket is read by lists, what stands before it is
+/// looked at in every turn (`io/driver.rs`), and upstreams are thousands.
+fn opening_order(egresses: &[EgressPlan]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..egresses.len()).collect();
+    order.sort_by_key(|e| matches!(egresses[*e].target, EgressTarget::Forward { .. }));
+    order
 }
 
 /// A worker's share of the sessions, at least one.
@@ -231,16 +245,16 @@ fn share(all: sessions::Options, w: usize, workers: usize) -> sessions::Options 
 }
 
 fn open_upstream(
-    options: &Options,
     (egress, answers): (EgressId, IngressId),
     to: SocketAddr,
     sessions: sessions::Options,
+    receive_buffer: usize,
     sockets: &mut WorkerSockets,
 ) -> io::Result<Mode> {
     let udp = UdpOptions {
         timestamps: true,
         gro: true,
-        receive_buffer: Some(options.receive_buffer.min(UPSTREAM_BUFFER)),
+        receive_buffer: Some(receive_buffer),
         ..UdpOptions::default()
     };
     let mut first = None;
@@ -259,4 +273,22 @@ const UPSTREAM_BUFFER: usize = 256 * 1_024;
 /// Priorities that worker `w` serves at all.
 pub(super) fn serves(layout: Layout, w: usize, workers: usize) -> PerPriority<bool> {
     PerPriority::from_fn(|p| quota::eligible(layout, w, workers, p))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Nanos;
+    use crate::dataplane::Late;
+
+    #[test]
+    fn upstreams_are_opened_last_and_the_rest_as_the_config_has_it() {
+        let to = SocketAddr::from(([127, 0, 0, 1], 9));
+        let sessions = sessions::Options { sessions: 1, idle: Nanos::ZERO, answers: 1 };
+        let plan = |target| EgressPlan { name: String::new(), target, late: Late::Send };
+        let forward = || plan(EgressTarget::Forward { to, sessions });
+        let send = || plan(EgressTarget::Send { to });
+        let all = [forward(), send(), forward(), send()];
+        assert_eq!(opening_order(&all), [1, 3, 0, 2]);
+    }
 }

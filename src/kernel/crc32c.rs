@@ -25,16 +25,11 @@ pub fn target() -> String {
 
 impl Kernel for Crc32c {
     fn run(&mut self, batch: &mut Batch<'_>) {
-        for i in 0..batch.len() {
-            let answer = checksum(batch.payload(i)).to_be_bytes();
-            match batch.memory(i).first_chunk_mut::<ANSWER_LEN>() {
-                Some(room) => {
-                    *room = answer;
-                    batch.finish(i, ANSWER_LEN);
-                }
-                None => batch.fail(i),
-            }
-        }
+        batch.each(|memory, len| {
+            let answer = checksum(&memory[..len]).to_be_bytes();
+            *memory.first_chunk_mut::<ANSWER_LEN>()? = answer;
+            Some(ANSWER_LEN)
+        });
     }
 }
 

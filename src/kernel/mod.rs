@@ -124,6 +124,22 @@ impl<'a> Batch<'a> {
         row.status = RowStatus::Done;
     }
 
+    /// Works on one row after the other: `work` has a row's memory, as far as a result may go, and how much of it is payload. It
+    /// says how long the result is that it has left there, or that there is none.
+    #[inline]
+    pub fn each(&mut self, mut work: impl FnMut(&mut [u8], usize) -> Option<usize>) {
+        for row in self.rows.iter_mut() {
+            let memory = &mut self.bytes[row.start..row.start + row.capacity];
+            match work(memory, row.len) {
+                Some(len) => {
+                    row.len = len;
+                    row.status = RowStatus::Done;
+                }
+                None => row.status = RowStatus::Failed,
+            }
+        }
+    }
+
     /// Row `i` cannot be worked on.
     #[inline]
     pub fn fail(&mut self, i: usize) {

@@ -194,20 +194,28 @@ impl Table {
         stream.rest = rest;
     }
 
+    /// The bytes are copied side by side first: eight places in memory and eight states are more than the registers hold, and a
+    /// state that lies in memory is waited for.
     #[inline]
     fn side_by_side<const N: usize>(&self, streams: [&mut Stream<'_>; N], count: usize) {
-        let bytes: [&[u8]; N] = std::array::from_fn(|i| &streams[i].rest[..count]);
-        let mut states: [u32; N] = std::array::from_fn(|i| streams[i].state);
-        #[expect(
-            clippy::needless_range_loop,
-            reason = "all streams take their byte `at` before any takes the next"
-        )]
+        let count = count.min(STRIDE);
+        let mut bytes = [[0; STRIDE]; N];
+        for (bytes, stream) in bytes.iter_mut().zip(&streams) {
+            match stream.rest.first_chunk() {
+                Some(whole) if count == STRIDE => *bytes = *whole,
+                _ => bytes[..count].copy_from_slice(&stream.rest[..count]),
+            }
+        }
+        let mut states: [usize; N] = std::array::from_fn(|i| streams[i].state as usize);
         for at in 0..count {
-            for i in 0..N {
-                states[i] = self.step(states[i], bytes[i][at]);
+            for (state, bytes) in states.iter_mut().zip(&bytes) {
+                let class = self.class[usize::from(bytes[at])];
+                *state = self.next[*state + usize::from(class)] as usize;
             }
         }
         for (stream, state) in streams.into_iter().zip(states) {
+            #[expect(clippy::cast_possible_truncation, reason = "out of a table of such numbers")]
+            let state = state as u32;
             stream.state = state;
             stream.rest = &stream.rest[count..];
         }

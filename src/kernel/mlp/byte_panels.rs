@@ -20,6 +20,7 @@ pub(super) const FOUR: usize = 4;
 #[derive(Clone, Debug)]
 pub(super) struct BytePanels {
     inputs: usize,
+    outputs: usize,
     width: usize,
     /// `[panel][four inputs][output within the panel]`, four bytes to a word as a row has them (`pack`); zeros where the layer
     /// has nothing.
@@ -64,7 +65,8 @@ impl BytePanels {
         };
         let (scale, offset, bias) =
             (padded(&layer.scale), padded(&layer.offset), padded(&layer.bias));
-        Self { inputs: layer.inputs, width, weights: lines, scale, offset, bias }
+        let (inputs, outputs) = (layer.inputs, layer.outputs);
+        Self { inputs, outputs, width, weights: lines, scale, offset, bias }
     }
 
     /// Outputs with those that only fill the last panel.
@@ -90,29 +92,35 @@ impl BytePanels {
                 scale: &rows.scale[done..done + take],
                 ..rows
             };
-            // AVX-512 has 32 registers: more sums side by side, and fewer loads for each.
+            // Rows, panels side by side, and parts of a sum where one vector is left. AVX-512 has 32 registers: more sums side by
+            // side, and fewer loads for each. Its sum is ready five cycles after it began, AVX2's after one.
             match (take, S::i32s::LEN) {
-                (1, _) => self.tiles::<S, 1, 4>(simd, part, y),
-                (2, _) => self.tiles::<S, 2, 2>(simd, part, y),
-                (3, 16) => self.tiles::<S, 3, 2>(simd, part, y),
-                (3, _) => self.tiles::<S, 3, 1>(simd, part, y),
-                (_, 16) => self.tiles::<S, 4, 2>(simd, part, y),
-                (..) => self.tiles::<S, 4, 1>(simd, part, y),
+                (1, 16) => self.tiles::<S, 1, 4, 8>(simd, part, y),
+                (1, _) => self.tiles::<S, 1, 4, 2>(simd, part, y),
+                (2, 16) => self.tiles::<S, 2, 2, 4>(simd, part, y),
+                (2, _) => self.tiles::<S, 2, 2, 1>(simd, part, y),
+                (3, 16) => self.tiles::<S, 3, 2, 4>(simd, part, y),
+                (3, _) => self.tiles::<S, 3, 1, 1>(simd, part, y),
+                (_, 16) => self.tiles::<S, 4, 2, 4>(simd, part, y),
+                (..) => self.tiles::<S, 4, 1, 1>(simd, part, y),
             }
             done += take;
         }
     }
 
-    /// `R` rows, `P` panels at a time as far as they go, then singly.
+    /// `R` rows, `P` panels at a time as far as they go, then singly, and what has only a first vector of outputs in `C` parts.
     #[inline(always)]
-    fn tiles<S: Dot4, const R: usize, const P: usize>(
+    fn tiles<S: Dot4, const R: usize, const P: usize, const C: usize>(
         &self,
         simd: S,
         rows: Rows<'_>,
         y: &mut [f32],
     ) {
         let size = self.inputs.div_ceil(FOUR) * self.width;
-        let several = self.weights.get::<i32>().chunks_exact(P * size);
+        let weights = self.weights.get::<i32>();
+        // The last panel may be a half; it is left for the end.
+        let whole = self.outputs.div_ceil(S::i32s::LEN) / VECTORS;
+        let several = weights[..whole * size].chunks_exact(P * size);
         let rest = several.remainder();
         let mut at = 0;
         for panels in several {
@@ -124,6 +132,52 @@ impl BytePanels {
             self.tile::<S, R, 1>(simd, rows, [panel], at, y);
             at += self.width;
         }
+        for panel in weights[whole * size..].chunks_exact(size) {
+            self.half_tile::<S, R, C>(simd, rows, panel, at, y);
+        }
+    }
+
+    /// `R` rows by the first vector of a panel, each sum in `C` parts: few sums would wait for themselves.
+    #[inline(always)]
+    fn half_tile<S: Dot4, const R: usize, const C: usize>(
+        &self,
+        simd: S,
+        rows: Rows<'_>,
+        panel: &[i32],
+        at: usize,
+        y: &mut [f32],
+    ) {
+        let lanes = S::i32s::LEN;
+        let width = VECTORS * lanes;
+        let fours = self.inputs.div_ceil(FOUR);
+        let x: [&[i32]; R] = std::array::from_fn(|r| &rows.x[r * rows.stride..][..fours]);
+        let mut parts = [[S::i32s::splat(simd, 0); R]; C];
+        let several = panel.chunks_exact(C * width);
+        let rest = several.remainder();
+        let mut four = 0;
+        for weights in several {
+            for (c, sums) in parts.iter_mut().enumerate() {
+                let w = S::i32s::from_slice(simd, &weights[c * width..][..lanes]);
+                for (sum, x) in sums.iter_mut().zip(x) {
+                    *sum = simd.dot4(*sum, S::i32s::splat(simd, x[four + c]), w);
+                }
+            }
+            four += C;
+        }
+        for (weights, four) in rest.chunks_exact(width).zip(four..) {
+            let w = S::i32s::from_slice(simd, &weights[..lanes]);
+            for (sum, x) in parts[0].iter_mut().zip(x) {
+                *sum = simd.dot4(*sum, S::i32s::splat(simd, x[four]), w);
+            }
+        }
+        let sum = |r: usize| {
+            let mut sum = parts[0][r];
+            for part in &parts[1..] {
+                sum += part[r];
+            }
+            S::f32s::float_from(sum)
+        };
+        self.finish::<S, R, 1, 1>(simd, rows, at, |r, _, _| sum(r), y);
     }
 
     #[inline(always)]
@@ -156,17 +210,17 @@ impl BytePanels {
         }
         if R == 1 {
             let sum = |r: usize, p: usize, v: usize| S::f32s::float_from(sums[r][p][v]);
-            return self.finish::<S, R, P>(simd, rows, at, sum, y);
+            return self.finish::<S, R, P, VECTORS>(simd, rows, at, sum, y);
         }
         // A copy, since what is walked by long loops lies in memory: sums would be stored after each product. A single row's
         // loops are short enough to be none.
         let sums = sums.map(|row| row.map(|panel| panel.map(S::f32s::float_from)));
-        self.finish::<S, R, P>(simd, rows, at, |r, p, v| sums[r][p][v], y);
+        self.finish::<S, R, P, VECTORS>(simd, rows, at, |r, p, v| sums[r][p][v], y);
     }
 
     /// Makes numbers of a tile's sums, by the very operations of the reference.
     #[inline(always)]
-    fn finish<S: Dot4, const R: usize, const P: usize>(
+    fn finish<S: Dot4, const R: usize, const P: usize, const V: usize>(
         &self,
         simd: S,
         rows: Rows<'_>,
@@ -177,7 +231,7 @@ impl BytePanels {
         let lanes = S::i32s::LEN;
         let floor = S::f32s::splat(simd, if rows.relu { 0.0 } else { f32::MIN });
         for p in 0..P {
-            for v in 0..VECTORS {
+            for v in 0..V {
                 let n = at + (p * VECTORS + v) * lanes;
                 let load = |from: &[f32]| S::f32s::from_slice(simd, &from[n..][..lanes]);
                 let (scale, offset, bias) =

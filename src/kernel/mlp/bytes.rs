@@ -4,7 +4,7 @@
 
 use super::byte_panels::{BytePanels, Rows};
 use super::dot4::Dot4;
-use super::float::alternate;
+use super::float::{Stand, alternate};
 use super::form::Form;
 use super::pack::pack;
 use super::quant::{ByteLayer, Scale, to_bytes};
@@ -41,20 +41,20 @@ impl ByteNet {
         let scales = &mut self.scales[..rows];
         let words = self.words.as_mut_slice();
         match &self.form {
-            Form::Scalar(layers) => alternate(layers, x, y, |layer, last, x, y| {
+            Form::Scalar(layers) => alternate(layers, x, y, |layer, stand, x, y| {
                 let bytes = &mut bytemuck::cast_slice_mut::<i32, u8>(words)[..layer.inputs];
                 for (x, y) in x.chunks_exact(stride).zip(y.chunks_exact_mut(stride)).take(rows) {
                     let scale = to_bytes(&x[..layer.inputs], bytes);
-                    layer.run(!last, scale, bytes, y);
+                    layer.run(stand.relu, scale, bytes, y);
                 }
             }),
             #[cfg(target_arch = "x86_64")]
-            Form::Avx2(simd, layers) => alternate(layers, x, y, |layer, last, x, y| {
-                avx2(*simd, layer, !last, Scratch { words, scales, stride }, x, y);
+            Form::Avx2(simd, layers) => alternate(layers, x, y, |layer, stand, x, y| {
+                avx2(*simd, layer, stand, Scratch { words, scales, stride }, x, y);
             }),
             #[cfg(target_arch = "x86_64")]
-            Form::Avx512(simd, layers) => alternate(layers, x, y, |layer, last, x, y| {
-                avx512(*simd, layer, !last, Scratch { words, scales, stride }, x, y);
+            Form::Avx512(simd, layers) => alternate(layers, x, y, |layer, stand, x, y| {
+                avx512(*simd, layer, stand, Scratch { words, scales, stride }, x, y);
             }),
         }
     }
@@ -72,7 +72,7 @@ struct Scratch<'a> {
 fn layer<S: Dot4>(
     simd: S,
     layer: &BytePanels,
-    relu: bool,
+    stand: Stand,
     scratch: Scratch<'_>,
     x: &[f32],
     y: &mut [f32],
@@ -80,9 +80,9 @@ fn layer<S: Dot4>(
     let Scratch { words, scales, stride } = scratch;
     for (r, scale) in scales.iter_mut().enumerate() {
         let words = &mut words[r * stride..][..stride];
-        *scale = pack(simd, &x[r * stride..][..stride], layer.inputs(), words);
+        *scale = pack(simd, &x[r * stride..][..stride], layer.inputs(), stand.risen, words);
     }
-    layer.run(simd, Rows { x: words, scale: scales, stride, relu }, y);
+    layer.run(simd, Rows { x: words, scale: scales, stride, relu: stand.relu }, y);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -90,12 +90,12 @@ fearless_simd::kernel!(
     fn avx2(
         simd: Avx2,
         panels: &BytePanels,
-        relu: bool,
+        stand: Stand,
         scratch: Scratch<'_>,
         x: &[f32],
         y: &mut [f32],
     ) {
-        layer(simd, panels, relu, scratch, x, y);
+        layer(simd, panels, stand, scratch, x, y);
     }
 );
 
@@ -104,11 +104,11 @@ fearless_simd::kernel!(
     fn avx512(
         simd: Avx512,
         panels: &BytePanels,
-        relu: bool,
+        stand: Stand,
         scratch: Scratch<'_>,
         x: &[f32],
         y: &mut [f32],
     ) {
-        layer(simd, panels, relu, scratch, x, y);
+        layer(simd, panels, stand, scratch, x, y);
     }
 );

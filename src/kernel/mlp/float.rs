@@ -31,19 +31,28 @@ impl FloatNet {
     pub(super) fn run<'a>(&self, rows: usize, x: &'a mut [f32], y: &'a mut [f32]) -> &'a [f32] {
         let rows = Rows { count: rows, stride: self.stride };
         match &self.form {
-            Form::Scalar(layers) => alternate(layers, x, y, |layer, last, x, y| {
-                scalar::layer(layer, !last, rows, x, y);
+            Form::Scalar(layers) => alternate(layers, x, y, |layer, stand, x, y| {
+                scalar::layer(layer, stand.relu, rows, x, y);
             }),
             #[cfg(target_arch = "x86_64")]
-            Form::Avx2(simd, layers) => alternate(layers, x, y, |layer, last, x, y| {
-                avx2(*simd, layer, !last, rows, x, y);
+            Form::Avx2(simd, layers) => alternate(layers, x, y, |layer, stand, x, y| {
+                avx2(*simd, layer, stand.relu, rows, x, y);
             }),
             #[cfg(target_arch = "x86_64")]
-            Form::Avx512(simd, layers) => alternate(layers, x, y, |layer, last, x, y| {
-                avx512(*simd, layer, !last, rows, x, y);
+            Form::Avx512(simd, layers) => alternate(layers, x, y, |layer, stand, x, y| {
+                avx512(*simd, layer, stand.relu, rows, x, y);
             }),
         }
     }
+}
+
+/// Where a layer stands.
+#[derive(Clone, Copy)]
+pub(super) struct Stand {
+    /// Negative inputs have become 0: it is not the first.
+    pub(super) risen: bool,
+    /// Negative results become 0: it is not the last.
+    pub(super) relu: bool,
 }
 
 /// Layer by layer from one buffer into the other.
@@ -51,10 +60,10 @@ pub(super) fn alternate<'a, L>(
     layers: &[L],
     mut x: &'a mut [f32],
     mut y: &'a mut [f32],
-    mut run: impl FnMut(&L, bool, &[f32], &mut [f32]),
+    mut run: impl FnMut(&L, Stand, &[f32], &mut [f32]),
 ) -> &'a [f32] {
     for (i, layer) in layers.iter().enumerate() {
-        run(layer, i + 1 == layers.len(), x, y);
+        run(layer, Stand { risen: i > 0, relu: i + 1 < layers.len() }, x, y);
         std::mem::swap(&mut x, &mut y);
     }
     x

@@ -22,11 +22,22 @@ const fn step(left: usize, lanes: usize) -> usize {
 }
 
 /// Packs the first `inputs` of `numbers` into `words`. Of what lies behind them up to a vector and two numbers are read, and up
-/// to a vector of words behind the last one is written: it means nothing, and no weight but 0 meets it.
+/// to a vector of words behind the last one is written: it means nothing, and no weight but 0 meets it. `risen`: no number is
+/// negative, so that the lowest is 0.
 #[inline(always)]
-pub(super) fn pack<S: Simd>(simd: S, numbers: &[f32], inputs: usize, words: &mut [i32]) -> Scale {
+pub(super) fn pack<S: Simd>(
+    simd: S,
+    numbers: &[f32],
+    inputs: usize,
+    risen: bool,
+    words: &mut [i32],
+) -> Scale {
     let lanes = S::f32s::LEN;
-    let (lowest, highest) = range(simd, &numbers[..inputs]);
+    let (lowest, highest) = if risen {
+        (0.0, highest(simd, &numbers[..inputs]))
+    } else {
+        range(simd, &numbers[..inputs])
+    };
     let (scale, inverse) = Scale::of(lowest, highest);
     let lowest = S::f32s::splat(simd, lowest);
     let mut begin = 0;
@@ -57,4 +68,18 @@ fn range<S: Simd>(simd: S, numbers: &[f32]) -> (f32, f32) {
         high = x.max(high);
     }
     range_with((low.reduce_min(), high.reduce_max()), vectors.remainder())
+}
+
+/// The largest, or 0: two at a time, because a maximum waits for the one before it.
+#[inline(always)]
+fn highest<S: Simd>(simd: S, numbers: &[f32]) -> f32 {
+    let lanes = S::f32s::LEN;
+    let mut high = [S::f32s::splat(simd, 0.0); 2];
+    let mut pairs = numbers.chunks_exact(2 * lanes);
+    for pair in pairs.by_ref() {
+        for (high, x) in high.iter_mut().zip(pair.chunks_exact(lanes)) {
+            *high = S::f32s::from_slice(simd, x).max(*high);
+        }
+    }
+    range_with((0.0, high[0].max(high[1]).reduce_max()), pairs.remainder()).1
 }

@@ -44,7 +44,7 @@ impl Shape {
     /// Writes the answer behind the tag, and says how long it is with it. None where the sums overflowed.
     #[inline]
     pub(in crate::kernel) fn give(&self, numbers: &[f32], memory: &mut [u8]) -> Option<usize> {
-        if numbers.iter().any(|x| !x.is_finite()) {
+        if !finite(numbers.iter().map(|x| x.to_bits())) {
             return None;
         }
         let (room, _) = memory[self.tag..].as_chunks_mut::<NUMBER_LEN>();
@@ -65,10 +65,32 @@ fn fill(payload: &[u8], room: &mut [f32]) -> bool {
     if !rest.is_empty() || words.len() != room.len() {
         return false;
     }
-    let mut good = true;
     for (to, word) in room.iter_mut().zip(words) {
         *to = f32::from_le_bytes(*word);
-        good &= to.is_finite();
     }
-    good
+    finite(words.iter().map(|word| u32::from_le_bytes(*word)))
+}
+
+/// Whether all are finite: an exponent of all ones overflows into the sign, and a loop of whole numbers becomes vectors on every
+/// machine.
+#[inline]
+fn finite(numbers: impl Iterator<Item = u32>) -> bool {
+    const EXPONENT: u32 = 0x7f80_0000;
+    const ONE: u32 = 0x0080_0000;
+    numbers.fold(0, |all, bits| all | ((bits & EXPONENT) + ONE)) >> 31 == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finite_is_what_floats_call_it() {
+        for x in [0.0, -0.0, 1.0, -1.0, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45] {
+            assert!(finite([1.0_f32, x].map(f32::to_bits).into_iter()), "{x}");
+        }
+        for x in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -f32::NAN] {
+            assert!(!finite([x, 1.0].map(f32::to_bits).into_iter()), "{x}");
+        }
+    }
 }

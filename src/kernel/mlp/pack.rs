@@ -70,7 +70,7 @@ fn range<S: Simd>(simd: S, numbers: &[f32]) -> (f32, f32) {
     range_with((low.reduce_min(), high.reduce_max()), vectors.remainder())
 }
 
-/// The largest, or 0: two at a time, because a maximum waits for the one before it.
+/// The largest, or 0: in two turns, because a maximum waits for the one before it.
 #[inline(always)]
 fn highest<S: Simd>(simd: S, numbers: &[f32]) -> f32 {
     let lanes = S::f32s::LEN;
@@ -81,5 +81,9 @@ fn highest<S: Simd>(simd: S, numbers: &[f32]) -> f32 {
             *high = S::f32s::from_slice(simd, x).max(*high);
         }
     }
-    range_with((0.0, high[0].max(high[1]).reduce_max()), pairs.remainder()).1
+    let mut last = pairs.remainder().chunks_exact(lanes);
+    for x in last.by_ref() {
+        high[0] = S::f32s::from_slice(simd, x).max(high[0]);
+    }
+    range_with((0.0, high[0].max(high[1]).reduce_max()), last.remainder()).1
 }

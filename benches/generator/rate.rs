@@ -38,13 +38,14 @@ const SCENARIOS: [Scenario; 5] = [
     scenario("GSO, bursts of 64, to an echo with GRO", Echo::Trains, true, 64, false),
 ];
 
-/// Runs all scenarios; whether those that count keep the goal.
-pub(crate) fn contest(rounds: usize) -> bool {
+/// Runs all scenarios, or that of `row` (from 1); whether those that count keep the goal.
+pub(crate) fn contest(rounds: usize, row: Option<usize>) -> bool {
     let mut kept = true;
     println!(
         "generator against bare loops that only send, {LEN} bytes, {rounds} rounds, medians (quartiles)"
     );
-    for scenario in &SCENARIOS {
+    let chosen = |i: &usize| row.is_none_or(|row| *i == row);
+    for scenario in (1..).zip(&SCENARIOS).filter(|(i, _)| chosen(i)).map(|(_, s)| s) {
         let measured: Vec<_> = (0..rounds).map(|_| round(scenario)).collect();
         kept &= print(scenario, &measured);
     }

@@ -10,7 +10,7 @@ mod print;
 mod units;
 
 pub use args::LoadArgs;
-pub(super) use arrivals::matching;
+pub(super) use arrivals::{ArrivalsArg, arrivals, matching};
 pub(super) use units::{duration, rate};
 
 use std::fs::File;

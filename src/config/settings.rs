@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::choice::choice;
+use crate::base::limits::KERNEL_BATCH_MAX;
 use crate::base::{EgressId, KernelId, Nanos, PerPriority, Priority};
 use crate::kernel::Registry;
 use crate::level::saved::Saved;
@@ -407,6 +408,43 @@ pub enum BatchRule {
     /// Up to so many rows whatever the slice, each charged its part of a full batch; 1 to 64.
     Rows(u8),
 }
+
+impl std::fmt::Display for BatchRule {
+    /// As the config has it, without quotation marks.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cost => f.write_str("cost"),
+            Self::Single => f.write_str("single"),
+            Self::Average => f.write_str("average"),
+            Self::Rows(rows) => write!(f, "{rows}"),
+        }
+    }
+}
+
+impl std::str::FromStr for BatchRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "cost" => Ok(Self::Cost),
+            "single" => Ok(Self::Single),
+            "average" => Ok(Self::Average),
+            _ => match text.parse() {
+                Ok(rows) if (1..=Self::ROWS_MAX).contains(&rows) => Ok(Self::Rows(rows)),
+                _ => Err(format!("`{text}` is none of {}", Self::ALLOWED)),
+            },
+        }
+    }
+}
+
+impl BatchRule {
+    /// The most rows of a batch.
+    pub(crate) const ROWS_MAX: u8 = 64;
+    /// What may be asked for.
+    pub(crate) const ALLOWED: &'static str = "cost, single, average, or 1 to 64 rows";
+}
+
+const _: () = assert!(BatchRule::ROWS_MAX as usize == KERNEL_BATCH_MAX, "one number in two types");
 
 /// Times of an earlier `punctual calibrate --save`.
 #[derive(Clone, Debug, PartialEq, Eq)]

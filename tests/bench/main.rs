@@ -158,6 +158,13 @@ mod tests {
             ("bench --kernel mlp --config x.toml", "cannot be used with"),
             ("bench --target 127.0.0.1:9 --kernel mlp", "cannot be used with"),
             ("bench --mix 1,2", "--mix takes three numbers"),
+            ("bench --budgets 1ms,2ms", "--budgets takes three times"),
+            ("bench --budgets 1ms,2ms,3", "a unit is missing"),
+            ("bench --config configs/score.toml --budgets 1ms,2ms,3ms", "cannot be used with"),
+            ("bench --batches cost,65", "`65` is none of cost, single, average, or 1 to 64 rows"),
+            ("bench --batches cost --policies edf", "cannot be used with"),
+            ("bench --arrivals posson", "did you mean `poisson`?"),
+            ("bench --arrivals day.pcap", "replayed by `punctual load`"),
             ("bench --config configs/score.toml --mix 1,2", "there are 1 classes: telemetry"),
         ] {
             let out = punctual(line).assert().code(2);

@@ -64,6 +64,33 @@ fn an_older_result_is_compared_with_one_of_the_same_work_only() {
         said.contains("20us of busy work") && said.contains("fir scalar on 64 bytes"),
         "{said}"
     );
+    let other = |name: &str, key: &str, value: Value| {
+        changed(dir.path(), name, |json| {
+            json["version"] = 3.into();
+            json["lab"][key] = value;
+        })
+    };
+    let ms = |budgets: [u64; 3]| budgets.map(|b| b * 1_000_000).into_iter().collect::<Value>();
+    let (bursts, poisson) = (
+        other("bursts.json", "arrivals", "mmpp:10,10us,90us".into()),
+        other("poisson.json", "arrivals", "poisson".into()),
+    );
+    let (tight, usual) = (
+        other("tight.json", "budgets_ns", ms([1, 2, 3])),
+        other("usual.json", "budgets_ns", ms([1, 10, 100])),
+    );
+    for (a, b, parts) in [
+        (&old, &bursts, ["poisson in one", "mmpp:10,10us,90us in the other"]),
+        (&tight, &usual, ["1ms, 2ms, 3ms", "1ms, 10ms, 100ms"]),
+    ] {
+        let out = punctual(&format!("compare {a} {b}")).assert().code(2);
+        let said = text(&out.get_output().stderr);
+        assert!(parts.iter().all(|p| said.contains(p)), "{parts:?} are missing in {said}");
+    }
+    // What an older file does not say is what was always so, or not known.
+    for (a, b) in [(&old, &poisson), (&old, &tight)] {
+        punctual(&format!("compare {a} {b} --fail-on-regression")).assert().success();
+    }
     // Before anything is measured, which would take minutes.
     let line = format!("bench --kernel fir --baseline {old}");
     let out = punctual(&line).timeout(SOON).assert().code(2);

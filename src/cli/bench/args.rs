@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use super::baseline::path_of;
 use crate::base::Nanos;
 use crate::cli::compare::RuleArgs;
-use crate::cli::load::duration;
-use crate::config::{Policy, nearest};
+use crate::cli::load::{self, ArrivalsArg, duration};
+use crate::config::{BatchRule, Policy, nearest};
 use crate::kernel::KernelSpec;
-use crate::load::Matching;
+use crate::load::{Arrivals, Matching};
 
 /// The multiples of saturation that the whole benchmark offers.
 const SWEEP: [f64; 8] = [0.1, 0.25, 0.5, 0.8, 1.0, 2.0, 5.0, 10.0];
@@ -37,6 +37,12 @@ pub struct BenchArgs {
     /// Policies beside each other, by their names in the config [default: all; with --quick: fifo, and the default policy or that of the --config]
     #[arg(long, value_delimiter = ',', value_name = "NAME,NAME", value_parser = policy)]
     policies: Option<Vec<Policy>>,
+    /// Batch rules beside each other under one policy, as `level.batch` in the config: cost, single, average, or rows
+    #[arg(long, value_delimiter = ',', value_name = "RULE,RULE", value_parser = batches, conflicts_with = "policies")]
+    pub(super) batches: Vec<BatchRule>,
+    /// How send times are drawn: poisson, uniform, mmpp[:RATIO,ON,OFF] (bursts)
+    #[arg(long, value_name = "HOW", value_parser = arrivals)]
+    pub(super) arrivals: Option<Asked>,
     /// How long each run sends [default: 2s; with --quick: 600ms]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Nanos>,
@@ -55,6 +61,9 @@ pub struct BenchArgs {
     /// Shares of the classes, by packets: High, Medium, Low [default: 1,2,7], or those of the --config, the most urgent first [default: alike]
     #[arg(long, value_delimiter = ',', value_name = "H,M,L")]
     mix: Option<Vec<f64>>,
+    /// Budgets of High, Medium and Low [default: 1ms,10ms,100ms]
+    #[arg(long, value_delimiter = ',', value_name = "H,M,L", value_parser = duration, conflicts_with = "config")]
+    pub(super) budgets: Option<Vec<Nanos>>,
     /// The driver: auto, uring, mio
     #[arg(long, default_value = "auto", value_parser = ["auto", "uring", "mio"])]
     pub(super) io: String,
@@ -74,7 +83,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N")]
     pub(super) repeats: Option<u32>,
     /// Measure a server that already runs, instead of ours; NAME=ADDR; may be repeated: they take turns
-    #[arg(long, value_name = "ADDR", value_parser = target, conflicts_with_all = ["policies", "mix", "kernel", "config", "service", "io", "check"])]
+    #[arg(long, value_name = "ADDR", value_parser = target, conflicts_with_all = ["policies", "batches", "budgets", "mix", "kernel", "config", "service", "io", "check"])]
     pub(super) target: Vec<(String, SocketAddr)>,
     /// How the answers of a --target are paired: auto, echo, crc32c
     #[arg(long = "match", value_name = "HOW", default_value = "auto", value_parser = matching, requires = "target")]
@@ -128,8 +137,32 @@ fn policy(name: &str) -> Result<Policy, String> {
     found.copied().ok_or_else(|| format!("the policies are {}", known()))
 }
 
+/// How send times are drawn, and how that was said.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Asked {
+    pub(super) said: String,
+    pub(super) how: Arrivals,
+}
+
+fn arrivals(text: &str) -> Result<Asked, String> {
+    let how = match load::arrivals(text)? {
+        ArrivalsArg::Poisson => Arrivals::Poisson,
+        ArrivalsArg::Uniform => Arrivals::Uniform,
+        ArrivalsArg::Bursts(bursts) => Arrivals::Bursts(bursts),
+        ArrivalsArg::Capture(_) => {
+            return Err("a benchmark draws its arrivals; a capture is replayed by `punctual load`"
+                .to_owned());
+        }
+    };
+    Ok(Asked { said: text.to_owned(), how })
+}
+
+fn batches(text: &str) -> Result<BatchRule, String> {
+    text.parse()
+}
+
 fn matching(name: &str) -> Result<Matching, String> {
-    match crate::cli::load::matching(name)? {
+    match load::matching(name)? {
         Matching::Dns | Matching::Nothing => {
             Err("a benchmark pairs answers by auto, echo, crc32c or id@OFFSET".to_owned())
         }
@@ -138,7 +171,7 @@ fn matching(name: &str) -> Result<Matching, String> {
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    crate::cli::load::rate(text)
+    load::rate(text)
 }
 
 /// `ADDR` or `NAME=ADDR`; host names are looked up.
@@ -228,6 +261,9 @@ impl BenchArgs {
         }
         if self.policies.as_ref().is_some_and(Vec::is_empty) {
             return Some("--policies takes one or more names");
+        }
+        if self.budgets.as_ref().is_some_and(|b| b.len() != 3) {
+            return Some("--budgets takes three times, such as 300us,10ms,100ms");
         }
         if self.duration() < Nanos::from_millis(100) {
             return Some("--duration: a run of less than 100ms shows nothing");

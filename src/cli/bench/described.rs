@@ -59,9 +59,15 @@ pub(in crate::cli) struct Described {
     /// The config that was measured, where one was named.
     #[serde(default)]
     pub(in crate::cli) config: Option<String>,
-    /// The policy that goals are for, where a config says another than the default.
+    /// Whom goals are for: the setting's own policy or batches, by their name among the subjects.
     #[serde(default)]
     pub(in crate::cli) policy: Option<String>,
+    /// How send times were drawn, as it was asked for; none: a Poisson process.
+    #[serde(default)]
+    pub(in crate::cli) arrivals: Option<String>,
+    /// By class; none for targets, and in older files.
+    #[serde(default, rename = "budgets_ns")]
+    pub(in crate::cli) budgets: Vec<Nanos>,
 }
 
 impl Described {
@@ -96,6 +102,11 @@ impl Described {
         format!("{} on {bytes} each", self.forms().join(", "))
     }
 
+    /// How requests arrived, as it was asked for.
+    pub(in crate::cli) fn arrivals_in_words(&self) -> &str {
+        self.arrivals.as_deref().unwrap_or("poisson")
+    }
+
     fn classes(&self) -> String {
         let mix: Vec<String> = self.mix.iter().map(f64::to_string).collect();
         let names: Vec<String> = match self.config {
@@ -113,7 +124,8 @@ impl fmt::Display for Described {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.is_ours() {
             let (targets, s) = (self.targets.join(", "), self.seconds);
-            return write!(f, "{targets}; {s} s a run, load on core {}", self.generator_core);
+            write!(f, "{targets}; {s} s a run, load on core {}", self.generator_core)?;
+            return self.arrivals.iter().try_for_each(|a| write!(f, ", {a}"));
         }
         if let Some(config) = &self.config {
             write!(f, "{config}: ")?;
@@ -127,7 +139,8 @@ impl fmt::Display for Described {
             self.service_core,
             self.generator_core,
             self.driver
-        )
+        )?;
+        self.arrivals.iter().try_for_each(|a| write!(f, ", {a}"))
     }
 }
 

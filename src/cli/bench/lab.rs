@@ -16,8 +16,8 @@ use super::setting::{Setting, Stream};
 use super::stolen::LATE_AFTER;
 use crate::base::{IngressId, Nanos, Priority};
 use crate::cli::options::service_options;
-use crate::config::{Cores, Io, Policy};
-use crate::load::{Class, Framing, Matching, Plan, Sizes};
+use crate::config::{BatchRule, Cores, Io, Policy};
+use crate::load::{Arrivals, Class, Framing, Matching, Plan, Sizes};
 use crate::runtime::Service;
 use crate::stats::Counters;
 use crate::sys::affinity;
@@ -60,6 +60,8 @@ pub(super) struct Lab {
     described: Described,
     foreign: Foreign,
     subjects: Vec<Subject>,
+    /// Of the runs; saturation is looked for with Poisson's.
+    arrivals: Arrivals,
     duration: Nanos,
     stolen_limit: f64,
 }
@@ -83,7 +85,9 @@ impl Lab {
             targets: args.target.iter().map(|(name, to)| named(name, *to)).collect(),
             work: if ours { setting.work() } else { Vec::new() },
             config: setting.config.clone(),
-            policy: ours.then(|| setting.settings.controller.policy.word().to_owned()),
+            budgets: setting.streams.iter().filter(|_| ours).map(|s| s.budget).collect(),
+            policy: ours.then(|| own(args, &setting)),
+            arrivals: args.arrivals.as_ref().map(|a| a.said.clone()),
         };
         let foreign = Foreign {
             targets: args.target.clone(),
@@ -93,7 +97,9 @@ impl Lab {
         };
         let stolen_limit = args.max_stolen / 100.0;
         let subjects = subjects(args, &setting);
-        Ok(Self { setting, described, foreign, subjects, duration: args.duration(), stolen_limit })
+        let arrivals = args.arrivals.as_ref().map_or(Arrivals::Poisson, |a| a.how.clone());
+        let duration = args.duration();
+        Ok(Self { setting, described, foreign, subjects, arrivals, duration, stolen_limit })
     }
 
     pub(super) fn cores(&self) -> [usize; 2] {
@@ -125,13 +131,14 @@ impl Lab {
         match subject {
             Subject::HighAlone => HIGH_ALONE.to_owned(),
             Subject::Policy(policy) => policy.word().to_owned(),
+            Subject::Batches(rule) => batches_of(rule),
             Subject::Target(i) => self.foreign.targets[i].0.clone(),
         }
     }
 
     /// What the service completes in a second when it is never without work and drops nothing by choice.
     pub(super) fn service_capacity(&self, rate: f64, time: Nanos) -> anyhow::Result<Completed> {
-        let service = self.start(Policy::Fifo)?;
+        let service = self.start(Subject::Policy(Policy::Fifo))?;
         let to = self.addresses(&service);
         let plan = self.plan(&to, rate, time, &self.setting.streams);
         let offered = self.drive(&plan, Under::Service(&service), WORKER)?;
@@ -201,18 +208,21 @@ impl Lab {
     /// One run: a fresh service, the load, its figures.
     pub(super) fn run(&self, run: &Run) -> anyhow::Result<Measured> {
         let streams = &self.setting.streams;
-        let (policy, streams) = match run.subject {
-            Subject::HighAlone => (self.setting.settings.controller.policy, &streams[..1]),
-            Subject::Policy(policy) => (policy, &streams[..]),
+        let streams = match run.subject {
+            Subject::HighAlone => &streams[..1],
+            Subject::Policy(_) | Subject::Batches(_) => &streams[..],
             Subject::Target(i) => {
-                let plan = self.target_plan(i, run.rate, self.duration);
+                let mut plan = self.target_plan(i, run.rate, self.duration);
+                plan.arrivals = self.arrivals.clone();
                 plan.check()?;
                 let offered = self.drive(&plan, Under::Foreign, NOBODY)?;
                 return Ok(Measured::new(run, offered, self.stolen_limit, None));
             }
         };
-        let service = self.start(policy)?;
-        let plan = self.plan(&self.addresses(&service), self.planned(run), self.duration, streams);
+        let service = self.start(run.subject)?;
+        let to = self.addresses(&service);
+        let mut plan = self.plan(&to, self.planned(run), self.duration, streams);
+        plan.arrivals = self.arrivals.clone();
         let offered = self.drive(&plan, Under::Service(&service), WORKER)?;
         let gpu = service.gpu();
         let stopped = service.stop(Nanos::from_millis(200));
@@ -226,9 +236,13 @@ impl Lab {
         Ok(Measured::new(run, offered, self.stolen_limit, Some(&seen)))
     }
 
-    fn start(&self, policy: Policy) -> anyhow::Result<Service> {
+    fn start(&self, subject: Subject) -> anyhow::Result<Service> {
         let mut settings = self.setting.settings.clone();
-        settings.controller.policy = policy;
+        match subject {
+            Subject::Policy(policy) => settings.controller.policy = policy,
+            Subject::Batches(rule) => settings.level.batch = rule,
+            Subject::HighAlone | Subject::Target(_) => {}
+        }
         Ok(Service::start(service_options(&settings, self.described.seed))?)
     }
 
@@ -292,14 +306,33 @@ impl Lab {
     }
 }
 
+/// The name of a batch rule in the result.
+fn batches_of(rule: BatchRule) -> String {
+    format!("batches {rule}")
+}
+
 /// Who takes turns: targets; or the policies, with the first class by itself where there are others.
 fn subjects(args: &BenchArgs, setting: &Setting) -> Vec<Subject> {
     if !args.target.is_empty() {
         return (0..args.target.len()).map(Subject::Target).collect();
     }
-    let policies = args.policies(setting.settings.controller.policy);
     let alone = (setting.streams.len() > 1).then_some(Subject::HighAlone);
-    alone.into_iter().chain(policies.into_iter().map(Subject::Policy)).collect()
+    let beside: Vec<Subject> = if args.batches.is_empty() {
+        let policies = args.policies(setting.settings.controller.policy);
+        policies.into_iter().map(Subject::Policy).collect()
+    } else {
+        args.batches.iter().copied().map(Subject::Batches).collect()
+    };
+    alone.into_iter().chain(beside).collect()
+}
+
+/// Whom goals are for: the setting's own policy, or its own batches where those stand beside others.
+fn own(args: &BenchArgs, setting: &Setting) -> String {
+    if args.batches.is_empty() {
+        setting.settings.controller.policy.word().to_owned()
+    } else {
+        batches_of(setting.settings.level.batch)
+    }
 }
 
 /// The cores of the service and of the generator, beside those of `helpers`.

@@ -12,7 +12,7 @@ use super::outcome::share;
 use super::stolen::Stolen;
 use super::timeline::Timeline;
 use crate::base::{DropReason, IngressId, Nanos, Priority};
-use crate::config::Policy;
+use crate::config::{BatchRule, Policy};
 use crate::load::{ClassReport, Latencies, Report};
 use crate::stats::{ClassField, Counters, Field};
 
@@ -28,6 +28,8 @@ pub(in crate::cli) enum Subject {
     HighAlone,
     /// All classes under this policy.
     Policy(Policy),
+    /// All classes under the policy of the setting, with batches of this rule.
+    Batches(BatchRule),
     /// A server that is not ours, by its place among the targets.
     Target(usize),
 }

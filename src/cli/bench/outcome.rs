@@ -162,12 +162,11 @@ impl Outcome {
         (!ratios.is_empty()).then(|| Spread::of(ratios))
     }
 
-    /// The policy that goals are for: that of the config or the default one, or in older files what was the default then.
-    pub(in crate::cli) fn ours(&self) -> &'static str {
-        let said = self.lab.policy.as_deref();
-        let ours = Policy::ALL.iter().find(|p| Some(p.word()) == said).unwrap_or(&Policy::OURS);
-        let ran = self.runs.iter().any(|r| r.subject == ours.word());
-        if ran { ours.word() } else { Policy::Edf.word() }
+    /// Whom goals are for: the setting's own policy or batches, or in older files what was the default then.
+    pub(in crate::cli) fn ours(&self) -> &str {
+        let ran = |name: &str| self.runs.iter().map(|r| r.subject.as_str()).find(|s| *s == name);
+        let said = self.lab.policy.as_deref().unwrap_or(Policy::OURS.word());
+        ran(said).unwrap_or(Policy::Edf.word())
     }
 
     /// Ours against its goals, at each load where it was run.

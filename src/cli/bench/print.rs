@@ -26,7 +26,12 @@ pub(super) fn header(outcome: &Outcome) -> Vec<String> {
 }
 
 fn who(outcome: &Outcome) -> &'static str {
-    if outcome.lab.is_ours() { "policy" } else { "target" }
+    let batches = || outcome.subjects().iter().any(|s| s.starts_with("batches "));
+    match outcome.lab.is_ours() {
+        false => "target",
+        true if batches() => "who",
+        true => "policy",
+    }
 }
 
 /// `high` as it stands in a sentence's place.

@@ -83,6 +83,10 @@ impl Setting {
         let spec = made.map_err(|e| Wrong::Usage(e.to_string()))?;
         settings.kernels = Registry::new(vec![("work".to_owned(), spec)]);
         settings.ingress.iter_mut().for_each(|i| i.listen.set_port(0));
+        for (priority, budget) in Priority::ALL.into_iter().zip(args.budgets.iter().flatten()) {
+            settings.classes[priority].budget = *budget;
+            settings.ingress.iter_mut().for_each(|i| i.budgets[priority] = *budget);
+        }
         let mut made = Self::of_settings(args, settings, None)?;
         made.service = (args.kernel == "spin").then(|| args.service());
         for stream in &mut made.streams {

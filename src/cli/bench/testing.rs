@@ -64,6 +64,8 @@ pub(in crate::cli) fn outcome(high: &[f64]) -> Outcome {
             work: Vec::new(),
             config: None,
             policy: None,
+            arrivals: None,
+            budgets: Vec::new(),
         },
         saturation: 40_000.0,
         capacity: high.iter().enumerate().map(capacity).collect(),

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::figures::{self, Figure};
 use super::rule::{self, Kind, Verdict};
+use crate::base::Nanos;
 use crate::cli::bench::{Described, Outcome, Spread};
 
 /// The JSON's version.
@@ -140,7 +141,19 @@ pub(in crate::cli) fn other_lab(a: &Described, b: &Described) -> Option<String> 
     let mixes = || {
         (a.mix != b.mix).then(|| format!("the mixes differ: {:?} and {:?} (--mix)", a.mix, b.mix))
     };
-    other_work(a, b).or_else(mixes)
+    let arrivals = || {
+        let (x, y) = (a.arrivals_in_words(), b.arrivals_in_words());
+        (x != y)
+            .then(|| format!("requests arrived by {x} in one and by {y} in the other (--arrivals)"))
+    };
+    let budgets = || {
+        let known = !a.budgets.is_empty() && !b.budgets.is_empty();
+        let said =
+            |d: &Described| d.budgets.iter().map(Nanos::to_string).collect::<Vec<_>>().join(", ");
+        let (x, y) = (said(a), said(b));
+        (known && x != y).then(|| format!("the budgets differ: {x} and {y} (--budgets)"))
+    };
+    other_work(a, b).or_else(mixes).or_else(budgets).or_else(arrivals)
 }
 
 /// Whether a packet asked for something else. Files of version 2 are of busy work.

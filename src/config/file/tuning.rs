@@ -6,7 +6,7 @@ use std::path::Path;
 
 use toml::de::DeValue;
 
-use crate::base::limits::{BUDGET_MAX, DATAGRAM_MAX, KERNEL_BATCH_MAX, WORKERS_MAX};
+use crate::base::limits::{BUDGET_MAX, DATAGRAM_MAX, WORKERS_MAX};
 use crate::base::{Nanos, Priority};
 use crate::config::fault::{Place, Report};
 use crate::config::item::{Item, Span};
@@ -17,8 +17,6 @@ use crate::config::settings::{
 };
 
 /// The most rows that a rule can ask for.
-const BATCH_MAX: u8 = 64;
-const _: () = assert!(BATCH_MAX as usize == KERNEL_BATCH_MAX, "one number in two types");
 /// The shortest budget that a config may name.
 pub(super) const BUDGET_MIN: Nanos = Nanos::from_micros(1);
 
@@ -194,18 +192,14 @@ fn medium_split(item: &Item<'_, '_>, report: &mut Report) -> Option<[u32; 2]> {
 fn batch(item: &Item<'_, '_>, report: &mut Report) -> Option<BatchRule> {
     const ALLOWED: &str = "\"cost\", \"single\", \"average\", or 1 to 64 rows";
     if let Some(word) = item.value.as_str() {
-        let rule = match word {
-            "cost" => Some(BatchRule::Cost),
-            "single" => Some(BatchRule::Single),
-            "average" => Some(BatchRule::Average),
-            _ => None,
-        };
+        // A number is one, and no word.
+        let rule = word.parse().ok().filter(|rule| !matches!(rule, BatchRule::Rows(_)));
         if rule.is_none() {
             item.wrong(&format!("cannot be \"{word}\""), report).allowed(ALLOWED);
         }
         return rule;
     }
-    item.integer(&(1..=BATCH_MAX), report).map(BatchRule::Rows)
+    item.integer(&(1..=BatchRule::ROWS_MAX), report).map(BatchRule::Rows)
 }
 
 pub(in crate::config) struct GuardFile {

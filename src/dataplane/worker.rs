@@ -139,7 +139,7 @@ impl Worker {
                 gates
             },
             out: Egress::new(),
-            counters: Counters::new(Layout::new(options.counted)),
+            counters: Counters::new(Layout::new(options.counted).with_kernels(kernels)),
             plan: WorkerPlan::default(),
             high_gap: InterArrival::default(),
             rooms: Rooms::default(),
@@ -472,7 +472,9 @@ impl Worker {
         self.last_run = elapsed;
         self.counters.add_worker(WorkerField::Runs, 1);
         self.counters.add_worker(WorkerField::OwnRows, rows);
-        self.counters.add_batch(RunBy::Worker, rows);
+        if let Some(first) = self.running.first() {
+            self.counters.add_batch(RunBy::Worker, first.kernel, rows);
+        }
         self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
     }
 

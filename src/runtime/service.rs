@@ -138,7 +138,7 @@ impl Service {
             tracing::warn!(%error, "memory is not locked");
         }
         tracing::info!(driver = %choice.kind, reason = %choice.reason, "driver chosen");
-        let layout = Layout::new(counted(&options));
+        let layout = Layout::new(counted(&options)).with_kernels(options.kernels.len());
         let plan = controller.plan().clone();
         let state = Arc::new(ControlState::new(cores.len(), plan.clone()));
         let shared: Vec<_> =

@@ -1,7 +1,7 @@
 //! A worker's figures as one flat table of words.
 
 use super::latency;
-use crate::base::{DropReason, IngressId, Nanos, Priority};
+use crate::base::{DropReason, IngressId, KernelId, Nanos, Priority};
 
 /// Figures of one ingress and priority, besides drops and latency cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,6 +197,8 @@ pub const fn batch_rows_max(i: usize) -> Option<u64> {
 }
 
 const BATCH_WORDS: usize = RunBy::ALL.len() * BATCH_SIZES;
+/// Batches and their rows.
+const RAN_WORDS: usize = 2;
 /// What is not of one priority.
 const HEAD: usize = WORKER_FIELDS + BATCH_WORDS;
 
@@ -204,13 +206,20 @@ const HEAD: usize = WORKER_FIELDS + BATCH_WORDS;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     ingresses: usize,
+    kernels: usize,
 }
 
 impl Layout {
     /// The table for a service with that many ingresses.
     #[must_use]
     pub const fn new(ingresses: usize) -> Self {
-        Self { ingresses }
+        Self { ingresses, kernels: 0 }
+    }
+
+    /// With room for what is run by so many kernels. What those beyond run is in the sums alone.
+    #[must_use]
+    pub const fn with_kernels(self, kernels: usize) -> Self {
+        Self { kernels, ..self }
     }
 
     /// How many ingresses it has room for.
@@ -222,6 +231,11 @@ impl Layout {
     /// How many words the table has.
     #[must_use]
     pub const fn words(self) -> usize {
+        self.ran() + RunBy::ALL.len() * RAN_WORDS * self.kernels
+    }
+
+    /// Where begins what each kernel ran.
+    const fn ran(self) -> usize {
         HEAD + CLASS_FIELDS * Priority::COUNT + CELL_WORDS * Priority::COUNT * self.ingresses
     }
 
@@ -285,11 +299,32 @@ impl Counters {
         self.words[field as usize]
     }
 
-    /// Counts a batch of that many rows.
+    /// Counts a batch of that many rows of that kernel.
     #[inline]
-    pub fn add_batch(&mut self, by: RunBy, rows: u64) {
+    pub fn add_batch(&mut self, by: RunBy, kernel: KernelId, rows: u64) {
         let size = rows.max(1).next_power_of_two().trailing_zeros() as usize;
         self.words[Self::batches_of(by) + size.min(BATCH_SIZES - 1)] += 1;
+        let at = self.ran_at(by, kernel);
+        if kernel.index() < self.layout.kernels
+            && let Some([batches, sum]) = self.words.get_mut(at..at + RAN_WORDS)
+        {
+            *batches += 1;
+            *sum += rows;
+        }
+    }
+
+    /// Batches and rows of a kernel that were run by `by`.
+    #[must_use]
+    pub fn ran(&self, by: RunBy, kernel: KernelId) -> (u64, u64) {
+        if kernel.index() >= self.layout.kernels {
+            return (0, 0);
+        }
+        let at = self.ran_at(by, kernel);
+        (self.words[at], self.words[at + 1])
+    }
+
+    const fn ran_at(&self, by: RunBy, kernel: KernelId) -> usize {
+        self.layout.ran() + RAN_WORDS * (self.layout.kernels * by as usize + kernel.index())
     }
 
     /// The batches of each size that were run by `by`, smallest first.

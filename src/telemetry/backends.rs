@@ -8,7 +8,7 @@ use prometheus_client::registry::Unit;
 
 use super::prometheus::{Families, Worker};
 use super::view::Snapshot;
-use crate::base::Nanos;
+use crate::base::{KernelId, Nanos};
 use crate::level::breaker::State;
 use crate::stats::{Counters, RunBy, WorkerField, batch_rows_max};
 
@@ -62,6 +62,7 @@ pub(super) fn encode(
     let help = "Datagrams of these batches.";
     out.counter(("punctual_backend_rows", help), None, by(&ROWS))?;
     sizes(workers, out)?;
+    kernels(snapshot, workers, out)?;
     let choices = workers.iter().flat_map(|(id, c)| {
         REASONS.map(|(backend, reason, field)| {
             ([("worker", *id), ("backend", backend), ("reason", reason)], c.worker(field))
@@ -112,6 +113,25 @@ fn sizes(workers: &[Worker<'_>], out: &mut Families<'_, '_>) -> fmt::Result {
         )
     });
     out.histogram(("punctual_backend_batch", help), None, histograms)
+}
+
+/// Which kernels they were; one that a backend has not run is left out.
+fn kernels(snapshot: &Snapshot, workers: &[Worker<'_>], out: &mut Families<'_, '_>) -> fmt::Result {
+    let names = || (0..).map(KernelId).zip(&snapshot.names().kernels);
+    let ran = |of: fn((u64, u64)) -> u64| {
+        let each = workers.iter().flat_map(move |(id, c)| {
+            let by = move |by: RunBy| names().map(move |(kernel, name)| (by, kernel, name));
+            RunBy::ALL.into_iter().flat_map(by).map(move |(by, kernel, name)| {
+                let labels = [("worker", *id), ("backend", by.label()), ("kernel", name.as_str())];
+                (labels, c.ran(by, kernel))
+            })
+        });
+        each.filter(|(_, (batches, _))| *batches > 0).map(move |(labels, ran)| (labels, of(ran)))
+    };
+    let help = "Batches run, by backend and kernel.";
+    out.counter(("punctual_kernel_dispatches", help), None, ran(|(batches, _)| batches))?;
+    let help = "Datagrams of these batches.";
+    out.counter(("punctual_kernel_rows", help), None, ran(|(_, rows)| rows))
 }
 
 fn breaker(snapshot: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {

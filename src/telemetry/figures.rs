@@ -106,7 +106,7 @@ mod tests {
     fn batches_are_told_apart_by_powers_of_two() {
         let mut c = Counters::new(Layout::new(1));
         for rows in [1, 2, 3, 4, 5, 64, 1_024, 1_025, 9_999] {
-            c.add_batch(RunBy::Helper, rows);
+            c.add_batch(RunBy::Helper, crate::base::KernelId(0), rows);
         }
         assert_eq!(c.batches(RunBy::Helper), [1, 1, 2, 1, 0, 0, 1, 0, 0, 0, 1, 2]);
         let at = |permille| batch_rows(c.batches(RunBy::Helper), permille);

@@ -8,7 +8,7 @@ use super::backends;
 use super::figures::{self, RollUp};
 use super::table::{Table, micros};
 use super::view::Snapshot;
-use crate::base::{DropReason, Instant, Nanos, Priority};
+use crate::base::{DropReason, Instant, KernelId, Nanos, Priority};
 use crate::stats::{Cell, CellWords, ClassField, Counters, Field, RunBy, WorkerField, latency};
 
 const LAW: &str = "received = replied + forwarded + dropped + in_flight";
@@ -115,6 +115,16 @@ struct Batches {
     rows_p99_max: Option<u64>,
     /// How many had one row, 2, up to 4, … 1,024, and more.
     sizes: Vec<u64>,
+    /// By kernel; only those that it ran.
+    kernels: Table<String, OfKernel>,
+}
+
+/// What of it was of one kernel.
+#[derive(Serialize)]
+struct OfKernel {
+    batches: u64,
+    rows: u64,
+    rows_mean: Option<f64>,
 }
 
 /// What was handed to devices beside the worker's core.
@@ -190,7 +200,7 @@ pub fn render(snapshot: &Snapshot) -> serde_json::Result<String> {
         edf_heap_drops: rolls.heap,
         edf_output_drops: rolls.output,
     };
-    let worker = |(i, c)| worker_body(i, c, snapshot.now(), snapshot.uptime());
+    let worker = |(i, c)| worker_body(i, c, snapshot);
     serde_json::to_string(&Body {
         version: 1,
         program: snapshot.names().version,
@@ -263,7 +273,9 @@ impl LatencyBody {
     }
 }
 
-fn worker_body(worker: usize, c: &Counters, now: Instant, uptime: Nanos) -> WorkerBody {
+fn worker_body(worker: usize, c: &Counters, snapshot: &Snapshot) -> WorkerBody {
+    let (now, uptime) = (snapshot.now(), snapshot.uptime());
+    let kernels = &snapshot.names().kernels;
     let us = |field| micros(Nanos::new(c.worker(field)));
     let published = Instant::from_nanos(c.worker(WorkerField::PublishedAt));
     let class = |p: Priority| (p.label(), class_body(c, p));
@@ -290,7 +302,7 @@ fn worker_body(worker: usize, c: &Counters, now: Instant, uptime: Nanos) -> Work
             late: c.worker(WorkerField::AwayLate),
             given_up: c.worker(WorkerField::GapsGivenUp),
         },
-        backends: Table(RunBy::ALL.into_iter().filter_map(|by| batches(c, by)).collect()),
+        backends: Table(RunBy::ALL.into_iter().filter_map(|by| batches(c, by, kernels)).collect()),
         last_window: LastWindow {
             on_time: c.worker(WorkerField::OnTime),
             possible: c.worker(WorkerField::Possible),
@@ -307,9 +319,14 @@ fn worker_body(worker: usize, c: &Counters, now: Instant, uptime: Nanos) -> Work
     }
 }
 
-fn batches(c: &Counters, by: RunBy) -> Option<(&'static str, Batches)> {
+fn batches(c: &Counters, by: RunBy, kernels: &[String]) -> Option<(&'static str, Batches)> {
     let sizes = c.batches(by);
     let (batches, rows) = (sizes.iter().sum(), backends::rows(c, by));
+    let of = |(kernel, name): (KernelId, &String)| {
+        let (batches, rows) = c.ran(by, kernel);
+        let of = OfKernel { batches, rows, rows_mean: figures::share(rows, batches) };
+        (batches > 0).then(|| (name.clone(), of))
+    };
     let body = Batches {
         batches,
         rows,
@@ -317,6 +334,7 @@ fn batches(c: &Counters, by: RunBy) -> Option<(&'static str, Batches)> {
         rows_p50_max: figures::batch_rows(sizes, 500),
         rows_p99_max: figures::batch_rows(sizes, 990),
         sizes: sizes.to_vec(),
+        kernels: Table((0..).map(KernelId).zip(kernels).filter_map(of).collect()),
     };
     (batches > 0).then(|| (by.label(), body))
 }
@@ -411,7 +429,8 @@ mod tests {
             "away": {"batches": 3, "rows": 0, "lost": 0, "late": 0, "given_up": 0},
             "backends": {"cpu": {"batches": 3, "rows": 70, "rows_mean": 70.0 / 3.0,
                                  "rows_p50_max": 4, "rows_p99_max": 64,
-                                 "sizes": [0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0]}},
+                                 "sizes": [0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0],
+                                 "kernels": {"crc32c": {"batches": 3, "rows": 70, "rows_mean": 70.0 / 3.0}}}},
             "last_window": {"on_time": 9, "possible": 10, "of_possible": 0.9,
                             "of_possible_value": 0.75},
             "priorities": {"high": high, "medium": idle, "low": idle, "best-effort": idle},

@@ -385,6 +385,8 @@ mod tests {
             r#"punctual_backend_dispatches_total{worker="0",backend="cpu"} 0"#,
             r#"punctual_backend_dispatches_total{worker="0",backend="helper"} 3"#,
             r#"punctual_backend_rows_total{worker="0",backend="cpu"} 70"#,
+            r#"punctual_kernel_dispatches_total{worker="0",backend="cpu",kernel="crc32c"} 3"#,
+            r#"punctual_kernel_rows_total{worker="0",backend="cpu",kernel="crc32c"} 70"#,
             r#"punctual_backend_batch_sum{worker="0",backend="cpu"} 70.0"#,
             r#"punctual_backend_batch_count{worker="0",backend="cpu"} 3"#,
             r#"punctual_backend_batch_bucket{le="2.0",worker="0",backend="cpu"} 0"#,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::view::{Names, Snapshot};
-use crate::base::{DropReason, IngressId, Instant, Nanos, Priority};
+use crate::base::{DropReason, IngressId, Instant, KernelId, Nanos, Priority};
 use crate::stats::{ClassField, Counters, Field, Layout, RunBy, WorkerField};
 
 /// Two workers; `orders` has served High on both of them, `bulk "b"` has only lost packets to the kernel, `idle` nothing.
@@ -18,7 +18,7 @@ pub(super) fn snapshot() -> Snapshot {
 }
 
 fn first_worker() -> Counters {
-    let mut c = Counters::new(Layout::new(3));
+    let mut c = Counters::new(Layout::new(3).with_kernels(1));
     let mut orders = c.cell(IngressId(0), Priority::High);
     orders.add(Field::Received, 10);
     orders.add(Field::Replied, 4);
@@ -67,13 +67,13 @@ fn first_worker() -> Counters {
         c.set_worker(field, n);
     }
     for rows in [3, 64, 3] {
-        c.add_batch(RunBy::Worker, rows);
+        c.add_batch(RunBy::Worker, KernelId(0), rows);
     }
     c
 }
 
 fn second_worker() -> Counters {
-    let mut c = Counters::new(Layout::new(3));
+    let mut c = Counters::new(Layout::new(3).with_kernels(1));
     let mut orders = c.cell(IngressId(0), Priority::High);
     orders.add(Field::Received, 3);
     orders.add(Field::Replied, 1);

@@ -47,13 +47,17 @@ impl Snapshot {
     /// Joins the workers' figures, given in the order of their ids. `now` is read on the clock that the workers publish by.
     ///
     /// # Panics
-    /// When a worker's table has not exactly one block for each named ingress: figures would land under wrong names.
+    /// When a worker's table has not exactly one block for each named ingress and kernel: figures would land under wrong names.
     #[must_use]
     pub fn new(names: Arc<Names>, now: Instant, uptime: Nanos, workers: Vec<Counters>) -> Self {
-        let layout = Layout::new(names.ingresses.len());
+        let layout = Layout::new(names.ingresses.len()).with_kernels(names.kernels.len());
         let mut totals = Counters::new(layout);
         for worker in &workers {
-            assert_eq!(worker.layout(), layout, "one block of figures for each named ingress");
+            assert_eq!(
+                worker.layout(),
+                layout,
+                "one block of figures for each named ingress and kernel"
+            );
             totals.merge_cells(worker);
         }
         Self { names, now, uptime, workers, services: Vec::new(), gpu: None, totals }

@@ -3,6 +3,8 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::rig::framing::{ANSWER, PING, PONG, REFUSAL};
 use crate::rig::{Ask, Service, ask, receive, v4};
 
@@ -44,6 +46,7 @@ pub(crate) fn bytes_are_exact(io: &str) {
     let at = service.at("framed");
     let socket = v4();
     golden(&socket, at);
+    kernels_are_told_apart(&service);
     nothing_but_requests_is_answered(&service, &socket, at);
     refusals(&service, &socket, at);
     clamps(&service, at);
@@ -68,6 +71,14 @@ fn golden(socket: &UdpSocket, at: SocketAddr) {
     let other = Ask { kernel: 1, ..Ask::new(b"unchanged") };
     let back = Ask { kind: ANSWER, status: 0, ..other.clone() };
     assert_eq!(ask(socket, at, &other.bytes()), (back.bytes(), at));
+}
+
+/// Two requests were run, each by another kernel; the sums of all are the sums of each.
+fn kernels_are_told_apart(service: &Service) {
+    let ran = &service.settled().0["workers"][0]["backends"]["cpu"];
+    assert_eq!((&ran["batches"], &ran["rows"]), (&json!(2), &json!(2)), "{ran}");
+    let one = json!({"batches": 1, "rows": 1, "rows_mean": 1.0});
+    assert_eq!(ran["kernels"], json!({"crc32c": one, "work": one}), "{ran}");
 }
 
 /// What is sent gets no answer: a ping behind it is answered, and nothing before that. (What is refused is refused when

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::KernelId;
 use crate::level::DeviceView;
 use crate::level::breaker::State;
 use crate::stats::{Counters, RunBy, WorkerField};
@@ -17,6 +18,18 @@ pub(in crate::cli) struct Ran {
     /// `cpu`, `helper` or `gpu`.
     pub(in crate::cli) backend: String,
     /// Datagrams.
+    pub(in crate::cli) rows: u64,
+    pub(in crate::cli) batches: u64,
+    /// What of it was of which kernel; none in older files.
+    #[serde(default)]
+    pub(in crate::cli) kernels: Vec<OfKernel>,
+}
+
+/// What a backend ran of one kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::cli) struct OfKernel {
+    /// Its name in the config.
+    pub(in crate::cli) kernel: String,
     pub(in crate::cli) rows: u64,
     pub(in crate::cli) batches: u64,
 }
@@ -51,10 +64,19 @@ pub(in crate::cli) struct Backends {
 }
 
 impl Backends {
-    /// By the workers' last figures.
-    pub(super) fn of(figures: &[Counters], gpu: Option<&DeviceView>) -> Self {
+    /// By the workers' last figures; `kernels` are the names, by id.
+    pub(super) fn of(figures: &[Counters], kernels: &[String], gpu: Option<&DeviceView>) -> Self {
         let sum = |f: &dyn Fn(&Counters) -> u64| -> u64 { figures.iter().map(f).sum() };
+        let of_kernels = |by| {
+            let all = (0..).map(KernelId).zip(kernels).map(|(id, name)| OfKernel {
+                kernel: name.clone(),
+                rows: sum(&|c| c.ran(by, id).1),
+                batches: sum(&|c| c.ran(by, id).0),
+            });
+            all.filter(|k| k.batches > 0).collect()
+        };
         let ran = RunBy::ALL.into_iter().map(|by| Ran {
+            kernels: of_kernels(by),
             backend: by.label().to_owned(),
             rows: sum(&|c| rows_by(c, by)),
             batches: sum(&|c| c.batches(by).iter().sum()),
@@ -102,7 +124,7 @@ mod tests {
     #[test]
     fn figures_of_all_workers_are_told_apart_by_who_ran_them() {
         let worker = |gpu_rows: u64| {
-            let mut c = Counters::new(Layout::new(1));
+            let mut c = Counters::new(Layout::new(1).with_kernels(2));
             let mut add = |field, n| c.add_worker(field, n);
             add(WorkerField::OwnRows, 30);
             add(WorkerField::AwayRows, gpu_rows + 5);
@@ -111,9 +133,9 @@ mod tests {
             add(WorkerField::KeptLate, 1);
             add(WorkerField::GpuTime, 4_000_000);
             add(WorkerField::GpuTransfer, 1_000_000);
-            (0..3).for_each(|_| c.add_batch(RunBy::Worker, 10));
-            c.add_batch(RunBy::Helper, 5);
-            c.add_batch(RunBy::Gpu, gpu_rows);
+            (0..3).for_each(|i| c.add_batch(RunBy::Worker, KernelId(i / 2), 10));
+            c.add_batch(RunBy::Helper, KernelId(0), 5);
+            c.add_batch(RunBy::Gpu, KernelId(0), gpu_rows);
             c
         };
         let breaker = Breaker::new(Options::default());
@@ -124,7 +146,16 @@ mod tests {
             limit: Nanos::from_secs(1),
             measured: Vec::new(),
         };
-        let seen = Backends::of(&[worker(64), worker(36)], Some(&view));
+        let seen = Backends::of(
+            &[worker(64), worker(36)],
+            &["crc".to_owned(), "fir".to_owned()],
+            Some(&view),
+        );
+        let cpu = &seen.by("cpu").expect("it ran").kernels;
+        let said: Vec<_> = cpu.iter().map(|k| (k.kernel.as_str(), k.rows, k.batches)).collect();
+        assert_eq!(said, [("crc", 40, 4), ("fir", 20, 2)]);
+        let gpu = &seen.by("gpu").expect("it ran").kernels;
+        assert_eq!(gpu.len(), 1, "what it did not run has no row: {gpu:?}");
         let of = |by: &str| seen.by(by).map(|r| (r.rows, r.batches));
         assert_eq!(of("cpu"), Some((60, 6)));
         assert_eq!(of("helper"), Some((10, 2)));
@@ -139,7 +170,7 @@ mod tests {
         let gpu = seen.gpu.as_ref().expect("there is one");
         assert_eq!((gpu.breaker.as_str(), gpu.entered["open"]), ("closed", 2));
         assert!((gpu.busy_s - 0.008).abs() < 1e-12 && (gpu.transfer_s - 0.002).abs() < 1e-12);
-        let none = Backends::of(&[Counters::new(Layout::new(1))], None);
+        let none = Backends::of(&[Counters::new(Layout::new(1))], &[], None);
         assert_eq!(none, Backends::default(), "what did not happen has no row");
     }
 }

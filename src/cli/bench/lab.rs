@@ -228,8 +228,10 @@ impl Lab {
         let stopped = service.stop(Nanos::from_millis(200));
         ensure!(stopped.faults.is_empty(), "{}", stopped.faults.join("; "));
         check_law(&stopped.figures)?;
+        let kernels: Vec<String> =
+            self.setting.settings.kernels.iter().map(|(name, _)| name.to_owned()).collect();
         let seen = Seen {
-            backends: Backends::of(&stopped.figures, gpu.as_ref()),
+            backends: Backends::of(&stopped.figures, &kernels, gpu.as_ref()),
             figures: stopped.figures,
             places: streams.iter().map(|s| (s.ingress, s.priority)).collect(),
         };

@@ -25,7 +25,8 @@ pub(super) fn header(outcome: &Outcome) -> Vec<String> {
     header
 }
 
-fn who(outcome: &Outcome) -> &'static str {
+/// What the rows are of.
+pub(super) fn who(outcome: &Outcome) -> &'static str {
     let batches = || outcome.subjects().iter().any(|s| s.starts_with("batches "));
     match outcome.lab.is_ours() {
         false => "target",

@@ -23,7 +23,8 @@ pub(super) fn is_worth_showing(outcome: &Outcome) -> bool {
 
 /// The columns; those of a GPU only where there was one.
 pub(super) fn header(outcome: &Outcome) -> Vec<String> {
-    let mut header = vec!["load", "policy", "run by", "rows", "share", "rows a batch"];
+    let mut header =
+        vec!["load", super::print::who(outcome), "run by", "rows", "share", "rows a batch"];
     if has_gpu(outcome) {
         header.extend(["chosen because", "breaker", "of its time, transfer"]);
     }
@@ -43,9 +44,15 @@ pub(super) fn rows(outcome: &Outcome) -> Vec<Vec<String>> {
             let seen: Vec<&Backends> = rounds.iter().filter_map(|r| r.backends.as_ref()).collect();
             for backend in ALL {
                 let Some(mut row) = row(outcome, &seen, backend) else { continue };
-                let mut whole = vec![format!("{load}x"), subject.clone()];
+                let head = || vec![format!("{load}x"), subject.clone()];
+                let columns = row.len();
+                let mut whole = head();
                 whole.append(&mut row);
                 all.push(whole);
+                for mut of in of_kernels(&seen, backend) {
+                    of.resize(columns, "-".to_owned());
+                    all.push(head().into_iter().chain(of).collect());
+                }
             }
         }
     }
@@ -81,6 +88,24 @@ fn row(outcome: &Outcome, seen: &[&Backends], backend: &str) -> Option<Vec<Strin
         });
     }
     Some(row)
+}
+
+/// What of a backend's work was of which kernel, a row each, where it ran several: of all rounds.
+fn of_kernels(seen: &[&Backends], backend: &str) -> Vec<Vec<String>> {
+    let mut sums: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for of in seen.iter().filter_map(|b| b.by(backend)).flat_map(|r| &r.kernels) {
+        let (rows, batches) = sums.entry(&of.kernel).or_default();
+        (*rows, *batches) = (*rows + of.rows, *batches + of.batches);
+    }
+    if sums.len() < 2 {
+        return Vec::new();
+    }
+    let all: u64 = seen.iter().map(|b| b.rows()).sum();
+    let row = |(kernel, (rows, batches)): (&str, (u64, u64))| {
+        let share = format!("{:.1} %", ratio(rows, all) * 100.0);
+        vec![format!("- {kernel}"), rows.to_string(), share, format!("{:.1}", ratio(rows, batches))]
+    };
+    sums.into_iter().map(row).collect()
 }
 
 /// The part of all datagrams that a backend ran, over the rounds.
@@ -155,7 +180,7 @@ pub(super) fn legend(outcome: &Outcome) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::backends::Ran;
+    use super::super::backends::{OfKernel, Ran};
     use super::super::testing;
     use super::*;
 
@@ -164,6 +189,7 @@ mod tests {
             backend: (*backend).to_owned(),
             rows: *rows,
             batches: *batches,
+            kernels: Vec::new(),
         };
         all.iter().map(one).collect()
     }
@@ -215,6 +241,27 @@ mod tests {
             run.backends.as_mut().unwrap().choices = vec![choice(NOBODY, "rejected", 2)];
         }
         assert_eq!(rows(&outcome)[1][3..7], ["0", "0.0 %", "-", "rejected 4"]);
+    }
+
+    #[test]
+    fn several_kernels_have_a_row_each() {
+        let mut outcome = testing::outcome(&[0.9, 0.8]);
+        let of =
+            |kernel: &str, rows, batches| OfKernel { kernel: kernel.to_owned(), rows, batches };
+        let mut mine = ran(&[("cpu", 100, 30)]);
+        mine[0].kernels = vec![of("short", 80, 20), of("long", 20, 10)];
+        for run in outcome.runs.iter_mut().filter(|r| r.subject == "edf") {
+            run.backends = Some(Backends { ran: mine.clone(), ..Backends::default() });
+        }
+        let shown = rows(&outcome);
+        assert_eq!(shown.len(), 3, "{shown:?}");
+        assert_eq!(shown[1], ["2x", "edf", "- long", "40", "20.0 %", "2.0"]);
+        assert_eq!(shown[2], ["2x", "edf", "- short", "160", "80.0 %", "4.0"]);
+        mine[0].kernels.pop();
+        for run in outcome.runs.iter_mut().filter(|r| r.subject == "edf") {
+            run.backends = Some(Backends { ran: mine.clone(), ..Backends::default() });
+        }
+        assert_eq!(rows(&outcome).len(), 1, "one alone is the row above");
     }
 
     #[test]

@@ -153,7 +153,7 @@ impl Worker {
         self.counters.add_worker(WorkerField::AwayRows, staged.len() as u64);
         let device = &mut self.offload.devices[d];
         let by = if device.gate.is_some() { RunBy::Gpu } else { RunBy::Helper };
-        self.counters.add_batch(by, staged.len() as u64);
+        self.counters.add_batch(by, kernel, staged.len() as u64);
         device.depart(now, (t, kernel), (staged.len(), own), packets);
         self.offload.ready.push_back((d, Errand { kernel, staged }));
         self.weigh(now);

@@ -117,7 +117,8 @@ impl<'o> World<'o> {
     fn build(options: &'o Options) -> Result<Self, WrongWorld> {
         let shares = site::shares(options)?;
         let longest = site::doors(options)?.iter().map(super::door::Door::len).max().unwrap_or(0);
-        let layout = Layout::new(options.service.ingresses.len());
+        let layout = Layout::new(options.service.ingresses.len())
+            .with_kernels(options.service.kernels.len());
         let control = Control::new(options, layout);
         let own = Own { addresses: vec![], listening: vec![] };
         let (mut sites, mut workers, mut slots) = (Vec::new(), Vec::new(), 0);
@@ -301,7 +302,8 @@ fn finish(
     control: &Control,
     mut breach: Option<Breach>,
 ) -> Outcome {
-    let layout = Layout::new(options.service.ingresses.len());
+    let layout =
+        Layout::new(options.service.ingresses.len()).with_kernels(options.service.kernels.len());
     let mut figures = Counters::new(layout);
     let mut classes = PerPriority::<ClassSums>::default();
     let mut tally = Tally::new(options.streams.len());

@@ -7,7 +7,8 @@
 //! Rows that a kernel follows side by side pause together, each with a place of its own, and are taken up again as the queue has them:
 //! together, or fewer, or with others. None leaves before those that stood before it, so a flow's order holds.
 
-use super::worker::{Taken, Worker};
+use super::dispatch::Taken;
+use super::worker::Worker;
 use crate::base::limits::{KERNELS_MAX, PUT_BACK_MAX};
 use crate::base::{Instant, Nanos};
 use crate::kernel::{PLACES, Place};

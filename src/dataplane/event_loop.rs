@@ -8,19 +8,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
+mod rest;
+mod show;
+mod warm_up;
+
 use super::chunks::Run;
 use super::offload::{Back, DeviceOptions, Errand, Port};
 use super::worker::{Output, Worker};
 use crate::base::limits::PARK_MAX;
-use crate::base::{Clock, Ema, Instant, KernelId, Nanos, SocketId};
+use crate::base::{Clock, Ema, Instant, KernelId, Nanos};
 use crate::io::{Driver, SendFailure};
+use crate::kernel::Kernels;
 use crate::kernel::accel::Ended;
-use crate::kernel::{Batch, Kernels, Row, RowStatus};
 use crate::sched::batch::Batches;
 use crate::sched::{PlanCell, WorkerPlan};
-use crate::stats::{Board, Field, WorkerField};
-
-use super::options::SocketRole;
+use crate::stats::{Board, WorkerField};
 
 /// How a worker rests when there is nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,18 +38,8 @@ pub enum Idle {
     Park,
 }
 
-/// Traffic with shorter gaps than this (20,000 packets a second) keeps an adaptive worker awake between packets.
-const BRISK_GAP: Nanos = Nanos::from_micros(50);
-/// How many average gaps it then stays awake: a Poisson gap is longer once in 3,000 times.
-const BRISK_GAPS: u64 = 8;
-/// Shorter waits than this are spun: a sleep costs 20 to 50 µs.
-const SPIN_BELOW: Nanos = Nanos::from_micros(100);
 /// How often the worker is told that time has passed, while it turns.
 const TICK: Nanos = Nanos::from_millis(5);
-/// A kernel that takes longer is warmed up by fewer runs.
-const WARM_UP_MAX: Nanos = Nanos::from_millis(20);
-/// Two looks at the clock with nothing between them that are further apart than this: time was stolen from the worker.
-const NOISE_GAP: Nanos = Nanos::from_micros(100);
 
 /// What a worker shares with the control thread. Each field is written by one side only and has its own cache line.
 #[derive(Debug)]
@@ -151,10 +143,9 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         self
     }
 
-    /// A payload of `len` bytes was measured to take that kernel so long before the start: counts as much as a warm-up.
-    pub fn note_measured(&mut self, kernel: KernelId, len: usize, took: Nanos, rounds: usize) {
-        let now = self.clock.now();
-        (0..rounds).for_each(|_| self.worker.record_warm_up(now, kernel, len, took));
+    /// Whether the thread that turns it is held to a core: shown with the figures.
+    pub fn note_pinned(&mut self, pinned: bool) {
+        self.worker.counters_mut().set_worker(WorkerField::Pinned, u64::from(pinned));
     }
 
     /// The worker, to be looked at.
@@ -183,36 +174,6 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
     #[must_use]
     pub const fn finished(&self) -> bool {
         self.finished
-    }
-
-    /// Runs each kernel on a payload of `len` zero bytes a few times and notes what it costs, so that the first packets are
-    /// not judged by a guess. At most `rounds` runs and about 20 ms a kernel.
-    pub fn warm_up(&mut self, len: usize, rounds: usize) {
-        self.warm_up_those(len, rounds, |_| true);
-    }
-
-    /// The same for those kernels only.
-    pub fn warm_up_those(&mut self, len: usize, rounds: usize, those: impl Fn(KernelId) -> bool) {
-        let mut bytes = vec![0; len + 64];
-        for k in 0..self.kernels.len() {
-            let kernel = KernelId(u16::try_from(k).unwrap_or(u16::MAX));
-            if !those(kernel) {
-                continue;
-            }
-            let until = self.clock.now() + WARM_UP_MAX;
-            for _ in 0..rounds {
-                let mut row =
-                    [Row { start: 0, len, capacity: bytes.len(), status: RowStatus::Failed }];
-                let started = self.clock.now();
-                self.kernels.run(kernel, &mut Batch::new(&mut bytes, &mut row));
-                let now = self.clock.now();
-                self.worker.record_warm_up(now, kernel, len, now.since(started));
-                if now >= until {
-                    break;
-                }
-            }
-        }
-        self.publish(self.clock.now());
     }
 
     /// One turn: take what has arrived, run for about a slice, send, rest if there is nothing to do.
@@ -445,87 +406,6 @@ impl<'a, C: Clock, D: Driver> EventLoop<'a, C, D> {
         } else if worked {
             // What was read and run has not left yet: it is shared by those that leave with it.
             self.carried = spent;
-        }
-    }
-
-    /// Sleeps, or stays awake until the time that it answers with.
-    fn rest(
-        &mut self,
-        now: Instant,
-        until: Option<Instant>,
-        arrived: bool,
-    ) -> io::Result<Option<Instant>> {
-        let most = until.map_or(PARK_MAX, |u| u.since(now).min(PARK_MAX));
-        if self.stays_awake(now, most) {
-            std::hint::spin_loop();
-            if !arrived {
-                self.watch_for_gap(now);
-            }
-            return Ok(Some(now + most));
-        }
-        if self.dirty {
-            self.publish(now);
-        }
-        self.worker.counters_mut().add_worker(WorkerField::Parks, 1);
-        self.driver.wait(most)?;
-        Ok(None)
-    }
-
-    fn stays_awake(&self, now: Instant, most: Nanos) -> bool {
-        if most < SPIN_BELOW {
-            return true;
-        }
-        match self.idle {
-            Idle::Spin => true,
-            Idle::Park => false,
-            Idle::Adaptive { spin } => {
-                let gap = self.gap.get();
-                let brisk =
-                    if gap <= BRISK_GAP { gap.saturating_mul(BRISK_GAPS) } else { Nanos::ZERO };
-                now.since(self.last_arrival) < spin.max(brisk)
-            }
-        }
-    }
-
-    /// While nothing happens, a second look at the clock shows whether the machine took time away.
-    fn watch_for_gap(&mut self, now: Instant) {
-        let gap = self.clock.now().since(now);
-        if gap >= NOISE_GAP {
-            let counters = self.worker.counters_mut();
-            counters.add_worker(WorkerField::Gaps, 1);
-            let longest = counters.worker(WorkerField::GapMax).max(gap.get());
-            counters.set_worker(WorkerField::GapMax, longest);
-        }
-    }
-
-    fn show_if_asked(&mut self, now: Instant) {
-        let asked = self.shared.board.asked();
-        if asked != self.asked {
-            self.asked = asked;
-            self.publish(now);
-        }
-    }
-
-    /// Brings the gauges up to date and shows everything.
-    fn publish(&mut self, now: Instant) {
-        self.count_kernel_drops();
-        self.worker.refresh_gauges();
-        self.worker.counters_mut().set_worker(WorkerField::PublishedAt, now.as_nanos());
-        self.shared.board.publish(self.worker.counters().words());
-        self.dirty = false;
-    }
-
-    fn count_kernel_drops(&mut self) {
-        for place in 0..self.worker.ruled_count() {
-            let socket = SocketId(u16::try_from(place).unwrap_or(u16::MAX));
-            let (ingress, priority) = match self.worker.role(socket) {
-                SocketRole::Listen { ingress, class } => (ingress, class),
-                SocketRole::Upstream { .. } | SocketRole::Send => continue,
-            };
-            let drops = self.driver.kernel_drops(socket);
-            let new = self.worker.new_kernel_drops(socket, drops);
-            let priority = priority.unwrap_or_else(|| self.worker.default_priority(ingress));
-            self.worker.counters_mut().cell(ingress, priority).add(Field::KernelDropped, new);
         }
     }
 }

@@ -1,22 +1,20 @@
-//! From a received train to queued packets: parse, classify, admit, copy. Every datagram is counted once, whatever happens.
+//! From a received train to requests: what each datagram asks for, and the gates for it (`entry`). Every datagram is counted once,
+//! whatever happens.
 //!
 //! Knows no sockets: what was received is an argument.
 
 use super::door::{Door, Listen};
 use super::egress::{Route, SEGMENT_MAX};
-use super::flow_key::flow_key;
 use super::options::Framing;
-use super::worker::{Origin, Worker};
-use crate::base::limits::{GSO_BYTES_MAX, KERNELS_MAX};
-use crate::base::{DropReason, Instant, KernelId, Nanos, Priority};
+use super::worker::Worker;
+use crate::base::limits::GSO_BYTES_MAX;
+use crate::base::{DropReason, Instant, KernelId, Priority};
 use crate::classify::{Class, Input};
 use crate::io::{Received, Stamp};
 use crate::kernel::RESULT_ALWAYS_FITS;
-use crate::packet::framed::{self, Header, Kind};
-use crate::packet::{Packet, PacketFlags, Slot};
+use crate::packet::PacketFlags;
 use crate::sched::admission::{Admitted, Candidate};
 use crate::sched::estimate;
-use crate::sched::flow::FlowNote;
 use crate::stats::{ClassField, Field, WorkerField};
 
 /// What is the same for all datagrams of one train.
@@ -31,27 +29,27 @@ pub(super) struct Train<'a> {
 
 /// What a datagram asks for.
 #[derive(Clone, Copy, Debug)]
-struct Request {
-    class: Class,
-    kernel: KernelId,
-    flags: PacketFlags,
-    flow: u32,
+pub(super) struct Request {
+    pub(super) class: Class,
+    pub(super) kernel: KernelId,
+    pub(super) flags: PacketFlags,
+    pub(super) flow: u32,
 }
 
 /// A request with what follows from it.
 #[derive(Clone, Copy, Debug)]
-struct Ready {
-    request: Request,
-    bucket: u16,
-    candidate: Candidate,
+pub(super) struct Ready {
+    pub(super) request: Request,
+    pub(super) bucket: u16,
+    pub(super) candidate: Candidate,
 }
 
 /// Neighbours of a train that are alike: `count` datagrams of `len` bytes each, without a gap.
 #[derive(Clone, Copy, Debug)]
-struct Run<'a> {
-    bytes: &'a [u8],
-    len: usize,
-    count: u32,
+pub(super) struct Run<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) len: usize,
+    pub(super) count: u32,
 }
 
 impl<'a> Run<'a> {
@@ -63,12 +61,6 @@ impl<'a> Run<'a> {
         let (bytes, _) = rest.split_at(len);
         Self { bytes, len: self.len, count }
     }
-}
-
-/// What is to be done with a framed datagram.
-enum Parsed {
-    Request(Request),
-    Ping,
 }
 
 impl Train<'_> {
@@ -234,7 +226,7 @@ impl Worker {
     }
 
     #[inline]
-    fn note_arrivals(&mut self, train: &Train<'_>, priority: Priority, count: u32) {
+    pub(super) fn note_arrivals(&mut self, train: &Train<'_>, priority: Priority, count: u32) {
         self.counters.add_class(priority, ClassField::Arrivals, u64::from(count));
         if priority == Priority::High {
             for _ in 0..count {
@@ -258,7 +250,7 @@ impl Worker {
     }
 
     #[inline]
-    fn reckon(&self, train: &Train<'_>, request: Request, len: usize) -> Ready {
+    pub(super) fn reckon(&self, train: &Train<'_>, request: Request, len: usize) -> Ready {
         let Class { priority, budget } = request.class;
         let deadline = train.released + budget;
         let bucket = estimate::bucket(request.kernel, len);
@@ -274,250 +266,8 @@ impl Worker {
         Ready { request, bucket, candidate }
     }
 
-    fn handle_framed(&mut self, now: Instant, train: &Train<'_>, datagram: &[u8]) {
-        let request = match self.parse(train, datagram) {
-            Ok(Parsed::Request(request)) => request,
-            Ok(Parsed::Ping) => return self.pong(now, train, datagram),
-            Err(reason) => return self.reject(now, train, train.door.fallback, datagram, reason),
-        };
-        let mut ready = self.reckon(train, request, datagram.len());
-        let priority = ready.candidate.priority;
-        self.note_arrivals(train, priority, 1);
-        if train.banned {
-            return self.reject(now, train, priority, datagram, DropReason::EgressNoRoute);
-        }
-        self.admission.possible.add(ready.bucket, priority, 1);
-        let note = self.enter_flow(train, &request, &mut ready.candidate);
-        let run = Run { bytes: datagram, len: datagram.len(), count: 1 };
-        if let Err(reason) = self.admit_noted(now, train, &ready, run, note) {
-            if let Some(note) = note {
-                self.flows.leave(note);
-            }
-            self.reject(now, train, priority, datagram, reason);
-        }
-    }
-
-    fn parse(&self, train: &Train<'_>, datagram: &[u8]) -> Result<Parsed, DropReason> {
-        if train.received.truncated || datagram.len() > self.max_datagram {
-            return Err(DropReason::RxTruncated);
-        }
-        let Ok((header, kind)) = Header::parse(datagram) else {
-            return Err(DropReason::ParseError);
-        };
-        match kind {
-            Kind::Request => {}
-            Kind::Ping => return Ok(Parsed::Ping),
-            // Never answered: that is how two services that trust each other would talk for ever.
-            Kind::Answer | Kind::Refusal | Kind::Pong => return Err(DropReason::ParseError),
-        }
-        let flags = PacketFlags {
-            framed: true,
-            wants_refusal: header.wants_refusal(),
-            ..PacketFlags::default()
-        };
-        let kernel = self.kernel(header.kernel.get(), train.door.kernel)?;
-        let input = Input { tos: train.received.tos, header: Some(header), len: datagram.len() };
-        let class = self.classifiers[train.door.ingress.index()].classify(&input)?;
-        Ok(Parsed::Request(Request { class, kernel, flags, flow: header.flow.get() }))
-    }
-
-    fn kernel(&self, number: u16, own: KernelId) -> Result<KernelId, DropReason> {
-        const _: () =
-            assert!(KERNELS_MAX < u16::MAX as usize, "kernel numbers fit the header's field");
-        match number.checked_sub(1) {
-            None => Ok(own),
-            Some(n) if usize::from(n) < self.kernels.len() => Ok(KernelId(n)),
-            Some(_) => Err(DropReason::Unclassified),
-        }
-    }
-
-    #[inline]
-    fn admit(
-        &mut self,
-        now: Instant,
-        train: &Train<'_>,
-        ready: &Ready,
-        run: Run<'_>,
-    ) -> Result<(), DropReason> {
-        self.admit_noted(now, train, ready, run, None)
-    }
-
-    /// The gates for one datagram, and its place in the queue.
-    #[inline(always)]
-    fn admit_noted(
-        &mut self,
-        now: Instant,
-        train: &Train<'_>,
-        ready: &Ready,
-        run: Run<'_>,
-        note: Option<FlowNote>,
-    ) -> Result<(), DropReason> {
-        let admitted = match self.admission.admit(now, &ready.candidate) {
-            Ok(admitted) => self.queue_admitted(train, ready, run, admitted, note),
-            Err(reason) => self.admit_relieved(now, train, (ready, run, note), reason),
-        };
-        // Also where the candidate is refused: what waits in reserve may have run out of time.
-        if self.admission.has_evicted() {
-            self.drop_evicted(now);
-        }
-        admitted
-    }
-
-    #[inline]
-    fn queue_admitted(
-        &mut self,
-        train: &Train<'_>,
-        ready: &Ready,
-        run: Run<'_>,
-        admitted: Admitted,
-        note: Option<FlowNote>,
-    ) -> Result<(), DropReason> {
-        let counted = match admitted {
-            Admitted::Expected => None,
-            Admitted::Probe => Some(ClassField::Probes),
-            Admitted::Audit => Some(ClassField::Audits),
-        };
-        if let Some(field) = counted {
-            self.counters.add_class(ready.candidate.priority, field, 1);
-        }
-        self.queue_packet(train, ready, run, admitted, note)
-    }
-
-    /// A datagram was refused, for the time being where a device could be of use: what that takes makes room. Once none can take
-    /// any more, the gates decide who is refused, or gives way. Bounded: a device takes two batches at most.
-    #[cold]
-    #[inline(never)]
-    fn admit_relieved(
-        &mut self,
-        now: Instant,
-        train: &Train<'_>,
-        (ready, run, note): (&Ready, Run<'_>, Option<FlowNote>),
-        reason: DropReason,
-    ) -> Result<(), DropReason> {
-        let may_help = reason.is_overload() && reason != DropReason::ExpiredOnArrival;
-        if may_help
-            && self.admission.would_block()
-            && let Some(helper) = self.free_helper(now)
-            && self.goes_elsewhere(now, helper, train, (ready, run, note))
-        {
-            return Ok(());
-        }
-        let mut verdict = Err(reason);
-        while verdict.is_err() && may_help && self.wants_relief() {
-            self.form(now);
-            verdict = self.admission.admit_again(now, &ready.candidate);
-        }
-        self.queue_admitted(train, ready, run, verdict?, note)
-    }
-
-    /// Copies admitted datagrams into a slot, queues them as one packet and counts them.
-    #[inline]
-    fn queue_packet(
-        &mut self,
-        train: &Train<'_>,
-        ready: &Ready,
-        run: Run<'_>,
-        admitted: Admitted,
-        note: Option<FlowNote>,
-    ) -> Result<(), DropReason> {
-        let Some(slot) = self.pool.insert(run.bytes) else {
-            self.admission.withdraw();
-            return Err(DropReason::RxNoBuffer);
-        };
-        let packet = self.lie_in(slot, train, (ready, &run), admitted, note);
-        self.admission.push(packet, &ready.candidate);
-        self.take_in(train, ready, run.count);
-        Ok(())
-    }
-
-    /// A datagram was refused because others would wait for it here: whether that helper takes it.
-    fn goes_elsewhere(
-        &mut self,
-        now: Instant,
-        helper: usize,
-        train: &Train<'_>,
-        (ready, run, note): (&Ready, Run<'_>, Option<FlowNote>),
-    ) -> bool {
-        let Some(slot) = self.pool.insert(run.bytes) else { return false };
-        let packet = self.lie_in(slot, train, (ready, &run), Admitted::Expected, note);
-        let taken = self.hand_over_alone(now, helper, &packet, ready.candidate.queued_by);
-        if taken {
-            self.take_in(train, ready, run.count);
-        } else {
-            self.pool.release(packet.slot);
-        }
-        taken
-    }
-
-    /// What lies in a slot now, and a note of where it came from.
-    #[inline(always)]
-    fn lie_in(
-        &mut self,
-        slot: Slot,
-        train: &Train<'_>,
-        (ready, run): (&Ready, &Run<'_>),
-        admitted: Admitted,
-        note: Option<FlowNote>,
-    ) -> Packet {
-        let Ready { request, bucket, candidate } = ready;
-        let seq = self.admission.queue().next_seq();
-        self.origins[slot.index()] = Origin { route: train.route(), note, seq };
-        Packet {
-            released: candidate.released,
-            deadline: candidate.deadline,
-            service: candidate.service,
-            slot,
-            len: u16::try_from(run.len).unwrap_or(u16::MAX),
-            count: u16::try_from(run.count).unwrap_or(u16::MAX),
-            ingress: train.door.ingress,
-            kernel: request.kernel,
-            bucket: *bucket,
-            priority: candidate.priority,
-            flags: PacketFlags {
-                probe: admitted != Admitted::Expected,
-                unpredicted: admitted != Admitted::Expected,
-                audit: admitted == Admitted::Audit,
-                noted: note.is_some(),
-                bound: candidate.bound,
-                ..request.flags
-            },
-        }
-    }
-
-    #[inline]
-    fn take_in(&mut self, train: &Train<'_>, ready: &Ready, count: u32) {
-        let (priority, count) = (ready.candidate.priority, u64::from(count));
-        self.counters.add_class(priority, ClassField::Admitted, count);
-        self.counters.cell(train.door.ingress, priority).take_in(count);
-    }
-
-    #[cold]
-    pub(super) fn drop_evicted(&mut self, now: Instant) {
-        while let Some((evicted, reason)) = self.admission.next_evicted() {
-            self.leave_queue(&evicted);
-            self.drop_packet(now, evicted, reason);
-        }
-    }
-
-    /// Notes the packet's flow where its budget could let it overtake: with one budget for all, arrival order is deadline
-    /// order.
-    fn enter_flow(
-        &mut self,
-        train: &Train<'_>,
-        request: &Request,
-        candidate: &mut Candidate,
-    ) -> Option<FlowNote> {
-        if !train.door.ordered {
-            return None;
-        }
-        let flow = flow_key(train.received.peer, train.received.socket, request.flow);
-        let (queued_by, note) = self.flows.enter(flow, candidate.priority, candidate.deadline);
-        candidate.queued_by = queued_by;
-        Some(note)
-    }
-
     /// Counts raw datagrams that are not taken in.
-    fn refuse_run(
+    pub(super) fn refuse_run(
         &mut self,
         train: &Train<'_>,
         priority: Priority,
@@ -531,49 +281,5 @@ impl Worker {
         let mut cell = self.counters.cell(train.door.ingress, priority);
         cell.add(Field::Received, u64::from(count));
         cell.drop(reason, u64::from(count));
-    }
-
-    /// Counts a framed datagram that is not taken in, and tells its sender where that was asked for.
-    pub(super) fn reject(
-        &mut self,
-        now: Instant,
-        train: &Train<'_>,
-        priority: Priority,
-        datagram: &[u8],
-        reason: DropReason,
-    ) {
-        self.refuse_run(train, priority, reason, 1);
-        let wants = !train.banned
-            && Header::parse(datagram)
-                .is_ok_and(|(h, kind)| kind == Kind::Request && h.wants_refusal());
-        if !wants {
-            return;
-        }
-        let Some(slot) = self.pool.insert(&datagram[..framed::LEN]) else { return };
-        self.origins[slot.index()] = Origin { route: train.route(), note: None, seq: 0 };
-        let packet = Packet {
-            len: u16::try_from(datagram.len()).unwrap_or(u16::MAX),
-            ..self.headed(train, priority, slot)
-        };
-        if !self.refuse(now, packet, reason) {
-            self.pool.release(slot);
-        }
-    }
-
-    /// A packet of a framed ingress that passes no gates.
-    pub(super) fn headed(&self, train: &Train<'_>, priority: Priority, slot: Slot) -> Packet {
-        Packet {
-            released: train.released,
-            deadline: train.released + self.budgets[priority],
-            service: Nanos::ZERO,
-            slot,
-            len: 0,
-            count: 1,
-            ingress: train.door.ingress,
-            kernel: KernelId(0),
-            bucket: 0,
-            priority,
-            flags: PacketFlags { framed: true, ..PacketFlags::default() },
-        }
     }
 }

@@ -5,10 +5,14 @@
 
 mod answers;
 mod chunks;
+mod dispatch;
+mod done;
 mod door;
 pub mod egress;
+mod entry;
 pub mod event_loop;
 mod flow_key;
+mod framed;
 mod guard;
 mod honesty;
 mod intake;

@@ -16,14 +16,14 @@ use crate::base::{
     DropReason, IngressId, Instant, KernelId, Nanos, PerPriority, Priority, SocketId, WorkerId,
 };
 use crate::classify::Classifier;
-use crate::kernel::{Batch, Row, RowStatus};
+use crate::kernel::{Batch, Row};
 use crate::packet::{BufPool, Packet};
-use crate::sched::admission::{Admission, CHUNK_MIN, Dispatch, Policy};
+use crate::sched::admission::{Admission, Policy};
 use crate::sched::batch::Batches;
 use crate::sched::flow::{FlowNote, FlowTable};
 use crate::sched::guard::InterArrival;
 use crate::sched::{ServiceEstimate, WorkerPlan, estimate};
-use crate::stats::{ClassField, Counters, Field, Layout, RunBy, WorkerField};
+use crate::stats::{ClassField, Counters, Field, Layout, WorkerField};
 
 /// Flows of each priority that are told apart while their packets are queued.
 const FLOWS: usize = 1_024;
@@ -336,208 +336,9 @@ impl Worker {
         Some(until)
     }
 
-    /// Takes the next packets out of the queue, as many as one run is worth within a slice, all for one kernel.
-    #[inline]
-    fn next_batch(&mut self, now: Instant) -> Option<KernelId> {
-        let first = self.next_packet(now, ANYTHING)?;
-        let options = self.kernels[first.kernel.index()];
-        if options.pauses && self.begin_parts(&first) {
-            self.fill_parts(now, first);
-            return Some(first.kernel);
-        }
-        if let Some(most) = self.admission.batches.rows_of(first.kernel) {
-            self.fill_batch(now, first, most.min(KERNEL_BATCH_MAX));
-            return Some(first.kernel);
-        }
-        let most = options.batch_max.min(KERNEL_BATCH_MAX);
-        let overhead = self.admission.overhead();
-        // Each member is judged by when its turn would come if each were received and sent between two runs. The slice
-        // is a matter of the kernel's time alone: receiving and sending are not done within it.
-        let mut starts = now + first.whole;
-        let each = first.each.saturating_sub(overhead);
-        let mut in_kernel = first.in_kernel(overhead);
-        while self.rows.len() < most && in_kernel + each <= self.plan.slice {
-            let wanted = whole_for(first.kernel, most - self.rows.len());
-            let Some(next) = self.next_packet(starts, wanted) else { break };
-            starts = starts + next.whole;
-            in_kernel += next.in_kernel(overhead);
-        }
-        Some(first.kernel)
-    }
-
-    /// The same for a kernel of which it is known what its batches cost: `most` rows take no longer than a slice.
-    fn fill_batch(&mut self, now: Instant, first: Taken, most: usize) {
-        while self.rows.len() < most {
-            let wanted = whole_for(first.kernel, most - self.rows.len());
-            if self.next_packet(self.row_starts(now, first.bucket), wanted).is_none() {
-                break;
-            }
-        }
-    }
-
-    /// By when the next member of a batch is judged: by when its row would be done if the batch ended with it.
-    pub(super) fn row_starts(&self, now: Instant, bucket: u16) -> Instant {
-        let (rows, overhead) = (self.rows.len(), self.admission.overhead());
-        let whole = |rows| self.admission.batches.whole(bucket, rows);
-        // Alone it would take what a batch of one does: that is added where it is judged.
-        let before = whole(rows + 1).zip(whole(1)).map(|(with, one)| with.saturating_sub(one));
-        now + before.unwrap_or(Nanos::ZERO) + overhead.saturating_mul(rows as u64)
-    }
-
-    /// Takes the head of the queue into the batch, if it is wanted; drops what can no longer make it.
-    #[inline]
-    pub(super) fn next_packet(
-        &mut self,
-        starts: Instant,
-        only: Option<impl Fn(&Packet) -> bool>,
-    ) -> Option<Taken> {
-        loop {
-            let dispatched = match &only {
-                Some(wanted) => self.admission.dispatch_if(starts, wanted),
-                None if self.high_passes(starts) => self.admission.dispatch_high(starts),
-                None => self.admission.dispatch(starts),
-            };
-            match dispatched {
-                Dispatch::Run(&packet) => return Some(self.take(starts, packet)),
-                Dispatch::Part(&packet, in_time) => {
-                    self.count_drop(&packet, packet.count - in_time, DropReason::LateAtDispatch);
-                    return Some(self.take(starts, Packet { count: in_time, ..packet }));
-                }
-                Dispatch::TooLate(&packet, reason) => {
-                    if let Some(audit) = self.audit(starts, packet, reason) {
-                        return Some(self.take(starts, audit));
-                    }
-                    self.leave_queue(&packet);
-                    self.drop_packet(starts, packet, reason);
-                }
-                Dispatch::Empty => return None,
-            }
-        }
-    }
-
-    /// Whether High goes before a held packet that is due earlier but can wait (only ever right after a guard window).
-    #[inline]
-    fn high_passes(&self, now: Instant) -> bool {
-        self.guard.is_holding()
-            && self
-                .admission
-                .peek()
-                .is_some_and(|head| self.guard.lets_high_pass(now, &head, &self.admission))
-    }
-
-    #[inline]
-    fn take(&mut self, now: Instant, packet: Packet) -> Taken {
-        self.rooms.served(packet.priority, u32::from(packet.count));
-        if packet.priority.enforces_deadline() && now >= packet.deadline {
-            let count = packet.datagrams();
-            self.counters.add_class(packet.priority, ClassField::StartedExpired, count);
-        }
-        self.leave_queue(&packet);
-        let header = packet.header_len();
-        let start = self.pool.offset(packet.slot) + header;
-        let len = usize::from(packet.len) - header;
-        let status = RowStatus::Failed;
-        if packet.count == 1 {
-            let capacity = self.pool.slot_len() - header;
-            self.rows.push(Row { start, len, capacity, status });
-        } else {
-            let row = |i| Row { start: start + i * len, len, capacity: len, status };
-            self.rows.extend((0..usize::from(packet.count)).map(row));
-        }
-        self.running.push(packet);
-        let each = packet.service;
-        let whole = if packet.count == 1 { each } else { each.saturating_mul(packet.datagrams()) };
-        Taken { kernel: packet.kernel, bucket: packet.bucket, count: packet.count, each, whole }
-    }
-
     /// The packets to be run now.
     pub fn batch(&mut self) -> Batch<'_> {
         Batch::new(self.pool.bytes_mut(), &mut self.rows)
-    }
-
-    /// The batch was run and took `elapsed`; `now` is its end.
-    pub fn on_done(&mut self, now: Instant, elapsed: Nanos) {
-        let count = self.rows.len() as u64;
-        let each = Nanos::new(elapsed.get() / count.max(1));
-        self.count_run(elapsed, count);
-        if elapsed > CHUNK_MIN {
-            self.note_whole(elapsed);
-        }
-        self.finish_batch(now, elapsed, each);
-    }
-
-    /// A batch of so many rows has ended, and has taken so long since it was last begun.
-    #[inline]
-    pub(super) fn count_run(&mut self, elapsed: Nanos, rows: u64) {
-        self.last_run = elapsed;
-        self.counters.add_worker(WorkerField::Runs, 1);
-        self.counters.add_worker(WorkerField::OwnRows, rows);
-        if let Some(first) = self.running.first() {
-            self.counters.add_batch(RunBy::Worker, first.kernel, rows);
-        }
-        self.counters.add_worker(WorkerField::BusyTime, elapsed.get());
-    }
-
-    #[inline]
-    fn finish_batch(&mut self, now: Instant, elapsed: Nanos, each: Nanos) {
-        if self.admission.batches.any() {
-            self.correct_batches(elapsed);
-        }
-        self.measure(now, each);
-        if self.offload.bears_on_order() {
-            return self.finish_all_in_order(now, each);
-        }
-        let mut first = 0;
-        for i in 0..self.running.len() {
-            let packet = self.running[i];
-            self.finish(now, packet, first, each);
-            first += usize::from(packet.count);
-        }
-        self.running.clear();
-        self.rows.clear();
-    }
-
-    /// Holds what the batch took to what it was expected to take.
-    #[inline(never)]
-    fn correct_batches(&mut self, elapsed: Nanos) {
-        let Self { running, rows, admission, .. } = self;
-        let (mut expected, count) = (Nanos::ZERO, rows.len().max(1) as u64);
-        for p in running.iter() {
-            let Some(whole) = admission.batches.whole(p.bucket, rows.len()) else {
-                return admission.expect(None);
-            };
-            expected += Nanos::new(whole.saturating_mul(p.datagrams()).get() / count);
-        }
-        admission.expect(Some(Nanos::new(expected.get() / count)));
-        let mut last = None;
-        for bucket in running.iter().map(|p| p.bucket) {
-            if last.replace(bucket) != Some(bucket) {
-                admission.batches.correct(bucket, expected, elapsed);
-            }
-        }
-    }
-
-    /// Takes in what each packet of the batch cost, neighbours that are alike at once.
-    fn measure(&mut self, now: Instant, each: Nanos) {
-        let Self { running, admission, counters, .. } = self;
-        for alike in running.chunk_by(|a, b| (a.bucket, a.priority) == (b.bucket, b.priority)) {
-            let Packet { bucket, priority, .. } = alike[0];
-            let count = alike.iter().map(|p| u32::from(p.count)).sum();
-            admission.record(now, bucket, priority, each, count);
-            counters.add_class(priority, ClassField::Samples, u64::from(count));
-            let time = each.saturating_mul(u64::from(count));
-            counters.add_class(priority, ClassField::KernelTime, time.get());
-        }
-    }
-
-    /// The batch could not be run: its kernel panicked.
-    pub fn on_failed(&mut self, now: Instant) {
-        for i in 0..self.running.len() {
-            let packet = self.running[i];
-            self.drop_packet(now, packet, DropReason::KernelError);
-        }
-        self.running.clear();
-        self.rows.clear();
     }
 
     /// Counts a drop of a packet that holds a slot, tells the sender where it asked to be told, and frees the slot.
@@ -651,34 +452,5 @@ impl Worker {
             self.drop_packet(now, packet, DropReason::Shutdown);
         }
         self.abandon_offload(now);
-    }
-}
-
-/// Whatever is next.
-const ANYTHING: Option<fn(&Packet) -> bool> = None;
-
-/// What is run to its end by that kernel and has no more datagrams than there is room for.
-#[inline]
-fn whole_for(kernel: KernelId, room: usize) -> Option<impl Fn(&Packet) -> bool> {
-    let room = u16::try_from(room).unwrap_or(u16::MAX);
-    Some(move |p: &Packet| p.kernel == kernel && p.count <= room && p.flags.place == 0)
-}
-
-/// What was taken out of the queue to be run.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Taken {
-    pub(super) kernel: KernelId,
-    pub(super) bucket: u16,
-    count: u16,
-    /// What each of its datagrams is expected to cost, and all together.
-    pub(super) each: Nanos,
-    whole: Nanos,
-}
-
-impl Taken {
-    /// What all together are expected to take in the kernel.
-    #[inline]
-    fn in_kernel(self, overhead: Nanos) -> Nanos {
-        self.whole.saturating_sub(overhead.saturating_mul(u64::from(self.count)))
     }
 }

@@ -3,8 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+
+mod job;
 
 use super::calibration::{self, Measured};
 use super::control::{Control, ControlState, pause};
@@ -14,18 +16,18 @@ use super::options::{EgressTarget, Options};
 use super::sockets::{self, WorkerSockets};
 use super::threads::{CoresError, Placement, Thread};
 use crate::base::limits::{PARK_MAX, QUEUE_TOTAL_MAX, WORKERS_MAX};
-use crate::base::{Clock as _, KernelId, Nanos, Priority, WorkerId};
+use crate::base::{Clock as _, Nanos, Priority, WorkerId};
 use crate::dataplane::offload::GateOptions;
-use crate::dataplane::{self, EventLoop, Idle, KernelOptions, Own, Shared, Worker};
+use crate::dataplane::{self, Idle, KernelOptions, Own, Shared};
+use crate::io::DriverKind;
 use crate::io::capability::{self, UringUnavailable};
-use crate::io::{Driver, DriverKind, PollDriver, UringDriver};
 use crate::kernel::cpu_accel::CpuAccelerator;
 use crate::level::DeviceView;
-use crate::sched::batch::{self, Batches};
 use crate::sched::controller::{self, Controller, Plan};
 use crate::stats::{Counters, Layout};
 use crate::sys::clock::MonotonicClock;
 use crate::sys::{addresses, realtime};
+use job::WorkerJob;
 
 /// The clock of all threads: it has no state.
 static CLOCK: MonotonicClock = MonotonicClock;
@@ -35,10 +37,6 @@ const SLOTS_SPARE: usize = 2_048;
 const HELPER_ENDS_WITHIN: Nanos = Nanos::from_millis(500);
 /// Further slots where packets may be away, or finished and waiting for such.
 const SLOTS_AWAY: usize = 1_024;
-/// Rounds of each kernel before traffic: enough for an average of weight 1/8 to forget its start.
-const WARM_UP_ROUNDS: usize = 40;
-/// The payload of a warm-up run.
-const WARM_UP_LEN: usize = 64;
 
 /// Why a service did not start. Nothing runs when this is returned.
 #[derive(Debug, thiserror::Error)]
@@ -488,67 +486,4 @@ fn counted_names(options: &Options) -> Vec<String> {
     let forwards =
         options.egresses.iter().filter(|e| matches!(e.target, EgressTarget::Forward { .. }));
     ingresses.chain(forwards.map(|e| format!("{}.answers", e.name))).collect()
-}
-
-/// What a worker thread is given.
-struct WorkerJob {
-    worker: usize,
-    options: dataplane::Options,
-    own: Own,
-    sockets: WorkerSockets,
-    ways: Ways,
-    registry: crate::kernel::Registry,
-    measured: Arc<[Option<Measured>]>,
-    batch: batch::Mode,
-    shared: Arc<Shared>,
-    idle: Idle,
-    placement: Placement,
-    max_datagram: usize,
-    seed: u64,
-    tell: SyncSender<io::Result<()>>,
-}
-
-impl WorkerJob {
-    fn run(mut self, kind: DriverKind) -> WorkerEnd {
-        self.placement.take("worker", self.worker);
-        let specs = std::mem::take(&mut self.sockets.specs);
-        let end = match kind {
-            DriverKind::Uring => match UringDriver::new(specs, self.max_datagram) {
-                Ok(driver) => self.serve(driver),
-                Err(error) => return self.not_started(error),
-            },
-            DriverKind::Mio => match PollDriver::new(specs, self.max_datagram) {
-                Ok(driver) => self.serve(driver),
-                Err(error) => return self.not_started(error),
-            },
-        };
-        if let Err(error) = &end {
-            tracing::error!(%error, "worker ended");
-        }
-        end
-    }
-
-    fn not_started(&self, error: io::Error) -> WorkerEnd {
-        let _ = self.tell.send(Err(error));
-        Ok(())
-    }
-
-    fn serve(&mut self, driver: impl Driver) -> WorkerEnd {
-        let worker = Worker::new(&self.options, &self.own);
-        let kernels = self.registry.instantiate(self.seed, &CLOCK);
-        let mut turns = EventLoop::new(&CLOCK, driver, worker, kernels, &self.shared, self.idle);
-        turns = turns.with_devices(std::mem::take(&mut self.ways));
-        let shapes = self.measured.iter().map(|m| m.as_ref().and_then(Measured::shape)).collect();
-        turns = turns.with_batches(Batches::new(self.batch, shapes));
-        for (k, measured) in (0..).zip(self.measured.iter()) {
-            if let Some(Measured { model, payload, .. }) = measured {
-                let len = (*payload).min(self.max_datagram);
-                turns.note_measured(KernelId(k), len, model.predict(1), WARM_UP_ROUNDS);
-            }
-        }
-        let guessed = |k: KernelId| self.measured.get(k.index()).is_none_or(Option::is_none);
-        turns.warm_up_those(WARM_UP_LEN.min(self.max_datagram), WARM_UP_ROUNDS, guessed);
-        let _ = self.tell.send(Ok(()));
-        turns.run()
-    }
 }

@@ -62,10 +62,10 @@ impl Placement {
     pub(super) const ANYWHERE: usize = usize::MAX;
 
     /// Asks for it, on the thread itself. What is refused is told, not swallowed: the service runs on, with worse tails.
-    pub(super) fn take(self, role: &str, number: usize) {
-        if self.core != Self::ANYWHERE
-            && let Err(error) = affinity::pin_current(self.core)
-        {
+    pub(super) fn take(self, role: &str, number: usize) -> bool {
+        let wanted = self.core != Self::ANYWHERE;
+        let pinned = wanted.then(|| affinity::pin_current(self.core));
+        if let Some(Err(error)) = &pinned {
             tracing::warn!(role, number, core = self.core, %error, "{role} is not pinned");
         }
         if let Some(priority) = self.realtime
@@ -73,6 +73,7 @@ impl Placement {
         {
             tracing::warn!(role, number, priority, %error, "{role} runs without real-time priority");
         }
+        matches!(pinned, Some(Ok(())))
     }
 }
 

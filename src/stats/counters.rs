@@ -156,9 +156,11 @@ pub enum WorkerField {
     OwnRows,
     /// Time with nothing to do, looking or asleep, nanoseconds.
     IdleTime,
+    /// Gauge: 1 while it is held to a core of its own.
+    Pinned,
 }
 
-const WORKER_FIELDS: usize = 38;
+const WORKER_FIELDS: usize = 39;
 
 /// Who runs batches, in the figures of their sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -481,7 +483,7 @@ const _: () = assert!(Field::ClockAnomaly as usize + 1 == FIELDS, "FIELDS sizes 
 const _: () =
     assert!(ClassField::Margin as usize + 1 == CLASS_FIELDS, "CLASS_FIELDS sizes the class block");
 const _: () = assert!(
-    WorkerField::IdleTime as usize + 1 == WORKER_FIELDS,
+    WorkerField::Pinned as usize + 1 == WORKER_FIELDS,
     "WORKER_FIELDS sizes the worker block"
 );
 
@@ -491,7 +493,7 @@ mod tests {
 
     #[test]
     fn figures_do_not_share_words() {
-        let mut c = Counters::new(Layout::new(3));
+        let mut c = Counters::new(Layout::new(3).with_kernels(2));
         let mut n = 0;
         for i in 0..3 {
             for p in Priority::ALL {
@@ -508,7 +510,22 @@ mod tests {
             c.add_class(p, ClassField::Depth, n);
         }
         c.set_worker(WorkerField::GapMax, n + 1);
-        assert_eq!(c.words().iter().filter(|w| **w != 0).count() as u64, n + 1);
+        c.set_worker(WorkerField::Pinned, n + 2);
+        n += 2;
+        assert_eq!(c.words().iter().filter(|w| **w != 0).count() as u64, n);
+        for by in RunBy::ALL {
+            for (kernel, rows) in [(0, 1), (1, 4), (1, 4)] {
+                c.add_batch(by, KernelId(kernel), rows);
+            }
+            // Two sizes, and two words for each kernel.
+            n += 6;
+            assert_eq!([0, 1].map(|k| c.ran(by, KernelId(k))), [(1, 1), (2, 8)]);
+        }
+        assert_eq!(c.words().iter().filter(|w| **w != 0).count() as u64, n);
+        // Of a kernel that the table has no room for the sums are kept, and nothing else is touched.
+        c.add_batch(RunBy::Gpu, KernelId(2), 1);
+        assert_eq!(c.words().iter().filter(|w| **w != 0).count() as u64, n);
+        assert_eq!((c.ran(RunBy::Gpu, KernelId(2)), c.batches(RunBy::Gpu)[0]), ((0, 0), 2));
         assert_eq!(c.words().len(), c.layout().words());
     }
 

@@ -83,6 +83,8 @@ struct LatencyBody {
 #[derive(Serialize)]
 struct WorkerBody {
     worker: usize,
+    /// Held to a core of its own.
+    pinned: bool,
     plan_generation: u64,
     snapshot_age_us: f64,
     turns: u64,
@@ -281,6 +283,7 @@ fn worker_body(worker: usize, c: &Counters, snapshot: &Snapshot) -> WorkerBody {
     let class = |p: Priority| (p.label(), class_body(c, p));
     WorkerBody {
         worker,
+        pinned: c.worker(WorkerField::Pinned) == 1,
         plan_generation: c.worker(WorkerField::PlanGeneration),
         snapshot_age_us: micros(now.since(published)),
         turns: c.worker(WorkerField::Turns),
@@ -422,7 +425,7 @@ mod tests {
             "late_after_admit_ratio": 0.05, "guarded": 0, "started_expired": 0, "kernel_us": 400.0, "useful_share": 0.75,
         });
         let expected = json!({
-            "worker": 0, "plan_generation": 9, "snapshot_age_us": 1000.0, "turns": 1000,
+            "worker": 0, "pinned": true, "plan_generation": 9, "snapshot_age_us": 1000.0, "turns": 1000,
             "parks": 0, "receives": 0, "sends": 0, "runs": 0, "pauses": 0, "rearms": 0,
             "busy_us": 500_000.0,
             "busy_share": 0.25, "idle_us": 250000.0, "overhead_ema_us": 0.0, "gaps": {"count": 0, "max_us": 1.5},

@@ -290,6 +290,13 @@ fn loops(snapshot: &Snapshot, workers: &[Worker<'_>], out: &mut Families<'_, '_>
         workers.iter().map(|(id, c)| (label(*id), c.worker(WorkerField::PlanGeneration)));
     out.gauge(("punctual_plan_generation", "The plan in force."), None, generation)?;
 
+    let pinned = workers.iter().map(|(id, c)| (label(*id), c.worker(WorkerField::Pinned)));
+    out.gauge(
+        ("punctual_worker_pinned", "1 while it is held to a core of its own."),
+        None,
+        pinned,
+    )?;
+
     let seconds = Some(&Unit::Seconds);
     let span = |field: WorkerField| {
         workers.iter().map(move |(id, c)| (label(*id), Nanos::new(c.worker(field)).as_secs_f64()))
@@ -381,6 +388,8 @@ mod tests {
             r#"punctual_of_possible_ratio{worker="0",by="value"} 0.75"#,
             r#"punctual_worker_busy_seconds_total{worker="0"} 0.5"#,
             r#"punctual_worker_idle_seconds_total{worker="0"} 0.25"#,
+            r#"punctual_worker_pinned{worker="0"} 1"#,
+            r#"punctual_worker_pinned{worker="1"} 0"#,
             r#"punctual_snapshot_age_seconds{worker="0"} 0.001"#,
             r#"punctual_backend_dispatches_total{worker="0",backend="cpu"} 0"#,
             r#"punctual_backend_dispatches_total{worker="0",backend="helper"} 3"#,

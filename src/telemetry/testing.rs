@@ -54,6 +54,7 @@ fn first_worker() -> Counters {
         (WorkerField::Turns, 1_000),
         (WorkerField::BusyTime, 500_000_000),
         (WorkerField::IdleTime, 250_000_000),
+        (WorkerField::Pinned, 1),
         (WorkerField::PublishedAt, 4_000_000),
         (WorkerField::PlanGeneration, 9),
         (WorkerField::GapMax, 1_500),

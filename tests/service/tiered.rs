@@ -34,6 +34,11 @@ pub(crate) fn high_goes_first_and_low_last(io: &str) {
             let all = arrivals(class);
             assert_eq!(all[workers - 1], FLOWS as u64, "{workers}: {class} {all:?}");
         }
+        let there: Vec<usize> =
+            core_affinity::get_core_ids().unwrap().iter().map(|core| core.id).collect();
+        for (w, shown) in service.stats().0["workers"].as_array().unwrap().iter().enumerate() {
+            assert_eq!(shown["pinned"], there.contains(&w), "worker {w} of {there:?}: {shown}");
+        }
         let plan = service.json("/plan");
         assert_eq!(plan["layout"], "tiered");
         assert_eq!(plan["workers"][0]["quota"]["low"], 0);

@@ -63,7 +63,7 @@ impl Row {
         }
     }
 
-    /// It was compared beside the bare loop.
+    /// It is a rate, and not a share or a time.
     pub(in crate::cli) fn is_capacity(&self) -> bool {
         self.load.is_none() || self.metric == figures::WORK
     }
@@ -89,7 +89,7 @@ pub(in crate::cli) struct Comparison {
 impl Comparison {
     /// `before` beside `now`. `threshold` is a share.
     pub(in crate::cli) fn new(before: &Outcome, now: &Outcome, threshold: f64) -> Self {
-        let (old, new) = (figures::of(before), figures::of(now));
+        let [old, new] = figures::of_both(before, now);
         let row = |now: &Figure| {
             let before = old.iter().find(|f| f.is(now))?;
             Some(Row::new(before, now, threshold))

@@ -2,13 +2,17 @@
 //!
 //! Knows no threshold. A machine is not the same on two days, and noise is not the same in two rounds: what is compared is
 //! a figure's ratio (for shares: its distance) to a control that was measured in the same round. The control of what the
-//! service completes is the bare loop; that of a policy is High alone; that of a target is the first target.
+//! service completes is the bare loop; that of a policy is High alone, and of its work in overload first-in-first-out; that of
+//! a target is the first target.
 
 use std::collections::BTreeMap;
 
 use super::rule::Kind;
 use crate::cli::bench::{ClassMeasured, HIGH_ALONE, Measured, Outcome, median};
+use crate::config::Policy;
 
+/// The subject that work in overload stands beside.
+const FIFO: &str = Policy::Fifo.word();
 /// What a class and those above it had on time, in packets a second.
 pub(super) const WORK: &str = "work on time";
 /// A class that, with those above it, asks for more of the capacity than this has what is left of it.
@@ -63,8 +67,19 @@ const METRICS: [Metric; 4] = [
     ("p99.9", Kind::Less, |c| c.p999_us, false),
 ];
 
-/// All figures of `outcome`.
-pub(super) fn of(outcome: &Outcome) -> Vec<Figure> {
+/// All figures of two results that are compared, with the same controls.
+pub(super) fn of_both(before: &Outcome, now: &Outcome) -> [Vec<Figure>; 2] {
+    let loads = before.loads();
+    let common = || now.loads().into_iter().filter(|l| loads.contains(l));
+    let fifo = |load: f64| {
+        [before, now].iter().all(|o| o.ours() != FIFO && !o.rounds(load, FIFO).is_empty())
+    };
+    let fifo = common().all(fifo);
+    [of(before, fifo), of(now, fifo)]
+}
+
+/// All figures of `outcome`. `fifo`: work in overload stands beside what first-in-first-out answered, else beside the bare loop.
+fn of(outcome: &Outcome, fifo: bool) -> Vec<Figure> {
     let mut all = vec![saturation(outcome)];
     let subjects = outcome.subjects();
     let classes = outcome.classes();
@@ -74,7 +89,7 @@ pub(super) fn of(outcome: &Outcome) -> Vec<Figure> {
                 for metric in METRICS {
                     all.extend(figure(outcome, (load, subject, class), metric));
                 }
-                all.extend(work(outcome, (load, subject, class)));
+                all.extend(work(outcome, (load, subject, class), fifo));
             }
         }
     }
@@ -157,22 +172,37 @@ fn gives_up(outcome: &Outcome, (load, class): (f64, &str)) -> bool {
     place > 0 && load * above / mix.iter().sum::<f64>() > SPARED
 }
 
-/// What `class` and those above it had on time, where it is given up and the run is ours. A round without a bare loop of its
+/// What the same load had answered in a second in each round by first-in-first-out, which is never without work and drops nothing
+/// by choice: a run of the same minute, where the bare loop is of before all runs.
+fn answered_by_fifo(outcome: &Outcome, load: f64) -> BTreeMap<u32, f64> {
+    let answered = |r: &Measured| r.classes.iter().map(|c| c.answered).sum();
+    let rate = |r: &Measured| per_second(answered(r), outcome.lab.seconds);
+    outcome.rounds(load, FIFO).into_iter().map(|r| (r.round, rate(r))).collect()
+}
+
+/// What `class` and those above it had on time, where it is given up and the run is ours. A round without a control of its
 /// own stands beside the median of all.
-fn work(outcome: &Outcome, (load, subject, class): (f64, &str, &str)) -> Option<Figure> {
+fn work(
+    outcome: &Outcome,
+    (load, subject, class): (f64, &str, &str),
+    fifo: bool,
+) -> Option<Figure> {
     let ours = outcome.lab.is_ours() && subject == outcome.ours();
     if !ours || !gives_up(outcome, (load, class)) {
         return None;
     }
-    let bare: BTreeMap<u32, f64> =
-        outcome.sound_capacity().iter().filter_map(|c| Some((c.round, c.bare?))).collect();
-    let usual = median(bare.values().copied());
+    let control: BTreeMap<u32, f64> = if fifo {
+        answered_by_fifo(outcome, load)
+    } else {
+        outcome.sound_capacity().iter().filter_map(|c| Some((c.round, c.bare?))).collect()
+    };
+    let usual = median(control.values().copied());
     let (mut values, mut relative) = (Vec::new(), Vec::new());
     for run in outcome.rounds(load, subject) {
         let Some(last) = run.classes.iter().position(|c| c.class == class) else { continue };
         let on_time: u64 = run.classes[..=last].iter().map(|c| c.on_time).sum();
         let rate = per_second(on_time, outcome.lab.seconds);
-        let beside = bare.get(&run.round).copied().unwrap_or(usual);
+        let beside = control.get(&run.round).copied().unwrap_or(usual);
         values.push(rate);
         relative.push(if beside > 0.0 { rate / beside } else { rate });
     }
@@ -184,7 +214,12 @@ fn work(outcome: &Outcome, (load, subject, class): (f64, &str, &str)) -> Option<
         kind: Kind::Capacity,
         gate: true,
         given_up: true,
-        void: is_void(outcome, load, subject) || outcome.sound_capacity().iter().all(|c| !c.sound),
+        void: is_void(outcome, load, subject)
+            || if fifo {
+                is_void(outcome, load, FIFO)
+            } else {
+                outcome.sound_capacity().iter().all(|c| !c.sound)
+            },
         budget: None,
         values,
         relative,
@@ -249,7 +284,7 @@ mod tests {
         for run in outcome.runs.iter_mut().filter(|r| r.subject == HIGH_ALONE) {
             run.classes[0].on_time_share = 0.9 + f64::from(run.round) / 100.0;
         }
-        let all = of(&outcome);
+        let all = of(&outcome, false);
         let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9);
         let ours = find(&all, "edf", "on time");
         assert!(close(&ours.values, &[0.9, 0.8, 0.7]) && ours.gate);
@@ -266,7 +301,7 @@ mod tests {
         for run in outcome.runs.iter_mut().filter(|r| r.subject == HIGH_ALONE && r.round == 1) {
             run.void = Some("noise".to_owned());
         }
-        let all = of(&outcome);
+        let all = of(&outcome, false);
         assert_eq!(find(&all, "edf", "on time").relative.len(), 2);
         assert_eq!(find(&all, HIGH_ALONE, "on time").relative.len(), 2);
     }
@@ -275,7 +310,7 @@ mod tests {
     fn who_has_what_the_others_leave_is_judged_by_the_work_of_the_run() {
         let mut outcome = testing::outcome_of_all(&[[0.99, 0.98, 0.27]; 3]);
         let gating = |o: &Outcome, class: &str, metric: &str| {
-            of(o).iter().any(|f| {
+            of(o, false).iter().any(|f| {
                 (f.subject.as_str(), f.class.as_str(), f.metric) == ("value", class, metric)
                     && f.gates()
             })
@@ -290,5 +325,36 @@ mod tests {
         assert_eq!(asked(&outcome), [share, work, work]);
         outcome.runs.iter_mut().for_each(|r| r.load = 0.8);
         assert_eq!(asked(&outcome), [share, share, share]);
+    }
+
+    /// A machine that was slow while saturation was looked for, and was not any more when the runs were made.
+    #[test]
+    fn work_in_overload_stands_beside_the_run_next_to_it() {
+        let with_fifo = |capacity: f64, bare: f64| {
+            let mut outcome = testing::outcome_of_all(&[[0.99, 0.98, capacity]; 3]);
+            for c in &mut outcome.capacity {
+                c.bare = Some(bare);
+            }
+            let fifo: Vec<Measured> =
+                outcome.runs.iter().filter(|r| r.subject == "value").cloned().collect();
+            outcome.runs.extend(fifo.into_iter().map(|mut run| {
+                FIFO.clone_into(&mut run.subject);
+                for class in &mut run.classes {
+                    class.answered = class.on_time;
+                }
+                run
+            }));
+            outcome
+        };
+        let (steady, drifted) = (with_fifo(0.30, 42_000.0), with_fifo(0.30, 34_000.0));
+        let work = |all: &[Figure]| find(all, "value", WORK).relative.clone();
+        let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9);
+        let [a, b] = of_both(&steady, &drifted);
+        assert!(close(&work(&a), &[1.0; 3]) && close(&work(&b), &[1.0; 3]), "{:?}", work(&b));
+        // Where one of them has no such run, both stand beside the bare loop.
+        let mut without = drifted.clone();
+        without.runs.retain(|r| r.subject != FIFO);
+        let [a, b] = of_both(&steady, &without);
+        assert!(work(&b)[0] > 1.2 * work(&a)[0], "{:?} {:?}", work(&a), work(&b));
     }
 }

@@ -335,15 +335,13 @@ mod tests {
             for c in &mut outcome.capacity {
                 c.bare = Some(bare);
             }
-            let fifo: Vec<Measured> =
-                outcome.runs.iter().filter(|r| r.subject == "value").cloned().collect();
-            outcome.runs.extend(fifo.into_iter().map(|mut run| {
-                FIFO.clone_into(&mut run.subject);
-                for class in &mut run.classes {
-                    class.answered = class.on_time;
+            for mut run in outcome.runs.clone() {
+                if run.subject == "value" {
+                    FIFO.clone_into(&mut run.subject);
+                    run.classes.iter_mut().for_each(|class| class.answered = class.on_time);
+                    outcome.runs.push(run);
                 }
-                run
-            }));
+            }
             outcome
         };
         let (steady, drifted) = (with_fifo(0.30, 42_000.0), with_fifo(0.30, 34_000.0));
@@ -352,7 +350,7 @@ mod tests {
         let [a, b] = of_both(&steady, &drifted);
         assert!(close(&work(&a), &[1.0; 3]) && close(&work(&b), &[1.0; 3]), "{:?}", work(&b));
         // Where one of them has no such run, both stand beside the bare loop.
-        let mut without = drifted.clone();
+        let mut without = drifted;
         without.runs.retain(|r| r.subject != FIFO);
         let [a, b] = of_both(&steady, &without);
         assert!(work(&b)[0] > 1.2 * work(&a)[0], "{:?} {:?}", work(&a), work(&b));

@@ -30,7 +30,7 @@ fn main() {
     let quick = has("--quick");
     let mut kept = true;
     if all || has("rate") {
-        let row = args.iter().find_map(|a| a.parse().ok());
+        let row = args.iter().find_map(|a| a.parse().ok()).filter(|_| has("rate"));
         kept &= rate::contest(if quick { 3 } else { 9 }, row);
     }
     if all || has("delays") {

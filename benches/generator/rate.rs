@@ -44,6 +44,7 @@ pub(crate) fn contest(rounds: usize, row: Option<usize>) -> bool {
     println!(
         "generator against bare loops that only send, {LEN} bytes, {rounds} rounds, medians (quartiles)"
     );
+    assert!(row.is_none_or(|row| (1..=SCENARIOS.len()).contains(&row)), "rows are 1 to 5");
     let chosen = |i: &usize| row.is_none_or(|row| *i == row);
     for scenario in (1..).zip(&SCENARIOS).filter(|(i, _)| chosen(i)).map(|(_, s)| s) {
         let measured: Vec<_> = (0..rounds).map(|_| round(scenario)).collect();

@@ -18,9 +18,12 @@ use crate::base::SocketId;
 pub(super) fn flow_key(peer: SocketAddr, socket: SocketId, flow: u32) -> u64 {
     let mut hasher = FixedState::with_seed(0).build_hasher();
     // Whole numbers: the standard form of an address is four writes of odd sizes.
-    match peer.ip() {
-        std::net::IpAddr::V4(ip) => hasher.write_u64(u64::from(ip.to_bits())),
-        std::net::IpAddr::V6(ip) => hasher.write_u128(ip.to_bits()),
+    match peer {
+        SocketAddr::V4(peer) => hasher.write_u64(u64::from(peer.ip().to_bits())),
+        SocketAddr::V6(peer) => {
+            hasher.write_u128(peer.ip().to_bits());
+            hasher.write_u64(u64::from(peer.scope_id()));
+        }
     }
     let port = u64::from(peer.port());
     hasher.write_u64(u64::from(flow) << 32 | port << 16 | u64::from(socket.0));
@@ -46,11 +49,13 @@ mod tests {
             ("10.0.0.1:1", 0, 1),
             ("[::a00:1]:1", 0, 0),
             ("[a00:1::]:1", 0, 0),
+            ("[fe80::1%1]:1", 0, 0),
+            ("[fe80::1%2]:1", 0, 0),
         ]
         .into_iter()
         .map(|(p, socket, flow)| flow_key(peer(p), SocketId(socket), flow))
         .collect();
-        assert_eq!(keys.len(), 7);
+        assert_eq!(keys.len(), 9);
     }
 
     /// Clients of one network and of one machine, 4,096 of each into 4,096 places: hardly fewer are taken than by chance

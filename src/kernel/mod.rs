@@ -132,6 +132,7 @@ impl<'a> Batch<'a> {
             let memory = &mut self.bytes[row.start..row.start + row.capacity];
             match work(memory, row.len) {
                 Some(len) => {
+                    debug_assert!(len <= row.capacity);
                     row.len = len;
                     row.status = RowStatus::Done;
                 }

@@ -61,7 +61,8 @@ impl Placement {
     /// No core of its own.
     pub(super) const ANYWHERE: usize = usize::MAX;
 
-    /// Asks for it, on the thread itself. What is refused is told, not swallowed: the service runs on, with worse tails.
+    /// Asks for it, on the thread itself, and says whether it has its core. What is refused is told, not swallowed: the service runs
+    /// on, with worse tails.
     pub(super) fn take(self, role: &str, number: usize) -> bool {
         let wanted = self.core != Self::ANYWHERE;
         let pinned = wanted.then(|| affinity::pin_current(self.core));

@@ -156,7 +156,7 @@ pub enum WorkerField {
     OwnRows,
     /// Time with nothing to do, looking or asleep, nanoseconds.
     IdleTime,
-    /// Gauge: 1 while it is held to a core of its own.
+    /// Gauge: 1 where it got the core that it asked for at its start.
     Pinned,
 }
 

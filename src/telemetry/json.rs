@@ -83,7 +83,7 @@ struct LatencyBody {
 #[derive(Serialize)]
 struct WorkerBody {
     worker: usize,
-    /// Held to a core of its own.
+    /// It got its own core at the start.
     pinned: bool,
     plan_generation: u64,
     snapshot_age_us: f64,

@@ -292,7 +292,7 @@ fn loops(snapshot: &Snapshot, workers: &[Worker<'_>], out: &mut Families<'_, '_>
 
     let pinned = workers.iter().map(|(id, c)| (label(*id), c.worker(WorkerField::Pinned)));
     out.gauge(
-        ("punctual_worker_pinned", "1 while it is held to a core of its own."),
+        ("punctual_worker_pinned", "1 where it got its own core at the start."),
         None,
         pinned,
     )?;

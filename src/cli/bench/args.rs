@@ -137,11 +137,19 @@ fn policy(name: &str) -> Result<Policy, String> {
     found.copied().ok_or_else(|| format!("the policies are {}", known()))
 }
 
-/// How send times are drawn, and how that was said.
+/// How send times are drawn.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Asked {
-    pub(super) said: String,
-    pub(super) how: Arrivals,
+pub(super) struct Asked(pub(super) Arrivals);
+
+impl Asked {
+    /// The same in one form, however it was typed; none for what is drawn anyway.
+    pub(super) fn said(&self) -> Option<String> {
+        match &self.0 {
+            Arrivals::Bursts(b) => Some(format!("mmpp:{},{},{}", b.ratio, b.on, b.off)),
+            Arrivals::Poisson => None,
+            other => Some(other.label().to_owned()),
+        }
+    }
 }
 
 fn arrivals(text: &str) -> Result<Asked, String> {
@@ -154,7 +162,7 @@ fn arrivals(text: &str) -> Result<Asked, String> {
                 .to_owned());
         }
     };
-    Ok(Asked { said: text.to_owned(), how })
+    Ok(Asked(how))
 }
 
 fn batches(text: &str) -> Result<BatchRule, String> {
@@ -236,6 +244,15 @@ impl BenchArgs {
         self.repeats.unwrap_or_else(|| quarter.min(most))
     }
 
+    /// Whether the setting's own policy, or its own batches, are among those that are measured.
+    pub(super) fn asks_for(&self, policy: Policy, batches: BatchRule) -> bool {
+        if self.batches.is_empty() {
+            self.policies(policy).contains(&policy)
+        } else {
+            self.batches.contains(&batches)
+        }
+    }
+
     pub(super) fn fault(&self) -> Option<&'static str> {
         let positive = |x: &f64| x.is_finite() && *x > 0.0;
         let three = self.config.is_some() || self.mix.as_ref().is_none_or(|m| m.len() == 3);
@@ -261,6 +278,9 @@ impl BenchArgs {
         }
         if self.policies.as_ref().is_some_and(Vec::is_empty) {
             return Some("--policies takes one or more names");
+        }
+        if (1..self.batches.len()).any(|i| self.batches[..i].contains(&self.batches[i])) {
+            return Some("two of the --batches are the same");
         }
         if self.budgets.as_ref().is_some_and(|b| b.len() != 3) {
             return Some("--budgets takes three times, such as 300us,10ms,100ms");

@@ -204,7 +204,9 @@ impl<'a> Course<'a> {
             self.say(&name);
             let measured = self.lab.run(&run)?;
             let void = measured.void.clone();
-            short = if measured.offered < KEPT_UP * planned { short + 1 } else { 0 };
+            // Of drawn bursts there may be fewer than in the mean.
+            let drawn = self.lab.drawn(&measured).map_or(planned, |due| due.min(planned));
+            short = if measured.offered < KEPT_UP * drawn { short + 1 } else { 0 };
             if short >= SHORT && !self.stopped() {
                 self.beyond = self.beyond.min(planned);
                 self.teller.note(&format!(

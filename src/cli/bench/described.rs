@@ -59,9 +59,12 @@ pub(in crate::cli) struct Described {
     /// The config that was measured, where one was named.
     #[serde(default)]
     pub(in crate::cli) config: Option<String>,
-    /// Whom goals are for: the setting's own policy or batches, by their name among the subjects.
+    /// The setting's own policy: goals are for it, unless batches stand beside each other.
     #[serde(default)]
     pub(in crate::cli) policy: Option<String>,
+    /// The setting's own batches, by their name among the subjects, where batches stand beside each other.
+    #[serde(default)]
+    pub(in crate::cli) batches: Option<String>,
     /// How send times were drawn, as it was asked for; none: a Poisson process.
     #[serde(default)]
     pub(in crate::cli) arrivals: Option<String>,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, ensure};
 
-use super::args::BenchArgs;
+use super::args::{Asked, BenchArgs};
 use super::backends::Backends;
 use super::bare::{self, Bare};
 use super::described::Described;
@@ -86,8 +86,9 @@ impl Lab {
             work: if ours { setting.work() } else { Vec::new() },
             config: setting.config.clone(),
             budgets: setting.streams.iter().filter(|_| ours).map(|s| s.budget).collect(),
-            policy: ours.then(|| own(args, &setting)),
-            arrivals: args.arrivals.as_ref().map(|a| a.said.clone()),
+            policy: ours.then(|| setting.settings.controller.policy.word().to_owned()),
+            batches: (!args.batches.is_empty()).then(|| batches_of(setting.settings.level.batch)),
+            arrivals: args.arrivals.as_ref().and_then(Asked::said),
         };
         let foreign = Foreign {
             targets: args.target.clone(),
@@ -97,7 +98,7 @@ impl Lab {
         };
         let stolen_limit = args.max_stolen / 100.0;
         let subjects = subjects(args, &setting);
-        let arrivals = args.arrivals.as_ref().map_or(Arrivals::Poisson, |a| a.how.clone());
+        let arrivals = args.arrivals.as_ref().map_or(Arrivals::Poisson, |a| a.0.clone());
         let duration = args.duration();
         Ok(Self { setting, described, foreign, subjects, arrivals, duration, stolen_limit })
     }
@@ -203,6 +204,16 @@ impl Lab {
             mix.first().map_or(1.0, |m| m / mix.iter().sum::<f64>())
         };
         if run.subject == Subject::HighAlone { run.rate * first() } else { run.rate }
+    }
+
+    /// Packets a second that were due in a run, where their number is drawn and not given.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a rate is compared with nine tenths of another"
+    )]
+    pub(super) fn drawn(&self, measured: &Measured) -> Option<f64> {
+        let due: u64 = measured.classes.iter().map(|c| c.due).sum();
+        matches!(self.arrivals, Arrivals::Bursts(_)).then(|| due as f64 / self.described.seconds)
     }
 
     /// One run: a fresh service, the load, its figures.
@@ -326,15 +337,6 @@ fn subjects(args: &BenchArgs, setting: &Setting) -> Vec<Subject> {
         args.batches.iter().copied().map(Subject::Batches).collect()
     };
     alone.into_iter().chain(beside).collect()
-}
-
-/// Whom goals are for: the setting's own policy, or its own batches where those stand beside others.
-fn own(args: &BenchArgs, setting: &Setting) -> String {
-    if args.batches.is_empty() {
-        setting.settings.controller.policy.word().to_owned()
-    } else {
-        batches_of(setting.settings.level.batch)
-    }
 }
 
 /// The cores of the service and of the generator, beside those of `helpers`.

@@ -165,7 +165,8 @@ impl Outcome {
     /// Whom goals are for: the setting's own policy or batches, or in older files what was the default then.
     pub(in crate::cli) fn ours(&self) -> &str {
         let ran = |name: &str| self.runs.iter().map(|r| r.subject.as_str()).find(|s| *s == name);
-        let said = self.lab.policy.as_deref().unwrap_or(Policy::OURS.word());
+        let said = self.lab.batches.as_deref().or(self.lab.policy.as_deref());
+        let said = said.unwrap_or(Policy::OURS.word());
         ran(said).unwrap_or(Policy::Edf.word())
     }
 
@@ -189,7 +190,8 @@ impl Outcome {
     }
 
     pub(in crate::cli) fn goals_met(&self) -> bool {
-        self.verdicts().iter().all(Verdict::met)
+        let verdicts = self.verdicts();
+        !verdicts.is_empty() && verdicts.iter().all(Verdict::met)
     }
 }
 

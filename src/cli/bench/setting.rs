@@ -13,6 +13,7 @@ use crate::config::{self, Classify, Io, Loaded, Mode, Settings};
 use crate::kernel::sample::{payload, payload_len};
 use crate::kernel::simd::Level;
 use crate::kernel::{KernelSpec, Registry};
+use crate::load::Plan;
 use crate::packet::{Dscp, framed};
 
 /// The config that a benchmark starts from.
@@ -65,14 +66,41 @@ pub(super) struct Setting {
 impl Setting {
     /// What `args` ask for.
     pub(super) fn new(args: &BenchArgs) -> Result<Self, Wrong> {
-        match &args.config {
+        let made = match &args.config {
             None => Self::of_lab(args),
             Some(path) => {
                 let faults = |f: config::Faults| Wrong::Config(f.render(false));
                 let loaded = config::load(path).map_err(faults)?;
                 Self::of_config(args, &path.display().to_string(), &loaded)
             }
+        }?;
+        made.goes_with(args).map_err(Wrong::Usage)?;
+        Ok(made)
+    }
+
+    /// What of the command line can be told wrong only beside the setting, before anything is started.
+    fn goes_with(&self, args: &BenchArgs) -> Result<(), String> {
+        let measured = self.settings.kernels.iter().any(|(_, spec)| spec.is_measured());
+        if !args.batches.is_empty() && !measured {
+            return Err("--batches: busy work and echo cost the same in any batch; take --kernel mlp or another".to_owned());
         }
+        let (policy, rule) = (self.settings.controller.policy, self.settings.level.batch);
+        if args.check && args.target.is_empty() && !args.asks_for(policy, rule) {
+            return Err(format!(
+                "--check judges policy {} with batches {rule}, which is not among those asked for",
+                policy.word()
+            ));
+        }
+        let mut plan = Plan::single("all", std::net::SocketAddr::from(([127, 0, 0, 1], 9)));
+        plan.duration = args.duration();
+        if let Some(asked) = &args.arrivals {
+            plan.arrivals = asked.0.clone();
+        }
+        for budget in self.streams.iter().map(|s| s.budget).filter(|_| args.budgets.is_some()) {
+            plan.classes[0].budget = Some(budget);
+            plan.check().map_err(|e| e.to_string())?;
+        }
+        plan.check().map_err(|e| e.to_string())
     }
 
     /// High, Medium and Low of one kernel.

@@ -64,6 +64,7 @@ pub(in crate::cli) fn outcome(high: &[f64]) -> Outcome {
             work: Vec::new(),
             config: None,
             policy: None,
+            batches: None,
             arrivals: None,
             budgets: Vec::new(),
         },

@@ -63,7 +63,7 @@ impl Row {
         }
     }
 
-    /// It is a rate, and not a share or a time.
+    /// It is a rate, and not a share or a time: where it is worse, what the service completes is measured again too.
     pub(in crate::cli) fn is_capacity(&self) -> bool {
         self.load.is_none() || self.metric == figures::WORK
     }
@@ -153,7 +153,13 @@ pub(in crate::cli) fn other_lab(a: &Described, b: &Described) -> Option<String> 
         let (x, y) = (said(a), said(b));
         (known && x != y).then(|| format!("the budgets differ: {x} and {y} (--budgets)"))
     };
-    other_work(a, b).or_else(mixes).or_else(budgets).or_else(arrivals)
+    let policies = || {
+        let (x, y) = (a.policy.as_deref()?, b.policy.as_deref()?);
+        (a.batches.is_some() && x != y).then(|| {
+            format!("batches stood beside each other under {x} in one and under {y} in the other")
+        })
+    };
+    other_work(a, b).or_else(mixes).or_else(budgets).or_else(arrivals).or_else(policies)
 }
 
 /// Whether a packet asked for something else. Files of version 2 are of busy work.

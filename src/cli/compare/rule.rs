@@ -16,7 +16,7 @@ const AGREE: f64 = 0.95;
 const ROUNDS_MIN: usize = 3;
 /// Shares on time are compared in points; a threshold of 10 % allows 2 points.
 const POINTS: f64 = 0.2;
-/// What is measured beside a bare loop of the same round is steadier than a latency: half the threshold.
+/// What is completed, beside a bare loop or first-in-first-out of the same round, is steadier than a latency: half the threshold.
 const BESIDE_BARE: f64 = 0.5;
 
 /// Of a latency's budget: what a latency costs is deadlines, and a threshold of 10 % lets it move by a twentieth of the way to one.
@@ -30,7 +30,7 @@ pub(super) enum Kind {
     Less,
     /// A size of which more is better: compared as a ratio.
     More,
-    /// The same, as a share of what a bare loop did: half the threshold holds.
+    /// The same, as a share of what a control completed: half the threshold holds.
     Capacity,
     /// A share of which more is better: compared in points.
     Share,

@@ -16,7 +16,6 @@ use crate::config::settings::{
     Predictor,
 };
 
-/// The most rows that a rule can ask for.
 /// The shortest budget that a config may name.
 pub(super) const BUDGET_MIN: Nanos = Nanos::from_micros(1);
 

@@ -117,7 +117,7 @@ pub(super) fn controller_of(settings: &Settings) -> controller::Options {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "checked to lie above 0 and up to 1"
+    reason = "checked to lie from 0 to 1"
 )]
 fn controller_options(settings: &Settings, budgets: PerPriority<Nanos>) -> controller::Options {
     let c = &settings.controller;
@@ -125,6 +125,7 @@ fn controller_options(settings: &Settings, budgets: PerPriority<Nanos>) -> contr
     controller::Options {
         interval: c.interval,
         safety_per_mille: ((c.safety * 1_000.0).round() as u32).max(1),
+        fill_per_mille: (c.fill * 1_000.0).round() as u16,
         layout: match settings.workers.layout {
             config::Layout::Symmetric => Layout::Symmetric,
             config::Layout::Tiered => Layout::Tiered(Split::Shares { between, last }),

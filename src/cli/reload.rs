@@ -10,6 +10,7 @@ use crate::config::Settings;
 pub(super) fn adopt(in_force: &mut Settings, wanted: &Settings) -> Vec<String> {
     in_force.controller.interval = wanted.controller.interval;
     in_force.controller.safety = wanted.controller.safety;
+    in_force.controller.fill = wanted.controller.fill;
     in_force.guard.max = wanted.guard.max;
     let mut differ = Vec::new();
     compare("", &in_force.to_json(), &wanted.to_json(), &mut differ);
@@ -60,6 +61,7 @@ mod tests {
         let mut in_force = settings(&[]);
         let changes = [
             ("safety = 0.9", "safety = 0.5"),
+            ("# fill = 1.0", "fill = 0.5"),
             ("interval = \"100ms\"", "interval = \"200ms\""),
             ("# max = \"80us\"", "max = \"40us\""),
             ("budget = \"1ms\"", "budget = \"2ms\""),
@@ -68,7 +70,7 @@ mod tests {
         let wanted = settings(&changes);
         let waiting = adopt(&mut in_force, &wanted);
         assert_eq!(waiting, ["ingress[2].listen", "priority.high.budget"]);
-        let expected = settings(&changes[..3]);
+        let expected = settings(&changes[..4]);
         assert_eq!(in_force.to_json(), expected.to_json());
         assert!(adopt(&mut in_force, &expected).is_empty());
     }

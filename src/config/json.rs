@@ -142,6 +142,7 @@ fn controller(controller: &Controller) -> Value {
     json!({
         "interval": time(controller.interval),
         "safety": controller.safety,
+        "fill": controller.fill,
         "ema_weight": controller.ema_weight,
         "predictor": controller.predictor.word(),
         "margin": time(controller.margin),

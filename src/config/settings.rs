@@ -178,6 +178,8 @@ pub struct Controller {
     pub interval: Nanos,
     /// Share of a budget that a quota may fill; above 0 up to 1, default 0.9.
     pub safety: f64,
+    /// By which share of its own budget a packet beyond the count of its class must be done; 0 to 1, default 1; 0: none goes beyond.
+    pub fill: f64,
     /// Weight of the past in the moving average: `ema = ((w - 1) * ema + x) / w`; 2, 4 … 64, default 8.
     pub ema_weight: u32,
     /// Default prefix.

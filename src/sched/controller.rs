@@ -18,6 +18,8 @@ pub struct Options {
     pub interval: Nanos,
     /// The safety factor of quotas in thousandths. Default 900.
     pub safety_per_mille: u32,
+    /// By which part of its own budget, in thousandths, a packet beyond the count of its class must be done; 0: none goes beyond. Default 1,000.
+    pub fill_per_mille: u16,
     /// Who serves what.
     pub layout: Layout,
     /// The budget of each class.
@@ -41,6 +43,7 @@ impl Options {
             workers,
             interval: Nanos::from_millis(100),
             safety_per_mille: quota::SAFETY_PER_MILLE,
+            fill_per_mille: quota::FILL_PER_MILLE,
             layout: Layout::default(),
             budgets: PerPriority::from_fn(Priority::default_budget),
             initial: super::estimate::INITIAL,
@@ -197,12 +200,14 @@ impl Controller {
     }
 
     fn replan(&mut self) {
-        let Options { layout, workers, budgets, safety_per_mille, guard_max, .. } = &self.options;
+        let Options {
+            layout, workers, budgets, safety_per_mille, fill_per_mille, guard_max, ..
+        } = &self.options;
         let ema = &self.plan.ema;
         let targets =
             PerPriority::from_fn(|p| quota::target_capacity(budgets[p], ema[p], *safety_per_mille));
         let guards = PerPriority::from_fn(|p| guard::window(p, ema[p], budgets[p], *guard_max));
-        let whole_fill = PerPriority::from_fn(|p| quota::fill(*layout, p, *safety_per_mille));
+        let whole_fill = PerPriority::from_fn(|p| quota::fill(*layout, p, *fill_per_mille));
         let slice = guard::slice(ema);
         let next = self.plan.generation + 1;
         let mut changed = false;
@@ -362,10 +367,10 @@ mod tests {
     fn the_part_of_a_budget_beyond_the_count_goes_with_the_quota() {
         let fills = |c: &Controller| *c.plan().workers[0].fill.as_array();
         let mut c = Controller::new(Options::new(1), Instant::ZERO);
-        assert_eq!(fills(&c), [900, 900, 900, 0], "no time bounds what has no deadline");
+        assert_eq!(fills(&c), [1_000, 1_000, 1_000, 0], "no time bounds what has no deadline");
         c.step(at(0), &wasting(41));
-        assert_eq!(fills(&c), [900, 450, 450, 0]);
-        c.retune(Options { safety_per_mille: 500, ..Options::new(1) });
+        assert_eq!(fills(&c), [1_000, 500, 500, 0]);
+        c.retune(Options { fill_per_mille: 500, ..Options::new(1) });
         c.step(at(0), &wasting(0));
         assert_eq!(fills(&c), [500, 500, 500, 0]);
         assert_eq!(fills(&seed()), [0; 4], "seed 002's counts are hard");

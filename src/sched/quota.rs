@@ -7,6 +7,9 @@ use crate::base::{Nanos, PerPriority, Priority};
 
 /// Seed 002's safety factor, 0.9, in thousandths.
 pub const SAFETY_PER_MILLE: u32 = 900;
+/// A packet beyond the count of its class may be done by the whole of its own budget, in thousandths: that time is what is measured, and
+/// what broken promises have taught is kept free of it (`margin`).
+pub const FILL_PER_MILLE: u16 = 1_000;
 /// Best effort's fixed cushion (seed 002), which no estimate changes.
 pub const BEST_EFFORT_QUOTA: u32 = 128;
 
@@ -159,9 +162,9 @@ fn medium(split: Split, worker: usize, workers: usize, target: u32) -> u32 {
 /// behind which there is time; what it is there to bound is time. A class that has no deadline has nothing to be bounded by but
 /// the count, and the tiered layout has its counts from seed 002.
 #[must_use]
-pub fn fill(layout: Layout, priority: Priority, safety_per_mille: u32) -> u16 {
+pub fn fill(layout: Layout, priority: Priority, per_mille: u16) -> u16 {
     let bounded = layout == Layout::Symmetric && priority.enforces_deadline();
-    u16::try_from(safety_per_mille.min(1_000)).unwrap_or(0) * u16::from(bounded)
+    per_mille.min(FILL_PER_MILLE) * u16::from(bounded)
 }
 
 /// Worker counts are at most 1,024 (`limits::WORKERS_MAX`).

@@ -143,6 +143,7 @@ fn controller(file: &ControllerFile, layout: Layout, report: &mut Report) -> Con
     let controller = Controller {
         interval: file.interval.or(Nanos::from_millis(100)),
         safety: file.safety.or(0.9),
+        fill: file.fill.or(1.0),
         ema_weight: file.ema_weight.or(8),
         predictor: file.predictor.or(Predictor::Prefix),
         margin: file.margin.or(Nanos::ZERO),

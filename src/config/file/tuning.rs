@@ -118,6 +118,7 @@ impl ClassFile {
 pub(in crate::config) struct ControllerFile {
     pub(in crate::config) interval: Field<Nanos>,
     pub(in crate::config) safety: Field<f64>,
+    pub(in crate::config) fill: Field<f64>,
     pub(in crate::config) ema_weight: Field<u32>,
     pub(in crate::config) predictor: Field<Predictor>,
     pub(in crate::config) margin: Field<Nanos>,
@@ -134,6 +135,7 @@ impl ControllerFile {
         let file = Self {
             interval: s.duration("interval", us(10_000, 10_000_000), r),
             safety: s.number("safety", Span::positive(1.0), r),
+            fill: s.number("fill", Span { above: 0.0, closed: true, max: 1.0 }, r),
             ema_weight: s.with("ema_weight", r, ema_weight),
             predictor: s.choice("predictor", r),
             margin: s.duration("margin", us(0, 1_000_000), r),

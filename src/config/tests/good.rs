@@ -43,6 +43,7 @@ fn the_least_config_has_every_default() {
     let c = s.controller;
     assert_eq!((c.interval, c.ema_weight), (Nanos::from_millis(100), 8));
     assert!((c.safety - 0.9).abs() < f64::EPSILON && c.probes);
+    assert!((c.fill - 1.0).abs() < f64::EPSILON);
     assert_eq!(
         (c.predictor, c.overload, c.policy),
         (Predictor::Prefix, Overload::Value, Policy::Value)

@@ -13,6 +13,7 @@ const QUOTA: &str = r#"
 budget = "400ms"
 [controller]
 safety = 0.001
+fill = 0.0
 probes = false
 [[ingress]]
 name = "raw"

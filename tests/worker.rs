@@ -180,6 +180,41 @@ fn audits_tell_wrongful_drops_from_rightful_ones() {
     }
 }
 
+/// Whoever is refused for the sake of others was not predicted to be late itself: it is drawn like any other, and is neither run nor wrong.
+#[test]
+fn a_refusal_by_choice_that_is_drawn_is_counted_and_stays_refused() {
+    let mut options = options();
+    options.admission.probe_interval = None;
+    options.admission.audit_one_in = 1;
+    for policy in [Policy::Edf, Policy::Value] {
+        options.admission.policy = policy;
+        let mut rig = Rig::new(&options, &plan([512, 512, 512, 128]));
+        teach(&mut rig, 0, 20_000);
+        teach(&mut rig, 2, 20_000);
+        // Low packets that are due before High ones, which want four fifths of the time.
+        let released = rig.now();
+        rig.pass(Nanos::from_micros(99_100));
+        for _ in 0..40 {
+            rig.arrive(Incoming::new(2, 4_002, released, payload(20_000)));
+        }
+        for _ in 0..40 {
+            rig.send(0, 4_000, 20_000);
+        }
+        rig.settle();
+        let low = |f| rig.counters().class(Priority::Low, f);
+        let refused = rig.dropped(2, Priority::Low, DropReason::PredictedMiss);
+        assert!(refused >= 20, "{policy:?}: {refused}");
+        assert_eq!(low(ClassField::Audits), 0, "{policy:?}");
+        let drawn = rig.turns.worker().admission().audited_choices(Priority::Low);
+        assert_eq!(drawn, refused, "{policy:?}");
+        rig.shared.stop_at.store(0, std::sync::atomic::Ordering::Relaxed);
+        rig.turn();
+        let shown = rig.counters().class(Priority::Low, ClassField::AuditedChoices);
+        assert_eq!(shown, drawn, "{policy:?}");
+        rig.check_law();
+    }
+}
+
 /// What estimates do not see makes every other pair late; after a few, the second of a pair is not promised any more.
 #[test]
 fn promises_that_are_broken_are_given_more_room() {

@@ -437,6 +437,7 @@ impl Worker {
         let Self { admission, counters, offload, .. } = self;
         for p in Priority::ALL {
             let estimate = &admission.estimate;
+            counters.set_class(p, ClassField::AuditedChoices, admission.audited_choices(p));
             counters.set_class(p, ClassField::Depth, u64::from(admission.depth(p)));
             counters.set_class(p, ClassField::ServiceEma, estimate.ema(p).get());
             counters.set_class(p, ClassField::ServiceMin, estimate.least(p).map_or(0, Nanos::get));

@@ -62,6 +62,8 @@ pub enum ClassField {
     Audits,
     /// Of those, in time: they would have been dropped wrongly.
     AuditsInTime,
+    /// Drawn for an audit as well, and found to have been refused by choice: nothing was predicted of them.
+    AuditedChoices,
     /// Probes and audits that were late or dropped for it: nothing had been promised to them.
     UnpromisedLate,
     /// Times that this class waited within its guard window for High.
@@ -74,7 +76,7 @@ pub enum ClassField {
     Margin,
 }
 
-const CLASS_FIELDS: usize = 17;
+const CLASS_FIELDS: usize = 18;
 
 /// Figures of the worker as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

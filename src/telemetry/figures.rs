@@ -28,10 +28,11 @@ impl RollUp {
     }
 }
 
-/// Of the packets that were run although they had been predicted to be late, the share that was in time: as large a share of all
-/// predicted misses is dropped wrongly. `None`: none was run.
+/// Of the refusals that were drawn to be looked into, the share that was wrong: predicted to be late, run all the same, and in time. As
+/// large a share of all predicted misses is dropped wrongly. `None`: none was drawn.
 pub(super) fn wrongful_drop_ratio(c: &Counters, p: Priority) -> Option<f64> {
-    share(c.class(p, ClassField::AuditsInTime), c.class(p, ClassField::Audits))
+    let drawn = c.class(p, ClassField::Audits) + c.class(p, ClassField::AuditedChoices);
+    share(c.class(p, ClassField::AuditsInTime), drawn)
 }
 
 /// The share of what was admitted in the belief that it would be in time and was not. `None`: nothing was admitted.

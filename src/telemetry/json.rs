@@ -169,8 +169,11 @@ struct ClassBody {
     admitted: u64,
     samples: u64,
     probes: u64,
+    /// Run although they were predicted to be late.
     audits: u64,
-    /// Of the predicted misses, those that would have been in time, by the audits; `null`: no audit.
+    /// Drawn as well, and found to have been refused by choice.
+    audited_choices: u64,
+    /// Of both, those that were in time; `null`: none was drawn.
     wrongful_drop_ratio: Option<f64>,
     /// Of what was admitted, what was late all the same; `null`: nothing was admitted.
     late_after_admit_ratio: Option<f64>,
@@ -356,6 +359,7 @@ fn class_body(c: &Counters, p: Priority) -> ClassBody {
         samples: n(ClassField::Samples),
         probes: n(ClassField::Probes),
         audits: n(ClassField::Audits),
+        audited_choices: n(ClassField::AuditedChoices),
         wrongful_drop_ratio: figures::wrongful_drop_ratio(c, p),
         late_after_admit_ratio: figures::late_after_admit_ratio(c, p),
         guarded: n(ClassField::Guarded),
@@ -415,13 +419,13 @@ mod tests {
         let body = stats(&testing::snapshot());
         let idle = json!({
             "depth": 0, "quota": 0, "guard_us": 0.0, "margin_us": 0.0, "ema_us": 0.0, "arrivals": 0, "admitted": 0,
-            "samples": 0, "probes": 0, "audits": 0, "wrongful_drop_ratio": null,
+            "samples": 0, "probes": 0, "audits": 0, "audited_choices": 0, "wrongful_drop_ratio": null,
             "late_after_admit_ratio": null, "guarded": 0, "started_expired": 0, "kernel_us": 0.0,
             "useful_share": null,
         });
         let high = json!({
             "depth": 2, "quota": 7, "guard_us": 80.0, "margin_us": 30.0, "ema_us": 100.0, "arrivals": 0,
-            "admitted": 20, "samples": 5, "probes": 3, "audits": 4, "wrongful_drop_ratio": 0.25,
+            "admitted": 20, "samples": 5, "probes": 3, "audits": 4, "audited_choices": 12, "wrongful_drop_ratio": 0.0625,
             "late_after_admit_ratio": 0.05, "guarded": 0, "started_expired": 0, "kernel_us": 400.0, "useful_share": 0.75,
         });
         let expected = json!({

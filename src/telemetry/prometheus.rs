@@ -239,7 +239,10 @@ const CLASS_GAUGES: [(Head, ClassField); 2] = [
 type Ratio = fn(&Counters, Priority) -> Option<f64>;
 const CLASS_RATIOS: [(Head, Ratio); 2] = [
     (
-        ("punctual_wrongful_drop_ratio", "Share of the audits that was in time."),
+        (
+            "punctual_wrongful_drop_ratio",
+            "Of the predicted misses drawn to be looked into, the share that was in time.",
+        ),
         figures::wrongful_drop_ratio,
     ),
     (
@@ -251,7 +254,7 @@ const CLASS_RATIOS: [(Head, Ratio); 2] = [
     ),
 ];
 
-const CLASS_COUNTERS: [(Head, ClassField); 7] = [
+const CLASS_COUNTERS: [(Head, ClassField); 8] = [
     (
         ("punctual_arrivals", "Packets that came to the queue, admitted or not."),
         ClassField::Arrivals,
@@ -263,6 +266,13 @@ const CLASS_COUNTERS: [(Head, ClassField); 7] = [
         ClassField::Audits,
     ),
     (("punctual_audits_in_time", "Of those, packets in time."), ClassField::AuditsInTime),
+    (
+        (
+            "punctual_audited_choices",
+            "Packets drawn for an audit that had been refused by choice: nothing was predicted of them.",
+        ),
+        ClassField::AuditedChoices,
+    ),
     (("punctual_guarded", "Waits within the guard window."), ClassField::Guarded),
     (
         ("punctual_started_expired", "Packets started after their deadline."),
@@ -382,7 +392,8 @@ mod tests {
             r#"punctual_packets_received_total{ingress="idle",priority="low"} 0"#,
             r#"punctual_kernel_time_seconds_total{worker="0",priority="high",useful="false"} 0.0001"#,
             r#"punctual_audits_in_time_total{worker="0",priority="high"} 1"#,
-            r#"punctual_wrongful_drop_ratio{worker="0",priority="high"} 0.25"#,
+            r#"punctual_audited_choices_total{worker="0",priority="high"} 12"#,
+            r#"punctual_wrongful_drop_ratio{worker="0",priority="high"} 0.0625"#,
             r#"punctual_late_after_admit_ratio{worker="0",priority="high"} 0.05"#,
             r#"punctual_of_possible_ratio{worker="0",by="packets"} 0.9"#,
             r#"punctual_of_possible_ratio{worker="0",by="value"} 0.75"#,

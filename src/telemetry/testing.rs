@@ -40,6 +40,7 @@ fn first_worker() -> Counters {
         (ClassField::Probes, 3),
         (ClassField::Audits, 4),
         (ClassField::AuditsInTime, 1),
+        (ClassField::AuditedChoices, 12),
         // One was late, one was dropped for it, and one of the two was a probe.
         (ClassField::UnpromisedLate, 1),
         (ClassField::ServiceEma, 100_000),

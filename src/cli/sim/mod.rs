@@ -19,12 +19,12 @@ pub struct SimArgs {
     #[command(flatten)]
     world: world::WorldArgs,
     /// Instead of a plan: every policy on every workload, beside the most that any could reach
-    #[arg(long, conflicts_with_all = ["plan", "seeds", "policy", "workers", "helpers", "packets", "events", "report"])]
+    #[arg(long, conflicts_with_all = ["plan", "seeds", "policy", "workers", "helpers", "audit_one_in", "packets", "events", "report"])]
     compare: bool,
     #[command(flatten)]
     comparison: compare::CompareArgs,
     /// Instead of a plan: what theory and papers say a queue does, beside what the simulator does
-    #[arg(long, conflicts_with_all = ["plan", "seeds", "policy", "workers", "helpers", "packets", "events", "report", "compare", "load"])]
+    #[arg(long, conflicts_with_all = ["plan", "seeds", "policy", "workers", "helpers", "audit_one_in", "packets", "events", "report", "compare", "load"])]
     reference: bool,
     /// Loads, 1 is saturation; the plan's, or 0.9,2,5 for a comparison, where none are named
     #[arg(long, value_name = "X,X", value_delimiter = ',')]

@@ -1,14 +1,16 @@
-//! Audits: a small random share of the predicted misses is let in all the same, to see how many would have made it.
+//! Audits: a small random share of what is refused as a predicted miss is looked into, to see how much of it is refused wrongly.
 //!
-//! An audit is a probe whose end is counted. Only a packet that is predicted to miss *its own* deadline is one: of what is refused
-//! because it would make others late, because it is worth less than they are, or to keep time for what is yet to come, nothing was
-//! predicted that could be proved wrong. Where there is more work than time, nearly each of those would be in time, in another's stead.
+//! A packet that is predicted to miss *its own* deadline is let in all the same: a probe whose end is counted. One that is refused
+//! because it would make others late, because it is worth less than they are, or to keep time for what is yet to come, was
+//! chosen, and that is all there is to find out: nothing was predicted that could be proved wrong. Where there is more work than
+//! time, nearly each of those would be in time, in another's stead. Both are drawn alike, so what was in time is, of all that was drawn,
+//! the share of all refusals that were wrong.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{RngCore as _, SeedableRng as _};
 
 use super::{Admission, Candidate, Predictor};
-use crate::base::Instant;
+use crate::base::{Instant, PerPriority, Priority};
 
 /// What a packet was let in as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,14 +23,16 @@ pub enum Admitted {
     Audit,
 }
 
-/// Which predicted misses are let in.
+/// Which refusals are looked into.
 #[derive(Debug)]
 pub(super) struct Audits {
     /// One in so many; none where it is 0.
     one_in: u32,
-    /// Predicted misses until the next.
+    /// Refusals until the next.
     until_next: u32,
     rng: Xoshiro256PlusPlus,
+    /// Those drawn that were refused by choice.
+    choices: PerPriority<u64>,
 }
 
 impl Audits {
@@ -37,6 +41,7 @@ impl Audits {
             one_in,
             until_next: 0,
             rng: Xoshiro256PlusPlus::seed_from_u64(u64::from(one_in)),
+            choices: PerPriority::default(),
         };
         audits.draw();
         audits
@@ -51,39 +56,63 @@ impl Audits {
         };
     }
 
-    /// A miss was predicted: whether it is one to be let in. If so, that is asked again until one is.
+    /// One is refused: whether it is drawn. Whatever it is then found to be, the next draw is another's: to wait for a refusal of one
+    /// kind would make that kind look more frequent than it is.
     #[inline]
-    fn is_due(&mut self) -> bool {
+    fn draws(&mut self) -> bool {
         if self.one_in == 0 {
             return false;
         }
         self.until_next = self.until_next.saturating_sub(1);
-        self.until_next == 0
+        let drawn = self.until_next == 0;
+        if drawn {
+            self.draw();
+        }
+        drawn
     }
 }
 
 impl Admission {
     /// A miss was predicted at dispatch: whether the packet is to be run all the same.
     pub fn audits_at_dispatch(&mut self) -> bool {
-        let due = self.audits.is_due();
-        if due {
-            self.audits.draw();
-        }
-        due
+        self.audits.draws()
     }
 
-    /// A miss was predicted: whether the candidate goes in all the same.
+    /// Of those drawn, how many of that class had been refused by choice.
+    #[must_use]
+    pub fn audited_choices(&self, priority: Priority) -> u64 {
+        self.audits.choices[priority]
+    }
+
+    /// A candidate is refused as a predicted miss: whether it goes in all the same.
+    #[inline]
     pub(super) fn audit(&mut self, now: Instant, candidate: &Candidate) -> bool {
-        let taken = self.audits.is_due()
-            && if self.is_calm() {
-                self.misses_its_own(now, candidate) && self.queue.len() < self.queue.capacity()
-            } else {
-                self.audit_by_value(now, candidate)
-            };
-        if taken {
-            self.audits.draw();
+        self.audits.draws() && self.look_into(now, candidate)
+    }
+
+    /// One that was drawn. Where there is no room for it, nothing is found out.
+    #[cold]
+    #[inline(never)]
+    fn look_into(&mut self, now: Instant, candidate: &Candidate) -> bool {
+        let calm = self.is_calm();
+        let predicted = if calm {
+            Some(self.misses_its_own(now, candidate))
+        } else {
+            let yields = self.demand.yields(candidate.priority);
+            self.worth.as_ref().and_then(|w| w.misses_its_own(now, candidate, yields))
+        };
+        match predicted {
+            None => false,
+            Some(false) => {
+                self.audits.choices[candidate.priority] += 1;
+                false
+            }
+            Some(true) if calm => self.queue.len() < self.queue.capacity(),
+            Some(true) => {
+                let found = self.found(now, candidate, 1);
+                self.worth.as_mut().is_some_and(|w| w.probe(now, candidate, &found).is_ok())
+            }
         }
-        taken
     }
 
     /// Whether the candidate is expected to be late in its own place.
@@ -94,12 +123,6 @@ impl Admission {
             Predictor::Prefix => self.work_before(&self.key(candidate)),
         };
         now + before + candidate.service > candidate.deadline
-    }
-
-    /// The same in its place in line.
-    fn audit_by_value(&mut self, now: Instant, candidate: &Candidate) -> bool {
-        let found = self.found(now, candidate, 1);
-        self.worth.as_mut().is_some_and(|w| w.audit(now, candidate, &found))
     }
 }
 
@@ -114,21 +137,11 @@ mod tests {
             let mut audits = Audits::new(one_in);
             let mut taken = 0;
             for _ in 0..100_000 {
-                if audits.is_due() {
-                    audits.draw();
-                    taken += 1;
-                }
+                taken += u32::from(audits.draws());
             }
             assert!((least..=most).contains(&taken), "1 in {one_in}: {taken}");
         }
         let mut none = Audits::new(0);
-        assert!((0..100_000).all(|_| !none.is_due()));
-    }
-
-    #[test]
-    fn one_that_is_due_stays_due_until_it_is_taken() {
-        let mut audits = Audits::new(5);
-        while !audits.is_due() {}
-        assert!(audits.is_due() && audits.is_due());
+        assert!((0..100_000).all(|_| !none.draws()));
     }
 }

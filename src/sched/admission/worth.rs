@@ -302,13 +302,11 @@ impl Worth {
         self.admit(now, entry, &Found { full: false, ..*found })
     }
 
-    /// The same if it is predicted to be late in its own place, and there is room.
-    pub(super) fn audit(&mut self, now: Instant, c: &Candidate, found: &Found) -> bool {
-        let Some(at) = self.free.last().copied() else { return false };
-        let entry = self.entry(c, found.yields, 1, at);
-        self.len() < LINE_MAX
-            && !self.promises.would_be_in_time(now, &entry, entry.deadline)
-            && self.probe(now, c, found).is_ok()
+    /// Whether it is predicted to be late in its own place, if there is one.
+    pub(super) fn misses_its_own(&self, now: Instant, c: &Candidate, yields: bool) -> Option<bool> {
+        let at = self.free.last().copied().filter(|_| self.len() < LINE_MAX)?;
+        let entry = self.entry(c, yields, 1, at);
+        Some(!self.promises.would_be_in_time(now, &entry, entry.deadline))
     }
 
     fn admit(&mut self, now: Instant, entry: Entry<u16>, found: &Found) -> Result<(), DropReason> {

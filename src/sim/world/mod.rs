@@ -32,7 +32,7 @@ pub use law::{Breach, Law};
 pub use log::{Deed, Event};
 pub use many::{Fleet, run_seeds};
 pub use options::{Company, Costs, Every, Faults, Link, Options, Service, Stream, Way};
-pub use outcome::{ClassSums, Elsewhere, Outcome};
+pub use outcome::{Audited, ClassSums, Elsewhere, Outcome};
 #[cfg(test)]
 pub(crate) use planted::Planted;
 pub use run::{WrongWorld, run};

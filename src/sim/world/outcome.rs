@@ -63,6 +63,25 @@ impl Elsewhere {
     }
 }
 
+/// Refusals that were drawn to be looked into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Audited {
+    /// Run although they were predicted to be late.
+    pub run: u64,
+    /// Of those, in time: refused wrongly.
+    pub in_time: u64,
+    /// Refused by choice.
+    pub choices: u64,
+}
+
+impl Audited {
+    /// All that were drawn.
+    #[must_use]
+    pub const fn drawn(self) -> u64 {
+        self.run + self.choices
+    }
+}
+
 /// Sums over all workers of one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClassSums {
@@ -74,8 +93,8 @@ pub struct ClassSums {
     pub useful_ns: u64,
     /// Let in against the prediction.
     pub probes: u64,
-    /// Run although they were predicted to be late; and of those, in time.
-    pub audits: (u64, u64),
+    /// Drawn for an audit.
+    pub audits: Audited,
     /// Probes and audits that were late.
     pub unpromised_late: u64,
 }
@@ -86,8 +105,9 @@ impl ClassSums {
         self.kernel_ns += worker.class(p, ClassField::KernelTime);
         self.useful_ns += worker.class(p, ClassField::KernelTimeUseful);
         self.probes += worker.class(p, ClassField::Probes);
-        self.audits.0 += worker.class(p, ClassField::Audits);
-        self.audits.1 += worker.class(p, ClassField::AuditsInTime);
+        self.audits.run += worker.class(p, ClassField::Audits);
+        self.audits.in_time += worker.class(p, ClassField::AuditsInTime);
+        self.audits.choices += worker.class(p, ClassField::AuditedChoices);
         self.unpromised_late += worker.class(p, ClassField::UnpromisedLate);
     }
 }
@@ -117,10 +137,14 @@ impl Outcome {
         share(useful, spent)
     }
 
-    /// Packets run although they were predicted to be late, and how many of those were in time.
+    /// What was drawn for an audit, of all classes.
     #[must_use]
-    pub fn audits(&self) -> (u64, u64) {
-        self.classes.iter().fold((0, 0), |sum, (_, c)| (sum.0 + c.audits.0, sum.1 + c.audits.1))
+    pub fn audits(&self) -> Audited {
+        self.classes.iter().fold(Audited::default(), |sum, (_, c)| Audited {
+            run: sum.run + c.audits.run,
+            in_time: sum.in_time + c.audits.in_time,
+            choices: sum.choices + c.audits.choices,
+        })
     }
 
     /// Of what was admitted in the belief that it would be in time, the share that was not.

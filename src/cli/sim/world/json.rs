@@ -56,9 +56,10 @@ pub(super) fn single(
         run.insert("checks".into(), o.checks.into());
         run.insert("virtual_ns".into(), o.virtual_time.get().into());
         run.insert("useful_share".into(), o.useful_share().into());
-        let (audits, in_time) = o.audits();
-        run.insert("audits".into(), audits.into());
-        run.insert("audits_in_time".into(), in_time.into());
+        let audited = o.audits();
+        run.insert("audits".into(), audited.run.into());
+        run.insert("audits_in_time".into(), audited.in_time.into());
+        run.insert("audited_choices".into(), audited.choices.into());
         run.insert("late_after_admit_ratio".into(), o.late_after_admit().into());
         run.insert("unread".into(), o.unread.into());
         if done.options.service.helpers > 0 {

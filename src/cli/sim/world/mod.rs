@@ -43,6 +43,9 @@ pub(super) struct WorldArgs {
     /// In place of the plan's helpers; only beside one worker
     #[arg(long, value_name = "N", value_parser = helpers)]
     helpers: Option<usize>,
+    /// In place of the config's controller.audit_one_in: 1 looks into every predicted miss
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    audit_one_in: Option<u32>,
     /// In place of the plan's loads: said for both ways to simulate.
     #[arg(skip)]
     pub(super) load: Vec<f64>,
@@ -59,7 +62,7 @@ pub(super) struct WorldArgs {
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
     /// Run the plan on the real service too, over loopback and on two cores, and say how far the two are apart
-    #[arg(long, conflicts_with_all = ["seeds", "events", "report", "packets", "workers", "helpers"])]
+    #[arg(long, conflicts_with_all = ["seeds", "events", "report", "packets", "workers", "helpers", "audit_one_in"])]
     live: bool,
     /// Rounds of --live; medians are shown
     #[arg(long, value_name = "N", default_value_t = 3, requires = "live", value_parser = clap::value_parser!(u32).range(1..=99))]
@@ -143,6 +146,8 @@ fn overrule(args: &WorldArgs, plan: &mut Plan) -> Option<String> {
     }
     plan.packets = args.packets.unwrap_or(plan.packets);
     plan.helpers = args.helpers.unwrap_or(plan.helpers);
+    let controller = &mut plan.settings.controller;
+    controller.audit_one_in = args.audit_one_in.unwrap_or(controller.audit_one_in);
     if args.seeds.is_some() && plan.step.is_some() {
         return Some("a plan with [step] is for one seed: leave --seeds out".into());
     }

@@ -211,10 +211,16 @@ pub(super) fn single(
 
 /// What the predictions of one run were worth.
 fn honesty(done: &Done) -> String {
-    let (audits, in_time) = done.outcome.audits();
-    let wrongful = match audits {
+    let audited = done.outcome.audits();
+    let wrongful = match audited.drawn() {
         0 => "no predicted miss audited".to_owned(),
-        _ => format!("{} of {audits} audited misses were in time", percent(in_time, audits)),
+        drawn => format!(
+            "{:.2} % of {drawn} predicted misses looked into were wrong ({} run, {} of them in time; {} refused by choice)",
+            audited.in_time as f64 * 100.0 / drawn as f64,
+            audited.run,
+            audited.in_time,
+            audited.choices
+        ),
     };
     format!(
         "{} at {}x: {wrongful}; {:.2} % of what was admitted was late",

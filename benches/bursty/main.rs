@@ -1,7 +1,7 @@
 //! Bursts at nine tenths of what vectors can do, with little time: how much is on time where admission knows what the batch costs
 //! that a packet will ride in, beside admission by a batch of one, by a moving average, and fixed batches of 1 and 32.
 //!
-//! `cargo bench --bench bursty`; `-- --quick` is a short run, and `--check` ends with 3 where the goal is missed. The real worker,
+//! `cargo bench --bench bursty`; `-- --quick` is a short run, and `--check` ends with 3 where the goal is missed or too few runs count. The real worker,
 //! gates and queue, fed from memory: first on a made-up clock where a batch takes what was calibrated, so that only the rules
 //! differ; then on the machine's clock with the real kernel.
 

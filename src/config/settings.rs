@@ -188,7 +188,7 @@ pub struct Controller {
     pub margin: Nanos,
     /// Whether one packet a class and interval is served in spite of its prediction; default true.
     pub probes: bool,
-    /// One in so many predicted misses is run all the same and its end counted; 0: none; 0 to 1,000,000, default 1,000.
+    /// One in so many predicted misses is looked into: run all the same and its end counted, unless refused by choice; 0: none; 0 to 1,000,000, default 1,000.
     pub audit_one_in: u32,
     /// How long a kernel that can pause runs before its worker looks at the sockets; 5 us to 10 ms, default auto.
     pub chunk: Chunk,

@@ -166,6 +166,7 @@ fn controller(file: &ControllerFile, layout: Layout, report: &mut Report) -> Con
                 "margin",
                 file.margin.given().filter(|(m, _)| !value && **m > Nanos::ZERO).map(second),
             ),
+            ("fill", file.fill.given().filter(|(f, _)| !value && **f > 0.0).map(second)),
             ("audit_one_in", file.audit_one_in.given().filter(|_| !value).map(second)),
             ("chunk", file.chunk.given().filter(|(c, _)| !value && **c != Chunk::Off).map(second)),
             ("overload", file.overload.given().filter(|(o, _)| **o != overload).map(second)),
@@ -181,6 +182,14 @@ fn controller(file: &ControllerFile, layout: Layout, report: &mut Report) -> Con
         && controller.margin > Nanos::ZERO
     {
         report.warn(place, "`margin` has no effect with predictor = \"off\"");
+    }
+    if let Some((_, place)) = file.fill.given()
+        && ((policy == Policy::Value || policy == Policy::Edf) && layout != Layout::Symmetric
+            || policy == Policy::Edf && controller.predictor != Predictor::Prefix)
+        && controller.fill > 0.0
+    {
+        let needs = "layout = \"symmetric\" and predictor = \"prefix\"";
+        report.warn(place, format!("`fill` has an effect only with {needs}"));
     }
     if let Some((_, place)) = file.medium_split.given()
         && layout != Layout::Tiered

@@ -251,6 +251,21 @@ fn doubtful_things_are_warned_of() {
             "`overload` has no effect with policy = \"value\"",
         ),
         ("[controller]\nmedium_split = [1, 2]\n", (5, 16), "only with layout = \"tiered\""),
+        (
+            "[workers]\nlayout = \"tiered\"\n[controller]\nfill = 0.5\n",
+            (7, 8),
+            "`fill` has an effect only with",
+        ),
+        (
+            "[controller]\npolicy = \"edf\"\npredictor = \"off\"\nfill = 0.5\n",
+            (7, 8),
+            "`fill` has an effect only with",
+        ),
+        (
+            "[controller]\npolicy = \"fifo\"\nfill = 0.5\n",
+            (6, 8),
+            "`fill` has no effect with policy",
+        ),
         ("[guard]\nenabled = false\nmax = \"1us\"\n", (6, 7), "`max` has no effect"),
         ("[level]\n", (4, 1), "takes effect with offload backends"),
         ("highest = \"low\"\n", (4, 11), "has no effect without `classify`"),

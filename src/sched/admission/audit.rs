@@ -1,6 +1,6 @@
 //! Audits: a small random share of what is refused as a predicted miss is looked into, to see how much of it is refused wrongly.
 //!
-//! A packet that is predicted to miss *its own* deadline is let in all the same: a probe whose end is counted. One that is refused
+//! A packet that is predicted to miss *its own* deadline, or that only the margin before it keeps out, is let in all the same: a probe whose end is counted. One that is refused
 //! because it would make others late, because it is worth less than they are, or to keep time for what is yet to come, was
 //! chosen, and that is all there is to find out: nothing was predicted that could be proved wrong. Where there is more work than
 //! time, nearly each of those would be in time, in another's stead. Both are drawn alike, so what was in time is, of all that was drawn,
@@ -10,7 +10,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{RngCore as _, SeedableRng as _};
 
 use super::{Admission, Candidate, Predictor};
-use crate::base::{Instant, PerPriority, Priority};
+use crate::base::{Instant, Nanos, PerPriority, Priority};
 
 /// What a packet was let in as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,11 +95,14 @@ impl Admission {
     #[inline(never)]
     fn look_into(&mut self, now: Instant, candidate: &Candidate) -> bool {
         let calm = self.is_calm();
-        let predicted = if calm {
-            Some(self.misses_its_own(now, candidate))
-        } else {
-            let yields = self.demand.yields(candidate.priority);
-            self.worth.as_ref().and_then(|w| w.misses_its_own(now, candidate, yields))
+        let late = candidate.deadline.before(self.company(candidate));
+        // But for what is kept free because estimates err it would have been let in: that is part of the prediction.
+        let unless_erring = now + self.allowed_with(Nanos::ZERO, now, candidate);
+        let ends_after = |by| self.ends_after(now, candidate, calm, by);
+        let predicted = match (ends_after(late), ends_after(unless_erring)) {
+            _ if !candidate.priority.enforces_deadline() => Some(false),
+            (Some(late), Some(kept_out)) => Some(late || !kept_out),
+            _ => None,
         };
         match predicted {
             None => false,
@@ -115,14 +118,24 @@ impl Admission {
         }
     }
 
-    /// Whether the candidate is expected to be late in its own place.
-    fn misses_its_own(&self, now: Instant, candidate: &Candidate) -> bool {
+    /// Whether the candidate is expected to end later than that in its own place, if there is one.
+    fn ends_after(
+        &self,
+        now: Instant,
+        candidate: &Candidate,
+        calm: bool,
+        by: Instant,
+    ) -> Option<bool> {
+        if !calm {
+            let yields = self.demand.yields(candidate.priority);
+            return self.worth.as_ref()?.ends_after(now, candidate, yields, by);
+        }
         let before = match self.options.predictor {
-            Predictor::Off => return false,
+            Predictor::Off => return Some(false),
             Predictor::SeedTotal => self.queue.backlog(),
             Predictor::Prefix => self.work_before(&self.key(candidate)),
         };
-        now + before + candidate.service > candidate.deadline
+        Some(now + before + candidate.service > by)
     }
 }
 

@@ -26,6 +26,7 @@ impl Admission {
             self.worth.as_ref().is_some_and(|w| w.blocks(c, self.longest_wait_for(c.bucket)));
         self.would_block = blocks;
         if blocks {
+            // Never an audit: others would wait for its end, and a helper may yet take it.
             return self.probe_by_value(now, c, DropReason::PredictedMiss);
         }
         // Who is weighed before being refused costs those who could be served in that time.
@@ -82,7 +83,8 @@ impl Admission {
         reason: DropReason,
     ) -> Result<Admitted, DropReason> {
         if !self.probes[c.priority].try_take(now) {
-            let audited = reason == DropReason::PredictedMiss && self.audit(now, c);
+            let may_be = reason == DropReason::PredictedMiss && !self.would_block;
+            let audited = may_be && self.audit(now, c);
             return if audited { Ok(Admitted::Audit) } else { Err(reason) };
         }
         if self.is_calm() {
@@ -107,7 +109,7 @@ impl Admission {
 
     pub(super) fn found(&self, now: Instant, c: &Candidate, count: u32) -> Found {
         let full = self.depth(c.priority) + count > self.quota[c.priority];
-        let beyond = if full { self.beyond(c, count) } else { None };
+        let beyond = if full { self.beyond(now, c, count) } else { None };
         Found {
             allowed: self.allowed(now, c),
             yields: self.demand.yields(c.priority),

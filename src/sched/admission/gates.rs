@@ -28,7 +28,7 @@ impl Admission {
     }
 
     fn gates(&mut self, now: Instant, candidate: &Candidate) -> Result<(), DropReason> {
-        match self.room(candidate)? {
+        match self.room(now, candidate)? {
             Room::Beyond(most) => self.narrow_room(now, candidate, most),
             Room::Within if self.backlog_fits(now, candidate) => Ok(()),
             Room::Within => self.narrow_gates(now, candidate),
@@ -94,9 +94,16 @@ impl Admission {
     /// deadline, with fresh packets of the class above.
     #[inline]
     pub(super) fn allowed(&self, now: Instant, candidate: &Candidate) -> Nanos {
+        let budget = candidate.deadline.since(candidate.released);
+        self.allowed_with(self.margin.within(candidate.priority, budget), now, candidate)
+    }
+
+    /// The same with that margin.
+    #[inline]
+    pub(super) fn allowed_with(&self, margin: Nanos, now: Instant, candidate: &Candidate) -> Nanos {
         let slack = candidate.deadline.since(now).saturating_sub(self.company(candidate));
         let budget = candidate.deadline.since(candidate.released);
-        let whole = slack.saturating_sub(self.margin.within(candidate.priority, budget));
+        let whole = slack.saturating_sub(margin);
         if self.options.overload == Overload::None || candidate.priority == Priority::High {
             return whole;
         }

@@ -50,7 +50,7 @@ pub struct Options {
     pub values: PerPriority<u32>,
     /// Time between two probes of a class; `None`: no probes. Default one control interval, 100 ms.
     pub probe_interval: Option<Nanos>,
-    /// One in so many predicted misses is let in all the same, to see whether it would have been in time. 0: none; default 1,000.
+    /// One in so many predicted misses is looked into: let in all the same, unless it was refused by choice. 0: none; default 1,000.
     pub audit_one_in: u32,
     /// How long a kernel that can pause runs before the worker looks at its sockets. Default [`super::Chunk::Auto`].
     pub chunk: super::Chunk,

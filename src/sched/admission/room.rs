@@ -2,7 +2,7 @@
 //!
 //! By count, as seed 002 has it; and beyond that by time. The count is made from the mean of a class and its tightest budget, so
 //! that where short and long work mix it is reached by short packets while there is time for all of them. What is beyond
-//! it goes in where it is done, behind all that goes before it, by the part of its own budget that quotas may fill, and
+//! it goes in where it is done, behind all that goes before it, by the part of its own budget that is left to such (`fill`), and
 //! nobody gives way to it or is made late. So a flood gains nothing by it that anybody else could have had.
 
 use super::{Admission, Candidate, Policy, Predictor};
@@ -46,12 +46,12 @@ impl Admission {
     }
 
     /// On what terms there is room for the candidate, if there is any.
-    pub(super) fn room(&self, candidate: &Candidate) -> Result<Room, DropReason> {
+    pub(super) fn room(&self, now: Instant, candidate: &Candidate) -> Result<Room, DropReason> {
         let p = candidate.priority;
         if self.depth(p) < self.quota[p] {
             return if self.all_within() { Ok(Room::Within) } else { Err(DropReason::QuotaTotal) };
         }
-        let beyond = self.beyond(candidate, 1);
+        let beyond = self.beyond(now, candidate, 1);
         beyond.map(Room::Beyond).ok_or(DropReason::QuotaPriority)
     }
 
@@ -63,7 +63,7 @@ impl Admission {
     }
 
     /// How much work may stand before the end of each of `count` that go beyond the quota of their class, if they may.
-    pub(super) fn beyond(&self, candidate: &Candidate, count: u32) -> Option<Nanos> {
+    pub(super) fn beyond(&self, now: Instant, candidate: &Candidate, count: u32) -> Option<Nanos> {
         let Candidate { priority, deadline, released, service, .. } = *candidate;
         // Deadlines alone do not tell what to give up: where there is more work than time, each long packet more is many short
         // ones less. By value that is weighed.
@@ -76,12 +76,14 @@ impl Admission {
             && self.depth(priority) + count <= QUOTA_MAX
             && self.options.predictor == Predictor::Prefix
             && !crowds;
-        may.then(|| Nanos::new(deadline.since(released).saturating_mul(fill).get() / 1_000))
+        // Of its budget, and not of what is left of it: what has grown old on its way has less.
+        let part = Nanos::new(deadline.since(released).saturating_mul(fill).get() / 1_000);
+        may.then(|| part.saturating_sub(now.since(released)))
     }
 
     /// Whether there is room and time to spare.
     pub(super) fn fits(&self, now: Instant, candidate: &Candidate) -> bool {
-        let most = match self.room(candidate) {
+        let most = match self.room(now, candidate) {
             Ok(Room::Within) => Nanos::MAX,
             Ok(Room::Beyond(most)) => most,
             Err(_) => return false,

@@ -302,11 +302,17 @@ impl Worth {
         self.admit(now, entry, &Found { full: false, ..*found })
     }
 
-    /// Whether it is predicted to be late in its own place, if there is one.
-    pub(super) fn misses_its_own(&self, now: Instant, c: &Candidate, yields: bool) -> Option<bool> {
+    /// Whether it is expected to end later than `by` in its own place, if there is one.
+    pub(super) fn ends_after(
+        &self,
+        now: Instant,
+        c: &Candidate,
+        yields: bool,
+        by: Instant,
+    ) -> Option<bool> {
         let at = self.free.last().copied().filter(|_| self.len() < LINE_MAX)?;
         let entry = self.entry(c, yields, 1, at);
-        Some(!self.promises.would_be_in_time(now, &entry, entry.deadline))
+        Some(!self.promises.would_be_in_time(now, &entry, by))
     }
 
     fn admit(&mut self, now: Instant, entry: Entry<u16>, found: &Found) -> Result<(), DropReason> {

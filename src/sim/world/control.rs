@@ -123,10 +123,10 @@ impl Control {
     fn other_limits(&mut self) -> controller::Options {
         let mut options = self.controller.options().clone();
         let x: f64 = rand_distr::StandardUniform.sample(&mut self.rng);
-        options.safety_per_mille = [100, 500, 900, 1_000]
-            [usize::from(x > 0.25) + usize::from(x > 0.5) + usize::from(x > 0.75)];
-        options.fill_per_mille = [0, 500, 900, 1_000]
-            [usize::from(x < 0.75) + usize::from(x < 0.5) + usize::from(x < 0.25)];
+        let among = |x: f64| usize::from(x > 0.25) + usize::from(x > 0.5) + usize::from(x > 0.75);
+        options.safety_per_mille = [100, 500, 900, 1_000][among(x)];
+        // Each with each: the quarter of a quarter.
+        options.fill_per_mille = [0, 500, 900, 1_000][among(4.0 * x % 1.0)];
         options.guard_max = below(Nanos::from_micros(160), &mut self.rng);
         options.pressure = happens(0.5, &mut self.rng);
         options

@@ -37,6 +37,26 @@ fn a_class_at_its_count_goes_on_while_there_is_time() {
     });
 }
 
+/// What has grown old before it was read has used up part of what its class may be held to.
+#[test]
+fn the_part_of_a_budget_begins_with_the_budget() {
+    both(|mut bench| {
+        bench.admission.set_fill(PerPriority::new([500, 500, 500, 0]));
+        let (released, now) = (us(0), us(400));
+        let mut fit = 0;
+        loop {
+            // Half of 1 ms, of which 400 us are over: five of 20 us, a bit less with what the worker adds.
+            let c = bench.asks(Priority::High, LONG, released, us(1_000));
+            if bench.admission.admit(now, &c).is_err() {
+                break;
+            }
+            bench.push(Priority::High, LONG, released, us(1_000));
+            fit += 1;
+        }
+        assert!((4..=5).contains(&fit), "{fit}");
+    });
+}
+
 /// Who may be late with what stands behind it counts by what stands before it.
 #[test]
 fn work_that_is_due_later_does_not_fill_a_class_for_who_is_due_now() {

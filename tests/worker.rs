@@ -97,15 +97,10 @@ fn more_than_fits_the_budget_is_dropped_at_once_and_the_rest_is_on_time() {
     rig.check_law();
 }
 
-#[test]
-fn a_low_candidate_may_only_fill_what_high_leaves() {
-    let mut options = options();
-    // A probe would be let in against the prediction, and cost High one packet.
-    options.admission.probe_interval = None;
-    let mut rig = Rig::new(&options, &plan([512, 512, 512, 128]));
-    teach(&mut rig, 0, 20_000);
-    teach(&mut rig, 2, 20_000);
-    // Low packets that are due in 900 us: they stand before High, and fill its budget.
+/// Forty packets of Low that are due in 900 us, and forty of High behind them that want four fifths of its budget.
+fn low_stands_before_high(rig: &mut Rig) {
+    teach(rig, 0, 20_000);
+    teach(rig, 2, 20_000);
     let released = rig.now();
     rig.pass(Nanos::from_micros(99_100));
     for _ in 0..40 {
@@ -114,6 +109,15 @@ fn a_low_candidate_may_only_fill_what_high_leaves() {
     for _ in 0..40 {
         rig.send(0, 4_000, 20_000);
     }
+}
+
+#[test]
+fn a_low_candidate_may_only_fill_what_high_leaves() {
+    let mut options = options();
+    // A probe would be let in against the prediction, and cost High one packet.
+    options.admission.probe_interval = None;
+    let mut rig = Rig::new(&options, &plan([512, 512, 512, 128]));
+    low_stands_before_high(&mut rig);
     let high = rig.get(0, Priority::High, Field::OnTime);
     rig.settle();
     // The driver hands High over first; then Low may only fill what High leaves.
@@ -191,17 +195,7 @@ fn a_refusal_by_choice_that_is_drawn_is_counted_and_stays_refused() {
         options.admission.policy = policy;
         options.admission.audit_one_in = one_in;
         let mut rig = Rig::new(&options, &plan([512, 512, 512, 128]));
-        teach(&mut rig, 0, 20_000);
-        teach(&mut rig, 2, 20_000);
-        // Low packets that are due before High ones, which want four fifths of the time.
-        let released = rig.now();
-        rig.pass(Nanos::from_micros(99_100));
-        for _ in 0..40 {
-            rig.arrive(Incoming::new(2, 4_002, released, payload(20_000)));
-        }
-        for _ in 0..40 {
-            rig.send(0, 4_000, 20_000);
-        }
+        low_stands_before_high(&mut rig);
         rig.settle();
         let low = |f| rig.counters().class(Priority::Low, f);
         let refused = rig.dropped(2, Priority::Low, DropReason::PredictedMiss);

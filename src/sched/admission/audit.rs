@@ -95,16 +95,7 @@ impl Admission {
     #[inline(never)]
     fn look_into(&mut self, now: Instant, candidate: &Candidate) -> bool {
         let calm = self.is_calm();
-        let late = candidate.deadline.before(self.company(candidate));
-        // But for what is kept free because estimates err it would have been let in: that is part of the prediction.
-        let unless_erring = now + self.allowed_with(Nanos::ZERO, now, candidate);
-        let ends_after = |by| self.ends_after(now, candidate, calm, by);
-        let predicted = match (ends_after(late), ends_after(unless_erring)) {
-            _ if !candidate.priority.enforces_deadline() => Some(false),
-            (Some(late), Some(kept_out)) => Some(late || !kept_out),
-            _ => None,
-        };
-        match predicted {
+        match self.was_predicted(now, candidate, calm) {
             None => false,
             Some(false) => {
                 self.audits.choices[candidate.priority] += 1;
@@ -116,6 +107,21 @@ impl Admission {
                 self.worth.as_mut().is_some_and(|w| w.probe(now, candidate, &found).is_ok())
             }
         }
+    }
+
+    /// Whether the candidate was refused for when it itself would end, if it has a place: past its deadline, or where only what is kept
+    /// free because estimates err does not let it. Else it was refused for the sake of others.
+    fn was_predicted(&self, now: Instant, candidate: &Candidate, calm: bool) -> Option<bool> {
+        if !candidate.priority.enforces_deadline() {
+            return Some(false);
+        }
+        let ends_after = |by| self.ends_after(now, candidate, calm, by);
+        if ends_after(candidate.deadline.before(self.company(candidate)))? {
+            return Some(true);
+        }
+        let allowed = self.allowed(now, candidate);
+        let but_for_errors = self.allowed_with(Nanos::ZERO, now, candidate);
+        Some(ends_after(now + allowed)? && !ends_after(now + but_for_errors)?)
     }
 
     /// Whether the candidate is expected to end later than that in its own place, if there is one.

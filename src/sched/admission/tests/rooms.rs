@@ -100,6 +100,19 @@ fn nobody_gives_way_to_what_is_beyond() {
     });
 }
 
+/// What is refused because others would be late is no audit, however much time it would have had itself.
+#[test]
+fn what_would_harm_others_is_never_run_to_see_whether_it_makes_it() {
+    both(|mut bench| {
+        bench.admission.set_quota(PerPriority::new([512; Priority::COUNT]), 2_048);
+        bench.pool = BufPool::new(1_024, 16);
+        while bench.offer(Priority::High, LONG, 5_000) == Ok(Admitted::Expected) {}
+        bench.admission.audits = audit::Audits::new(1);
+        assert_eq!(bench.offer(Priority::Medium, LONG, 4_000), Err(DropReason::PredictedMiss));
+        assert_eq!(bench.admission.audited_choices(Priority::Medium), 1);
+    });
+}
+
 #[test]
 fn no_class_is_larger_than_the_most_that_there_is() {
     both(|mut bench| {
